@@ -1,0 +1,67 @@
+// A codec turns one chunk of a tensor (whole samples, or rows of one sample) into bytes and back.
+//
+// Contract of every codec, for every input, NaN, Inf, -0.0 and denormals included:
+//   |decode(encode(x))[i] - x[i]| <= bound of i's channel, exactly; an element for which that
+//   cannot be had otherwise (NaN and Inf among them) comes back bit for bit. A bound of 0 is
+//   lossless. With `mask`: decode > 0 exactly where x > 0, and where x <= 0 the decoded element is
+//   0 (bound permitting; -0.0 and negative values are otherwise escapes).
+// Same input, same bytes, on every machine and thread. Codecs are stateless and thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/core/dtype.h"
+#include "engine/core/shape.h"
+
+namespace encke {
+
+// Largest absolute error that an element may have after decoding. REQUIRES: finite, >= 0.
+struct ErrorBound {
+  float uniform = 0.0f;
+  std::vector<float> channel;  // one for each channel, in place of `uniform`, when not empty
+
+  static ErrorBound Uniform(float bound) { return {bound, {}}; }
+  static ErrorBound PerChannel(std::vector<float> bounds) { return {0.0f, std::move(bounds)}; }
+};
+
+struct CodecOptions {
+  ErrorBound bound;
+  bool mask = false;  // the sign survives exactly (ReLU outputs)
+};
+
+// What an encoder learns in passing.
+struct EncodeStatistics {
+  int64_t elements = 0;
+  int64_t nonzero = 0;        // elements that are not 0 (the R of the variance rule)
+  int64_t escapes = 0;        // elements kept bit for bit because quantising would break the bound
+  double sum_of_squares = 0;  // of finite elements
+
+  void Add(const EncodeStatistics& other);
+};
+
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  virtual std::string name() const = 0;  // "raw", "fast", ...
+
+  // Upper limit for the bytes of one chunk of this shape.
+  virtual int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const = 0;
+  // Writes the stream to `out` (MaxEncodedSize bytes are there) and returns its length. `data` is
+  // NHWC, F32 or BF16.
+  virtual int64_t Encode(const void* data, DType dtype, const Shape& chunk,
+                         const CodecOptions& options, uint8_t* out,
+                         EncodeStatistics* statistics) const = 0;
+  // Writes chunk.elements() elements to `data`. The stream says its own bounds and mode. Bytes that
+  // no encoder wrote give Error(CORRUPTION), never a read or write out of bounds.
+  virtual void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                      void* data) const = 0;
+};
+
+// The codecs by name; nullptr for a name that is not among Codecs().
+const Codec* FindCodec(const std::string& name);
+std::vector<std::string> CodecNames();
+
+}  // namespace encke

@@ -1,0 +1,172 @@
+// What a device must be able to compute: the primitives that layers, optimizer and executor are
+// written in. backend/cpu implements them with oneDNN, backend/cuda with cuDNN, cuBLAS and own
+// kernels.
+//
+// Tensors are NHWC. Activations and their gradients are F32 or BF16, all of one call alike;
+// parameters, their gradients, statistics and optimizer state are F32 always (a backend converts
+// parameters on the fly when activations are BF16). Outputs are allocated by the caller; sizes are
+// checked. A method may run asynchronously on the backend's one stream, in order; Synchronize()
+// waits. Not thread-safe: one thread drives a backend.
+//
+// "accumulate" adds to what the output holds instead of overwriting it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/memory.h"
+#include "engine/core/tensor.h"
+
+namespace encke {
+
+// Sizes in pixels, of height and width apart. Padding may differ at the two ends (Keras' "same",
+// Caffe's ceil mode).
+struct ConvOptions {
+  int64_t kernel_h = 1, kernel_w = 1;
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t dilation_h = 1, dilation_w = 1;  // 1 = dense
+  int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
+  int64_t groups = 1;
+};
+
+struct PoolOptions {
+  int64_t kernel_h = 1, kernel_w = 1;
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t pad_top = 0, pad_left = 0;  // at the far ends windows simply end with the input; the
+                                      // output shape says how many
+  bool count_include_pad =
+      false;  // average: divide by the kernel's size, not by the pixels inside the input
+              // (padded area reaches pad_top/pad_left beyond either end, as in PyTorch)
+};
+
+struct LrnOptions {  // Krizhevsky et al. 2012, section 3.3, with PyTorch's and Caffe's alpha / size
+  int64_t size = 5;  // channels in the window
+  float alpha = 1e-4f, beta = 0.75f, k = 1.0f;
+};
+
+struct SgdOptions {
+  float learning_rate = 0.1f;
+  float momentum = 0.9f;
+  float weight_decay = 0.0f;
+  bool nesterov = false;
+  float gradient_scale = 1.0f;  // applied to the gradient first (clipping)
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;  // for people: library, version, instruction set
+  virtual Allocator& allocator() = 0;
+  virtual bool Supports(DType compute) const = 0;
+  virtual void Synchronize() = 0;
+
+  // Scratch of library calls comes from one buffer, grown on demand and charged as WORKSPACE. The
+  // plan asks beforehand what calls will need, so that the peak can be predicted.
+  virtual int64_t ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
+                                     DType dtype, bool training) = 0;
+  virtual int64_t FullyConnectedWorkspaceBytes(const Shape& x, const Shape& y, DType dtype,
+                                               bool training) = 0;
+  virtual void ReserveWorkspace(int64_t bytes) = 0;
+
+  // Convolution. x [N,H,W,C], w [K,R,S,C/groups], y [N,P,Q,K]; bias and its gradient [1,1,1,K] or
+  // null.
+  virtual void ConvForward(const ConvOptions& options, const Tensor& x, const Tensor& w,
+                           const Tensor* bias, const Tensor& y) = 0;
+  virtual void ConvBackwardData(const ConvOptions& options, const Tensor& dy, const Tensor& w,
+                                const Tensor& dx) = 0;
+  virtual void ConvBackwardFilter(const ConvOptions& options, const Tensor& x, const Tensor& dy,
+                                  const Tensor& dw, const Tensor* dbias, bool accumulate) = 0;
+
+  // Fully connected: y[N,K] = x[N,C] w[K,C]^T + bias, with x's h, w, c taken together as C.
+  virtual void FullyConnectedForward(const Tensor& x, const Tensor& w, const Tensor* bias,
+                                     const Tensor& y) = 0;
+  virtual void FullyConnectedBackwardData(const Tensor& dy, const Tensor& w, const Tensor& dx) = 0;
+  virtual void FullyConnectedBackwardFilter(const Tensor& x, const Tensor& dy, const Tensor& dw,
+                                            const Tensor* dbias, bool accumulate) = 0;
+
+  // Max pooling. `index`: U8 tensor of y's shape, the winner's place kh * kernel_w + kw inside its
+  // window (the first of equals); may be undefined at evaluation. REQUIRES: kernel_h * kernel_w <=
+  // 256.
+  virtual void MaxPoolForward(const PoolOptions& options, const Tensor& x, const Tensor& y,
+                              const Tensor& index) = 0;
+  virtual void MaxPoolBackward(const PoolOptions& options, const Tensor& index, const Tensor& dy,
+                               const Tensor& dx) = 0;
+  virtual void AveragePoolForward(const PoolOptions& options, const Tensor& x, const Tensor& y) = 0;
+  virtual void AveragePoolBackward(const PoolOptions& options, const Tensor& dy,
+                                   const Tensor& dx) = 0;
+
+  // Batch norm over n, h, w. mean and inv_std [1,1,1,C] are the batch's (inv_std = 1 / sqrt(biased
+  // variance + epsilon)). The running ones follow as r = (1 - momentum) * r + momentum * batch,
+  // with the unbiased variance (PyTorch's).
+  virtual void BatchNormForward(float epsilon, float momentum, const Tensor& x, const Tensor& gamma,
+                                const Tensor& beta, const Tensor& y, const Tensor& mean,
+                                const Tensor& inv_std, const Tensor& running_mean,
+                                const Tensor& running_variance) = 0;
+  // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta; y may be x.
+  virtual void BatchNormInference(float epsilon, const Tensor& x, const Tensor& gamma,
+                                  const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                                  const Tensor& y) = 0;
+  // dx may be dy.
+  virtual void BatchNormBackward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                                 const Tensor& inv_std, const Tensor& dy, const Tensor& dx,
+                                 const Tensor& dgamma, const Tensor& dbeta, bool accumulate) = 0;
+
+  // y = max(x, 0); y may be x. NaN passes, so that a failure is seen where it starts.
+  virtual void ReluForward(const Tensor& x, const Tensor& y) = 0;
+  // dx = y > 0 ? dy : 0; dx may be dy.
+  virtual void ReluBackward(const Tensor& y, const Tensor& dy, const Tensor& dx) = 0;
+  // `bits`: U8 tensor of at least (elements + 7) / 8 bytes, bit i % 8 of byte i / 8 is x[i] > 0.
+  virtual void PackMask(const Tensor& x, const Tensor& bits) = 0;
+  virtual void ReluBackwardFromMask(const Tensor& bits, const Tensor& dy, const Tensor& dx) = 0;
+
+  // Local response normalisation across channels.
+  virtual void LrnForward(const LrnOptions& options, const Tensor& x, const Tensor& y) = 0;
+  virtual void LrnBackward(const LrnOptions& options, const Tensor& x, const Tensor& dy,
+                           const Tensor& dx) = 0;
+
+  // y[i] = keep(seed, stream, i) ? x[i] / (1 - p) : 0, a pure function of (seed, stream, i); y may
+  // be x. The same call on the gradient is the backward pass.
+  virtual void Dropout(float p, uint64_t seed, uint64_t stream, const Tensor& x,
+                       const Tensor& y) = 0;
+
+  // y = a + b; y may be a or b.
+  virtual void Add(const Tensor& a, const Tensor& b, const Tensor& y) = 0;
+  // dst[..., dst_channel : dst_channel + channels] = src[..., src_channel : src_channel + channels]
+  virtual void CopyChannels(const Tensor& src, int64_t src_channel, const Tensor& dst,
+                            int64_t dst_channel, int64_t channels) = 0;
+  // dst = src, converted between F32 and BF16 where they differ.
+  virtual void Copy(const Tensor& src, const Tensor& dst) = 0;
+  virtual void Fill(const Tensor& x, float value) = 0;
+  // y = (image / 255 - mean[c]) / std[c]; image U8 [N,H,W,C], C entries each.
+  virtual void NormalizeImage(const Tensor& image, const std::vector<float>& mean,
+                              const std::vector<float>& std, const Tensor& y) = 0;
+
+  // Softmax and cross-entropy over c. labels I32 [N]; label smoothing s as in PyTorch: target
+  // (1-s)*onehot + s/C. probabilities F32 of logits' shape, loss F32 [N].
+  virtual void SoftmaxCrossEntropyForward(const Tensor& logits, const Tensor& labels,
+                                          float smoothing, const Tensor& probabilities,
+                                          const Tensor& loss) = 0;
+  // dlogits = scale * (probabilities - target)
+  virtual void SoftmaxCrossEntropyBackward(const Tensor& probabilities, const Tensor& labels,
+                                           float smoothing, float scale, const Tensor& dlogits) = 0;
+
+  // Reductions, in double, returned to the host (they wait for the stream).
+  virtual double SumOfSquares(const Tensor& x) = 0;
+  virtual double SumOfMagnitudes(const Tensor& x) = 0;
+  virtual bool AllFinite(const Tensor& x) = 0;
+
+  // g = gradient_scale * dw + weight_decay * w;  v = momentum * v + g;  w -= learning_rate *
+  // (nesterov ? g + momentum*v : v) (PyTorch's form.) velocity may be undefined when momentum is 0.
+  virtual void SgdStep(const SgdOptions& options, const Tensor& w, const Tensor& dw,
+                       const Tensor& velocity) = 0;
+  // average = decay * average + (1 - decay) * x
+  virtual void UpdateAverage(float decay, const Tensor& x, const Tensor& average) = 0;
+};
+
+// The backend of `device`. Error(DEVICE) when this build or this machine has none.
+std::unique_ptr<Backend> NewBackend(const Device& device);
+
+}  // namespace encke

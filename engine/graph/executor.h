@@ -1,0 +1,116 @@
+// Runs a graph: one training iteration (forward, backward) or an evaluation, following the plan's
+// program.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compression/activation_store.h"
+#include "compression/bound_controller.h"
+#include "data/loader.h"
+#include "engine/backend/backend.h"
+#include "engine/graph/graph.h"
+#include "engine/graph/plan.h"
+
+namespace encke {
+
+struct ExecutorOptions {
+  PlanOptions plan;
+  ControllerOptions controller;
+  StoreOptions store;
+  std::vector<float> mean = {0.0f}, std = {1.0f};  // of the input, per channel (one entry: for all)
+  uint64_t seed = 1;
+};
+
+// What one iteration (or evaluation batch) gave.
+struct StepResult {
+  double loss = 0;  // sum over samples
+  int64_t samples = 0;
+  int64_t top1 = 0, top5 = 0;  // samples whose label is among the 1 / 5 largest logits
+  bool finite = true;          // loss and gradients
+};
+
+// One saved value in one iteration: a line of activations.jsonl. Fields that do not apply are
+// negative.
+struct ActivationRecord {
+  std::string layer;  // that made the value
+  int value = 0;
+  std::string kind;  // "input", "relu", "norm_input", "value", "mask", "state"
+  Shape shape;
+  std::string codec;
+  int64_t raw_bytes = 0, stored_bytes = 0;
+  double error_bound = -1;    // mean over channels where it differs
+  double max_abs_error = -1;  // audits
+  double nonzero_fraction = -1;
+  double predicted_sigma = -1, measured_sigma = -1, bias = -1;
+  double tolerance = -1;
+  double encode_us = 0, decode_us = 0;
+};
+
+struct TrainOptions {
+  bool accumulate = false;     // add to the gradients of the iterations before
+  float loss_scale_count = 0;  // samples the loss is averaged over; 0 = those of the batch
+  bool audit = false;  // also compute exact gradients of every WEIGHT_GRADIENT consumer and compare
+};
+
+// REQUIRES: the backend outlives it. Used by one thread.
+class Executor {
+ public:
+  Executor(Graph graph, Backend& backend, const ExecutorOptions& options);
+  ~Executor();
+
+  // Draws initial parameters (a function of the seed and each parameter's name).
+  void InitializeParameters();
+
+  // Plans for training with this batch and allocates; called again, plans anew. Error(MEMORY) when
+  // the plan needs more than the allocator's limit, with the largest batch that would fit.
+  void Prepare(int64_t batch);
+
+  // Forward and backward for iteration `iteration` (1, 2, ...; chooses dropout masks and controller
+  // phase). The batch may be smaller than the prepared one. Gradients are then in gradients().
+  StepResult Train(const Batch& batch, int64_t iteration, const TrainOptions& options = {});
+  // Forward in evaluation phase, saving nothing.
+  StepResult Evaluate(const Batch& batch);
+
+  const Graph& graph() const { return graph_; }
+  Graph& graph() { return graph_; }
+  const Plan& plan() const { return plan_; }
+  Backend& backend() { return backend_; }
+  BoundController& controller() { return *controller_; }
+  ActivationStore& store() { return *store_; }
+
+  // By parameter index; gradients of statistics are undefined tensors.
+  std::vector<Tensor>& parameters() { return parameters_; }
+  std::vector<Tensor>& gradients() { return gradients_; }
+  // The optimizer's momentum buffers, by parameter index, the controller's reference; until set,
+  // the gradients are.
+  void SetVelocity(std::vector<Tensor> velocity) { velocity_ = std::move(velocity); }
+
+  // What the last Train kept, in forward order.
+  const std::vector<ActivationRecord>& records() const { return records_; }
+  int64_t raw_saved_bytes() const;  // of the last Train, summed over its records
+  int64_t stored_bytes() const;
+  // After a Train with a non-finite result: the first node whose output was not finite, "" if none
+  // was found.
+  std::string FirstNonFiniteNode(const Batch& batch, int64_t iteration);
+  // Copies the saved values of the next Train to `folder` as .npy files; "" = no more.
+  void DumpActivations(const std::string& folder) { dump_folder_ = folder; }
+
+ private:
+  class Run;
+
+  Graph graph_;
+  Backend& backend_;
+  ExecutorOptions options_;
+  Plan plan_;
+  std::unique_ptr<ActivationStore> store_;
+  std::unique_ptr<BoundController> controller_;
+  std::shared_ptr<Buffer> arena_;
+  std::vector<Tensor> parameters_, gradients_, velocity_;
+  std::vector<ActivationRecord> records_;
+  std::string dump_folder_;
+};
+
+}  // namespace encke
