@@ -59,8 +59,8 @@ class GraphBuilder {
   // Returns the value that the node makes.
   int Add(const std::string& name, const std::string& place, std::unique_ptr<Layer> layer,
           const std::vector<int>& inputs);
-  // Adds the loss on `logits` and returns the graph.
-  Graph Finish(int logits, float label_smoothing);
+  // Adds the loss on `logits` and returns the graph. REQUIRES: loss->IsLoss(), one call.
+  Graph Finish(int logits, std::unique_ptr<Layer> loss);
 
  private:
   Graph graph_;
