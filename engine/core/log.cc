@@ -17,6 +17,7 @@ struct FileCloser {
 struct Sink {
   std::mutex mutex;
   LogLevel terminal_level = LogLevel::INFO;
+  std::string status;
   std::unique_ptr<std::FILE, FileCloser> file;
 };
 
@@ -24,6 +25,8 @@ Sink& TheSink() {
   static Sink sink;
   return sink;
 }
+
+constexpr char kClearLine[] = "\r\x1b[K";
 
 const char* Prefix(LogLevel level) {
   switch (level) {
@@ -58,7 +61,9 @@ void Log::Write(LogLevel level, const std::string& message) {
   Sink& sink = TheSink();
   std::lock_guard<std::mutex> lock(sink.mutex);
   if (level >= sink.terminal_level) {
-    std::fprintf(stderr, "%s%s\n", Prefix(level), message.c_str());
+    const bool status = !sink.status.empty();
+    std::fprintf(stderr, "%s%s%s\n", status ? kClearLine : "", Prefix(level), message.c_str());
+    if (status) std::fputs(sink.status.c_str(), stderr);
   }
   if (sink.file != nullptr) {
     char stamp[32];
@@ -69,6 +74,15 @@ void Log::Write(LogLevel level, const std::string& message) {
     std::fprintf(sink.file.get(), "%s %s%s\n", stamp, Prefix(level), message.c_str());
     std::fflush(sink.file.get());
   }
+}
+
+void Log::SetStatus(const std::string& line) {
+  Sink& sink = TheSink();
+  std::lock_guard<std::mutex> lock(sink.mutex);
+  if (line.empty() && sink.status.empty()) return;
+  sink.status = line;
+  std::fprintf(stderr, "%s%s", kClearLine, line.c_str());
+  std::fflush(stderr);
 }
 
 }  // namespace encke

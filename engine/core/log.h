@@ -14,6 +14,9 @@ class Log {
   // Appends every later line to `path` as well; an empty path stops that.
   static void SetFile(const std::string& path);
   static void Write(LogLevel level, const std::string& message);
+  // A line kept below all others and rewritten in place, for progress; "" takes it away. For
+  // terminals only: it is moved with control codes. The file never sees it.
+  static void SetStatus(const std::string& line);
 };
 
 inline void LogInfo(const std::string& message) { Log::Write(LogLevel::INFO, message); }
