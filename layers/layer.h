@@ -44,6 +44,7 @@ struct StateSpec {
   std::string name;
   Shape shape;
   DType dtype = DType::F32;
+  int bits = 0;  // U8: elements are below 2^bits and may be packed; 0: they may not
 };
 
 struct Initializer {
@@ -134,6 +135,8 @@ class Layer {
   }  // multiply-adds of forward, for the whole batch inferred
   virtual int64_t WorkspaceBytes(Backend& backend, DType dtype, bool training) const;
   virtual bool ForwardInPlace() const { return false; }
+  // Output 0 is input 0 under another shape: neither Forward nor Backward is ever called.
+  virtual bool IsView() const { return false; }
   virtual GradientFlow Flow(int input) const;
   virtual bool SampleIndependent() const {
     return true;

@@ -1,0 +1,42 @@
+#include "layers/add.h"
+
+namespace encke {
+namespace {
+
+class AddLayer : public Layer {
+ public:
+  std::string type() const override { return "add"; }
+
+  std::vector<Shape> InferShapes(const std::vector<Shape>& inputs) override {
+    ENCKE_CHECK(inputs.size() >= 2, inputs.size(), " inputs");
+    for (size_t i = 1; i < inputs.size(); ++i) {
+      if (inputs[i] == inputs[0]) continue;
+      throw Error(ErrorKind::CONFIG,
+                  StrCat("branch 1 gives ", inputs[0].ToString(), ", branch ", i + 1, " gives ",
+                         inputs[i].ToString(), " (NxCxHxW); a sum needs equal shapes"),
+                  "",
+                  "give the branches the same strides and output channels, or join them by "
+                  "concatenation");
+    }
+    return {inputs[0]};
+  }
+
+  bool ForwardInPlace() const override { return true; }
+  GradientFlow Flow(int) const override { return GradientFlow::IDENTITY; }
+
+  void Forward(ForwardContext& context) const override {
+    const Tensor& y = context.outputs[0];
+    context.backend.Add(context.inputs[0], context.inputs[1], y);
+    for (size_t i = 2; i < context.inputs.size(); ++i) {
+      context.backend.Add(y, context.inputs[i], y);
+    }
+  }
+
+  void Backward(BackwardContext&) const override {}
+};
+
+}  // namespace
+
+std::unique_ptr<Layer> NewAdd() { return std::make_unique<AddLayer>(); }
+
+}  // namespace encke
