@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/config/diagnostics.h"
+#include "engine/core/error.h"
 #include "engine/graph/graph.h"
 #include "models/encke.pb.h"
 
@@ -29,19 +31,15 @@ class ConfigFile {
   // "file:line:col" of a field named by its path ("training.batch", "network.step[3].conv"), or ""
   // if it was not given.
   std::string Place(const std::string& field) const;
+  // Where the field was given; if it was not, the nearest group around it that was.
+  ConfigSource SourceOf(const std::string& field) const;
   // An error at a field, with source line and caret where the place is known.
-  class Error ErrorAt(const std::string& field, const std::string& message,
-                      const std::string& hint = "") const;
+  Error ErrorAt(const std::string& field, const std::string& message,
+                const std::string& hint = "") const;
 
  private:
-  struct Source {
-    std::string file;
-    int line = 0, column = 0;  // from 1
-    std::string text;          // of the line
-  };
-
   config::Config config_;
-  std::map<std::string, Source> sources_;  // by field path
+  std::map<std::string, ConfigSource> sources_;  // by field path
 };
 
 // Checks values that the schema cannot (ranges, combinations) and builds the network. Reports all

@@ -1,0 +1,56 @@
+#include "engine/config/config.h"
+
+#include <google/protobuf/text_format.h>
+
+#include "engine/config/merge.h"
+#include "engine/config/override.h"
+
+namespace encke {
+
+ConfigFile ConfigFile::Load(const std::string& path, const std::vector<std::string>& overrides) {
+  return Parse(ReadConfigText(path, {}), path, overrides);
+}
+
+ConfigFile ConfigFile::Parse(const std::string& text, const std::string& name,
+                             const std::vector<std::string>& overrides) {
+  ParsedConfig parsed = ParseWithBases(text, name);
+  Diagnostics diagnostics;
+  for (const std::string& override_text : overrides) {
+    ApplyOverride(override_text, &parsed, &diagnostics);
+  }
+  diagnostics.Throw();
+  ConfigFile file;
+  file.config_ = std::move(parsed.config);
+  file.sources_ = std::move(parsed.sources);
+  return file;
+}
+
+std::string ConfigFile::ToText() const {
+  std::string text;
+  google::protobuf::TextFormat::PrintToString(config_, &text);
+  return text;
+}
+
+std::string ConfigFile::Place(const std::string& field) const {
+  const auto found = sources_.find(field);
+  return found == sources_.end() ? "" : found->second.Place();
+}
+
+ConfigSource ConfigFile::SourceOf(const std::string& field) const {
+  std::string path = field;
+  while (true) {
+    const auto found = sources_.find(path);
+    if (found != sources_.end()) return found->second;
+    const size_t end = path.find_last_of(".[");
+    if (end == std::string::npos) return {};
+    path.resize(end);
+  }
+}
+
+Error ConfigFile::ErrorAt(const std::string& field, const std::string& message,
+                          const std::string& hint) const {
+  const ConfigSource source = SourceOf(field);
+  return Error(ErrorKind::CONFIG, message + source.Excerpt(), source.Place(), hint);
+}
+
+}  // namespace encke
