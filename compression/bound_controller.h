@@ -78,6 +78,8 @@ class BoundController {
   // Standard deviation of the error that `bound` on `value` adds to the consumer's weight gradient
   // (VARIANCE formula).
   double PredictedSigma(int value, int consumer, double bound) const;
+  // The same from statistics at hand: bound^2 / 3 * nonzero_fraction * mean_k ||dY_k||^2, square root.
+  double SigmaOf(const GradientStatistics& statistics, double nonzero_fraction, double bound) const;
   // Tolerance in force for a value: warm-up and tightening included.
   double ToleranceFor(int value, int64_t iteration) const;
 

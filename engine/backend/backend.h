@@ -140,6 +140,13 @@ class Backend {
   // dst = src, converted between F32 and BF16 where they differ.
   virtual void Copy(const Tensor& src, const Tensor& dst) = 0;
   virtual void Fill(const Tensor& x, float value) = 0;
+  // x U8 with elements below 2^bits (bits 1, 2 or 4), `packed` U8 of at least (elements * bits + 7)
+  // / 8 bytes: element i takes bits [i * bits, (i + 1) * bits), low bits first.
+  virtual void PackBits(const Tensor& x, int bits, const Tensor& packed) = 0;
+  virtual void UnpackBits(const Tensor& packed, int bits, const Tensor& x) = 0;
+  // Between the device and host memory; waits for the stream.
+  virtual void CopyToHost(const Tensor& src, void* dst) = 0;
+  virtual void CopyFromHost(const void* src, const Tensor& dst) = 0;
   // y = (image / 255 - mean[c]) / std[c]; image U8 [N,H,W,C], C entries each.
   virtual void NormalizeImage(const Tensor& image, const std::vector<float>& mean,
                               const std::vector<float>& std, const Tensor& y) = 0;

@@ -35,9 +35,11 @@ struct StepResult {
 // One saved value in one iteration: a line of activations.jsonl. Fields that do not apply are
 // negative.
 struct ActivationRecord {
-  std::string layer;  // that made the value
+  std::string layer;     // that made the value
+  std::string consumer;  // audits: the conv or fc layer whose weight gradient was compared
   int value = 0;
-  std::string kind;  // "input", "relu", "norm_input", "value", "mask", "state"
+  std::string
+      kind;  // "relu", "norm_input", "value", "mask", "state"; "audit": of one reader, no bytes
   Shape shape;
   std::string codec;
   int64_t raw_bytes = 0, stored_bytes = 0;
@@ -49,10 +51,18 @@ struct ActivationRecord {
   double encode_us = 0, decode_us = 0;
 };
 
+// Also compute the exact weight gradient, which needs the exact values as well, and compare.
+enum class Audit {
+  NONE,
+  ONE,  // of one conv or fc layer, the next in turn
+  ALL,  // of all of them: holds every saved value twice, so do not measure the peak then
+};
+
 struct TrainOptions {
   bool accumulate = false;     // add to the gradients of the iterations before
   float loss_scale_count = 0;  // samples the loss is averaged over; 0 = those of the batch
-  bool audit = false;  // also compute exact gradients of every WEIGHT_GRADIENT consumer and compare
+  bool exact = false;  // keep every value without error (after a non-finite iteration)
+  Audit audit = Audit::NONE;
 };
 
 // REQUIRES: the backend outlives it. Used by one thread.
@@ -91,7 +101,7 @@ class Executor {
   // What the last Train kept, in forward order.
   const std::vector<ActivationRecord>& records() const { return records_; }
   int64_t raw_saved_bytes() const;  // of the last Train, summed over its records
-  int64_t stored_bytes() const;
+  int64_t stored_bytes() const;     // likewise
   // After a Train with a non-finite result: the first node whose output was not finite, "" if none
   // was found.
   std::string FirstNonFiniteNode(const Batch& batch, int64_t iteration);
@@ -99,16 +109,24 @@ class Executor {
   void DumpActivations(const std::string& folder) { dump_folder_ = folder; }
 
  private:
-  class Run;
+  class Run;  // one pass through a plan's program
+
+  void ReserveArena(int64_t bytes);
+  void TakeStatistics();  // remembers running statistics, in case the iteration fails
+  void RestoreStatistics();
+  bool GradientsFinite();
 
   Graph graph_;
   Backend& backend_;
   ExecutorOptions options_;
-  Plan plan_;
+  Plan plan_;             // of training
+  Plan evaluation_plan_;  // for the largest batch evaluated so far
   std::unique_ptr<ActivationStore> store_;
   std::unique_ptr<BoundController> controller_;
   std::shared_ptr<Buffer> arena_;
   std::vector<Tensor> parameters_, gradients_, velocity_;
+  std::vector<std::vector<float>> statistics_;  // by parameter index
+  int64_t audits_ = 0;                          // made so far, one at a time
   std::vector<ActivationRecord> records_;
   std::string dump_folder_;
 };

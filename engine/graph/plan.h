@@ -19,58 +19,73 @@ struct PlanOptions {
   bool compress = true;  // false: the RAW pool keeps tensors as they are
   std::string codec = "fast";
   DType compute = DType::F32;
-  double assumed_ratio =
-      8.0;  // raw / stored of lossy values, for the predicted peak before anything was measured
   bool training = true;  // false: an evaluation program, nothing saved
+  double assumed_ratio =
+      8.0;  // raw / stored of lossy values: a prediction before anything was measured
   double optimizer_copies =
-      1.0;  // optimizer state, as a multiple of the trained parameters (momentum 1, with EMA 2)
+      1.0;                   // optimizer state over trained parameters (momentum 1, with EMA 2)
+  int64_t batches_held = 6;  // 8-bit batches that loader and trainer hold at once
 };
 
 // How a saved value is kept.
 enum class Keep {
-  RAW,    // as it is
+  RAW,    // as it is, in the arena
   CODEC,  // encoded with an error bound
   MASK,   // one bit an element
   IMAGE,  // not at all: made again from the 8-bit batch
 };
+const char* NameOf(Keep keep);
 
 struct SavedValue {
   int value = -1;
   Keep keep = Keep::RAW;
   bool mask = false;                    // the sign must survive
-  BoundRule rule = BoundRule::EXACT;    // EXACT with Keep::CODEC: bound 0
-  std::vector<int> gradient_consumers;  // nodes whose weight gradient reads it
-  int norm_consumer = -1;               // CHANNEL_STD: the node whose state holds 1 / std
+  std::vector<int> gradient_consumers;  // nodes whose weight gradient reads it (WEIGHT_GRADIENT)
+  int norm_consumer = -1;               // node whose state 1 holds 1 / std (CHANNEL_STD)
+  bool rms = false;                     // VALUE_RMS
+  bool exact = false;                   // EXACT: a bound of 0
+  int64_t raw_bytes = 0;
+  int64_t predicted_bytes = 0;  // stored
+};
+
+// A layer's own tensor that backward reads. U8 ones with few bits are packed when compressing.
+struct SavedState {
+  int node = -1;
+  int index = 0;
+  int bits = 0;  // an element, 0: kept as it is
   int64_t raw_bytes = 0;
   int64_t predicted_bytes = 0;
 };
 
+// A place in the arena.
 struct PlannedBuffer {
   int64_t bytes = 0;
   int64_t offset = 0;
-  int first = 0, last = 0;  // steps
+  int first = 0, last = 0;  // steps between which it holds something, both included
   MemoryCategory category = MemoryCategory::TRANSIENT;
-  std::string what;  // "layer1.0.conv1 output", for people
+  std::string what;  // "layer1.0.conv1", for people
 };
 
 struct PlanStep {
   enum class Kind {
-    INPUT,          // normalise the batch into buffer 0 of `value`
-    FORWARD,        // node
-    STORE,          // saved[index]: put buffer `buffer` in the pool
-    FETCH,          // saved[index]: get it back, into `buffer` where it is not kept as it is
-    BACKWARD,       // node
-    ADD_GRADIENTS,  // buffer += other
+    INPUT,          // normalise the batch into `buffer`
+    FORWARD,        // run `node`
+    STORE,          // put saved[saved], now in `buffer`, into the pool
+    STORE_MASK,     // bits of `other` > 0 into `buffer`
+    PACK,           // states[saved] from `other` into `buffer`
+    UNPACK,         // and back
+    FETCH,          // get saved[saved] out of the pool into `buffer`; the pool forgets it
+    BACKWARD,       // run `node`
+    ADD_GRADIENTS,  // buffer = inputs[0] + inputs[1]
   };
   Kind kind = Kind::FORWARD;
   int node = -1;
   int saved = -1;
   int buffer = -1;
   int other = -1;
-  // FORWARD, BACKWARD: buffers of the tensors the layer sees, -1 where it gets none.
-  std::vector<int> inputs, outputs, state, output_gradients, input_gradients;
-  std::vector<int> output_masks;
-  std::vector<int> release;  // entries of `saved` that nobody reads after this step
+  int value = -1;  // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
+  // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
+  std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
 };
 
 struct PeakPrediction {
@@ -85,6 +100,8 @@ struct Plan {
   std::vector<PlanStep> steps;
   std::vector<PlannedBuffer> buffers;
   std::vector<SavedValue> saved;
+  std::vector<SavedState> states;
+  int logits_buffer = -1, loss_buffer = -1;  // alive after the last step
   int64_t arena_bytes = 0;
   int64_t workspace_bytes = 0;
   PeakPrediction peak;
@@ -94,7 +111,9 @@ struct Plan {
   int64_t predicted_saved_bytes() const;
 };
 
-// REQUIRES: graph.InferShapes(batch) can be called. Sets the graph's shapes to this batch.
+// Sets the graph's shapes to this batch and, when compressing, rewrites it where that is exact and
+// saves memory: a max pool that alone reads a ReLU changes places with it (max is monotone), so
+// that only the pool's index and the pooled output are kept.
 Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options);
 
 // The largest batch whose predicted peak stays within `bytes`; 0 when not even one sample does.

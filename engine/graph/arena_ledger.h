@@ -1,0 +1,34 @@
+// Books the arena's bytes in the memory ledger while a plan's program runs. Internal to
+// engine/graph.
+#pragma once
+
+#include <vector>
+
+#include "engine/core/memory.h"
+#include "engine/graph/plan.h"
+
+namespace encke {
+
+// Moves each planned buffer from UNUSED to its category for the steps between its first and its
+// last; whatever is still booked at the end (or when an error ends the run) goes back. The plan
+// must outlive it.
+class ArenaLedger {
+ public:
+  ArenaLedger(const Plan* plan, MemoryLedger* ledger);
+  ~ArenaLedger();
+  ArenaLedger(const ArenaLedger&) = delete;
+  ArenaLedger& operator=(const ArenaLedger&) = delete;
+
+  void Begin(int step);
+  void End(int step);
+
+ private:
+  void Release(int buffer);
+
+  const Plan* plan_;
+  MemoryLedger* ledger_;
+  std::vector<std::vector<int>> first_, last_;  // buffers by step
+  std::vector<bool> booked_;                    // by buffer
+};
+
+}  // namespace encke

@@ -1,0 +1,151 @@
+#include "engine/graph/executor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "engine/core/error.h"
+#include "engine/graph/run.h"
+#include "layers/initialize.h"
+
+namespace encke {
+namespace {
+
+std::unique_ptr<ActivationStore> NewStore(Allocator& allocator, const ExecutorOptions& options) {
+  return options.plan.compress ? NewCompressedStore(allocator, options.store) : NewRawStore();
+}
+
+std::string Megabytes(int64_t bytes) { return StrCat((bytes + (1 << 20) - 1) >> 20, " MiB"); }
+
+}  // namespace
+
+Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options)
+    : graph_(std::move(graph)),
+      backend_(backend),
+      options_(options),
+      store_(NewStore(backend.allocator(), options)),
+      controller_(std::make_unique<BoundController>(options.controller)) {
+  if (!backend_.Supports(options.plan.compute)) {
+    throw Error(ErrorKind::DEVICE,
+                StrCat("this machine cannot compute in ", NameOf(options.plan.compute)),
+                backend_.name(), "use training { precision: FP32 }");
+  }
+  for (const Parameter& parameter : graph_.parameters) {
+    const Shape& shape = parameter.spec.shape;
+    parameters_.push_back(
+        Tensor::Empty(backend_.allocator(), shape, DType::F32, MemoryCategory::PARAMETER));
+  }
+  gradients_.resize(graph_.parameters.size());
+  velocity_.resize(graph_.parameters.size());
+  statistics_.resize(graph_.parameters.size());
+}
+
+Executor::~Executor() = default;
+
+void Executor::InitializeParameters() {
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    const Parameter& parameter = graph_.parameters[p];
+    std::vector<float> values(parameter.spec.shape.elements());
+    InitializeParameter(parameter.spec, parameter.name, options_.seed, values.data());
+    backend_.CopyFromHost(values.data(), parameters_[p]);
+  }
+}
+
+void Executor::Prepare(int64_t batch) {
+  PlanOptions plan_options = options_.plan;
+  plan_options.training = true;
+  plan_ = MakePlan(graph_, backend_, batch, plan_options);
+  const int64_t limit = backend_.allocator().limit();
+  if (limit > 0 && plan_.peak.use.total() > limit) {
+    const int64_t fits = LargestBatch(graph_, backend_, limit, plan_options);
+    throw Error(
+        ErrorKind::MEMORY,
+        StrCat("training with a batch of ", batch, " needs about ",
+               Megabytes(plan_.peak.use.total()), ", the memory limit is ", Megabytes(limit)),
+        plan_.peak.where,
+        fits > 0 ? StrCat("the largest batch that fits is ", fits)
+                 : "not even a batch of 1 fits; `encke summary` shows what takes the memory");
+  }
+  for (const SavedValue& saved : plan_.saved) {
+    for (int consumer : saved.gradient_consumers) controller_->AddConsumer(saved.value, consumer);
+  }
+  for (size_t p = 0; p < gradients_.size(); ++p) {
+    const ParameterSpec& spec = graph_.parameters[p].spec;
+    if (!spec.trained() || gradients_[p].defined()) continue;
+    gradients_[p] =
+        Tensor::Empty(backend_.allocator(), spec.shape, DType::F32, MemoryCategory::GRADIENT);
+  }
+  backend_.ReserveWorkspace(plan_.workspace_bytes);
+  ReserveArena(plan_.arena_bytes);
+}
+
+void Executor::ReserveArena(int64_t bytes) {
+  if (arena_ != nullptr && arena_->bytes() >= bytes) return;
+  arena_.reset();
+  arena_ = backend_.allocator().Allocate(bytes, MemoryCategory::UNUSED);
+}
+
+StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOptions& options) {
+  ENCKE_CHECK(batch.size() > 0 && batch.size() <= plan_.batch, batch.size(), " of ", plan_.batch);
+  records_.clear();
+  TakeStatistics();
+  StepResult result = Run(this, plan_, batch, Phase::TRAIN, iteration, options).Execute();
+  if (options.audit == Audit::ONE) ++audits_;
+  result.finite = result.finite && GradientsFinite();
+  if (!result.finite) RestoreStatistics();
+  return result;
+}
+
+StepResult Executor::Evaluate(const Batch& batch) {
+  if (evaluation_plan_.batch < batch.size()) {
+    PlanOptions plan_options = options_.plan;
+    plan_options.training = false;
+    evaluation_plan_ = MakePlan(graph_, backend_, batch.size(), plan_options);
+    ReserveArena(evaluation_plan_.arena_bytes);
+  }
+  return Run(this, evaluation_plan_, batch, Phase::EVALUATE, 0, {}).Execute();
+}
+
+std::string Executor::FirstNonFiniteNode(const Batch& batch, int64_t iteration) {
+  TakeStatistics();
+  TrainOptions options;
+  options.exact = true;
+  const std::string name =
+      Run(this, plan_, batch, Phase::TRAIN, iteration, options).FindNonFinite();
+  RestoreStatistics();
+  return name;
+}
+
+void Executor::TakeStatistics() {
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    if (graph_.parameters[p].spec.trained()) continue;
+    statistics_[p].resize(parameters_[p].elements());
+    backend_.CopyToHost(parameters_[p], statistics_[p].data());
+  }
+}
+
+void Executor::RestoreStatistics() {
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    if (!statistics_[p].empty()) backend_.CopyFromHost(statistics_[p].data(), parameters_[p]);
+  }
+}
+
+bool Executor::GradientsFinite() {
+  return std::all_of(gradients_.begin(), gradients_.end(), [&](const Tensor& gradient) {
+    return !gradient.defined() || backend_.AllFinite(gradient);
+  });
+}
+
+int64_t Executor::raw_saved_bytes() const {
+  int64_t sum = 0;
+  for (const ActivationRecord& record : records_) sum += record.raw_bytes;
+  return sum;
+}
+
+int64_t Executor::stored_bytes() const {
+  int64_t sum = 0;
+  for (const ActivationRecord& record : records_) sum += record.stored_bytes;
+  return sum;
+}
+
+}  // namespace encke

@@ -1,0 +1,115 @@
+// Where each buffer lies in the arena, and what the peak will be.
+#include <algorithm>
+#include <numeric>
+
+#include "engine/graph/plan_internal.h"
+
+namespace encke::internal {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+bool LivesMeet(const PlannedBuffer& a, const PlannedBuffer& b) {
+  return a.first <= b.last && b.first <= a.last;
+}
+
+// The lowest offset at which `buffer` fits between those placed already (ordered by offset).
+int64_t LowestGap(const PlannedBuffer& buffer, const std::vector<const PlannedBuffer*>& placed) {
+  int64_t offset = 0;
+  for (const PlannedBuffer* other : placed) {
+    if (!LivesMeet(buffer, *other)) continue;
+    if (offset + buffer.bytes <= other->offset) break;
+    offset = std::max(offset, other->offset + other->bytes);
+  }
+  return offset;
+}
+
+void Add(MemoryUse* use, MemoryCategory category, int64_t bytes) {
+  use->bytes[static_cast<int>(category)] += bytes;
+}
+
+// What is held from the first step to the last.
+MemoryUse Constant(const Graph& graph, const Plan& plan) {
+  int64_t all = 0;
+  for (const Parameter& parameter : graph.parameters) all += parameter.spec.shape.elements();
+  const int64_t trained = graph.TrainedParameters();
+  const int64_t float_bytes = SizeOf(DType::F32);
+  MemoryUse use;
+  Add(&use, MemoryCategory::PARAMETER, all * float_bytes);
+  if (plan.options.training) {
+    Add(&use, MemoryCategory::GRADIENT, trained * float_bytes);
+    Add(&use, MemoryCategory::OPTIMIZER,
+        static_cast<int64_t>(trained * float_bytes * plan.options.optimizer_copies));
+  }
+  Add(&use, MemoryCategory::WORKSPACE, plan.workspace_bytes);
+  const int64_t label_bytes = SizeOf(DType::I32);
+  Add(&use, MemoryCategory::DATA,
+      plan.batch * (graph.values[0].shape.sample() + label_bytes) * plan.options.batches_held);
+  return use;
+}
+
+// Whether a step moves bytes between the arena and the compressed pool.
+bool IsPooled(const Plan& plan, const PlanStep& step) {
+  const bool moves = step.kind == PlanStep::Kind::STORE || step.kind == PlanStep::Kind::FETCH;
+  return moves && plan.saved[step.saved].keep == Keep::CODEC;
+}
+
+std::string Describe(const Graph& graph, const PlanStep& step) {
+  if (step.node >= 0) {
+    const char* direction = step.kind == PlanStep::Kind::BACKWARD ? "backward of " : "forward of ";
+    return direction + graph.nodes[step.node].name;
+  }
+  return step.value >= 0 ? graph.values[step.value].name : "";
+}
+
+}  // namespace
+
+void PlaceBuffers(Plan* plan) {
+  std::vector<int> order(plan->buffers.size());
+  std::iota(order.begin(), order.end(), 0);
+  for (PlannedBuffer& buffer : plan->buffers) {
+    buffer.bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return plan->buffers[a].bytes > plan->buffers[b].bytes; });
+  std::vector<const PlannedBuffer*> placed;
+  for (int index : order) {
+    PlannedBuffer& buffer = plan->buffers[index];
+    buffer.offset = LowestGap(buffer, placed);
+    plan->arena_bytes = std::max(plan->arena_bytes, buffer.offset + buffer.bytes);
+    const auto after = std::upper_bound(
+        placed.begin(), placed.end(), &buffer,
+        [](const PlannedBuffer* a, const PlannedBuffer* b) { return a->offset < b->offset; });
+    placed.insert(after, &buffer);
+  }
+}
+
+void PredictPeak(const Graph& graph, Plan* plan) {
+  const size_t steps = plan->steps.size();
+  std::vector<MemoryUse> born(steps + 1), dead(steps + 1);
+  for (const PlannedBuffer& buffer : plan->buffers) {
+    Add(&born[buffer.first], buffer.category, buffer.bytes);
+    Add(&dead[buffer.last + 1], buffer.category, buffer.bytes);
+  }
+  const MemoryUse constant = Constant(graph, *plan);
+  MemoryUse use = constant;
+  int64_t pool = 0, pool_peak = 0;
+  for (size_t s = 0; s < steps; ++s) {
+    for (int c = 0; c < kMemoryCategories; ++c) use.bytes[c] += born[s].bytes[c] - dead[s].bytes[c];
+    const PlanStep& step = plan->steps[s];
+    const bool pooled = IsPooled(*plan, step);
+    if (pooled && step.kind == PlanStep::Kind::STORE)
+      pool += plan->saved[step.saved].predicted_bytes;
+    MemoryUse now = use;
+    Add(&now, MemoryCategory::SAVED, pool);
+    if (pooled && step.kind == PlanStep::Kind::FETCH) {
+      pool -= plan->saved[step.saved].predicted_bytes;
+    }
+    pool_peak = std::max(pool_peak, pool);
+    if (now.in_use() > plan->peak.use.in_use()) plan->peak = {now, Describe(graph, step)};
+  }
+  const int64_t held = constant.in_use() + plan->arena_bytes + pool_peak;
+  Add(&plan->peak.use, MemoryCategory::UNUSED, held - plan->peak.use.in_use());
+}
+
+}  // namespace encke::internal

@@ -1,0 +1,174 @@
+// What a run tells the bound controller: gradient statistics at a refresh, and audits against exact
+// gradients.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "engine/core/npy.h"
+#include "engine/graph/run.h"
+
+namespace encke {
+namespace {
+
+struct GradientDifference {
+  double sigma = 0;  // root mean square
+  double bias = 0;   // along the exact gradient, over its squared norm
+};
+
+GradientDifference Compare(const std::vector<float>& lossy, const std::vector<float>& exact) {
+  double squares = 0, along = 0, norm = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const double difference = static_cast<double>(lossy[i]) - exact[i];
+    squares += difference * difference;
+    along += difference * exact[i];
+    norm += static_cast<double>(exact[i]) * exact[i];
+  }
+  return {std::sqrt(squares / static_cast<double>(exact.size())), norm > 0 ? along / norm : 0.0};
+}
+
+double LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::abs(static_cast<double>(a[i]) - b[i]));
+  }
+  return largest;
+}
+
+}  // namespace
+
+int Executor::Run::SavedReadBy(int node) const {
+  for (size_t s = 0; s < plan_.saved.size(); ++s) {
+    const SavedValue& saved = plan_.saved[s];
+    const auto& readers = saved.gradient_consumers;
+    if (saved.keep == Keep::CODEC &&
+        std::find(readers.begin(), readers.end(), node) != readers.end()) {
+      return static_cast<int>(s);
+    }
+  }
+  return -1;
+}
+
+int Executor::Run::NextAudited() const {
+  std::vector<int> consumers;
+  for (const SavedValue& saved : plan_.saved) {
+    if (saved.keep != Keep::CODEC) continue;
+    consumers.insert(consumers.end(), saved.gradient_consumers.begin(),
+                     saved.gradient_consumers.end());
+  }
+  return consumers.empty() ? -1 : consumers[executor_.audits_ % consumers.size()];
+}
+
+bool Executor::Run::Audits(const SavedValue& saved) const {
+  if (options_.audit == Audit::NONE || saved.keep != Keep::CODEC) return false;
+  const auto& readers = saved.gradient_consumers;
+  if (options_.audit == Audit::ALL) return !readers.empty();
+  return std::find(readers.begin(), readers.end(), audited_node_) != readers.end();
+}
+
+void Executor::Run::KeepExact(const SavedValue& saved, const Tensor& tensor) {
+  Tensor copy =
+      Tensor::Empty(backend_.allocator(), tensor.shape(), tensor.dtype(), MemoryCategory::SAVED);
+  backend_.Copy(tensor, copy);
+  exact_[saved.value] = copy;
+}
+
+std::vector<float> Executor::Run::WeightGradient(int node, BackwardContext context) const {
+  context.input_gradients.assign(context.input_gradients.size(), Tensor());
+  context.accumulate = false;
+  for (Tensor& gradient : context.parameter_gradients) {
+    if (!gradient.defined()) continue;
+    gradient =
+        Tensor::Empty(backend_.allocator(), gradient.shape(), DType::F32, MemoryCategory::GRADIENT);
+  }
+  graph_.nodes[node].layer->Backward(context);
+  return HostFloats(context.parameter_gradients[0]);
+}
+
+void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
+  const SavedValue& saved = plan_.saved[saved_index];
+  const Tensor exact_value = exact_.at(saved.value);
+  BackwardContext context = MakeBackwardContext(step);
+  const Tensor lossy_value = context.inputs[0];
+  const std::vector<float> lossy = WeightGradient(step.node, context);
+  context.inputs[0] = exact_value.Reshape(lossy_value.shape());
+  const GradientDifference difference = Compare(lossy, WeightGradient(step.node, context));
+
+  ActivationRecord& record = executor_.records_[record_of_saved_.at(saved_index)];
+  AuditResult audit;
+  audit.iteration = iteration_;
+  audit.measured_sigma = difference.sigma;
+  audit.bias = difference.bias;
+  audit.max_abs_error = LargestDifference(HostFloats(lossy_value), HostFloats(exact_value));
+  // Predicted from this iteration's own output gradient, so that the formula is judged, not its
+  // age.
+  BoundController& controller = *executor_.controller_;
+  const double bound = record.error_bound;
+  audit.predicted_sigma =
+      controller.SigmaOf(OutputStatistics(step, saved_index), record.nonzero_fraction, bound);
+  controller.ObserveAudit(step.node, audit);
+
+  ActivationRecord& row = NewRecord(record.layer, saved.value, "audit");
+  const ActivationRecord& value = executor_.records_[record_of_saved_.at(saved_index)];
+  row.consumer = graph_.nodes[step.node].name;
+  row.shape = value.shape;
+  row.codec = value.codec;
+  row.error_bound = bound;
+  row.nonzero_fraction = value.nonzero_fraction;
+  row.tolerance = value.tolerance;
+  row.predicted_sigma = audit.predicted_sigma;
+  row.measured_sigma = audit.measured_sigma;
+  row.bias = audit.bias;
+  row.max_abs_error = audit.max_abs_error;
+}
+
+GradientStatistics Executor::Run::OutputStatistics(const PlanStep& step, int saved_index) const {
+  const Node& node = graph_.nodes[step.node];
+  const Tensor dy = ValueTensor(step.output_gradients[0], node.outputs[0]);
+  const Shape& x = graph_.values[node.inputs[0]].shape;
+  const Shape& y = dy.shape();
+  const Shape& w = graph_.parameters[node.parameters[0]].spec.shape;
+  GradientStatistics statistics;
+  statistics.output_gradient_squares = backend_.SumOfSquares(dy);
+  if (executor_.controller_->options().rule == ErrorRule::COMET) {
+    statistics.output_gradient_magnitude =
+        backend_.SumOfMagnitudes(dy) / static_cast<double>(dy.elements());
+  }
+  statistics.output_channels = y.c;
+  statistics.batch = x.n;
+  statistics.input_elements = graph_.values[plan_.saved[saved_index].value].shape.elements();
+  statistics.kernel = w.h * w.w;
+  statistics.stride = std::max<int64_t>(1, std::llround(static_cast<double>(x.h) / y.h));
+  return statistics;
+}
+
+// Completes what could be read before backward with the weight gradient and the momentum.
+void Executor::Run::Observe(const PlanStep& step, GradientStatistics statistics) {
+  const int parameter = graph_.nodes[step.node].parameters[0];
+  const Tensor& gradient = executor_.gradients_[parameter];
+  const Tensor& velocity = executor_.velocity_[parameter];
+  const double elements = static_cast<double>(gradient.elements());
+  statistics.filter_gradient_squares = backend_.SumOfSquares(gradient);
+  if (velocity.defined()) statistics.mean_momentum = backend_.SumOfMagnitudes(velocity) / elements;
+  if (!(statistics.mean_momentum > 0)) {  // before the first update, or without momentum
+    statistics.mean_momentum = backend_.SumOfMagnitudes(gradient) / elements;
+  }
+  executor_.controller_->ObserveGradient(step.node, statistics);
+}
+
+void Executor::Run::DumpValue(const SavedValue& saved, const Tensor& tensor,
+                              const CodecOptions& options) const {
+  if (executor_.dump_folder_.empty()) return;
+  std::string name = graph_.values[saved.value].name;
+  std::replace(name.begin(), name.end(), '/', '_');
+  char number[16];
+  std::snprintf(number, sizeof(number), "%04d_", saved.value);
+  const std::string path = executor_.dump_folder_ + "/" + number + name;
+  const Shape& shape = tensor.shape();
+  WriteNpy(path + ".npy", {shape.n, shape.h, shape.w, shape.c}, HostFloats(tensor).data());
+  std::vector<float> bounds = options.bound.channel;
+  if (bounds.empty()) bounds = {options.bound.uniform};
+  WriteNpy(path + (saved.mask ? ".mask" : "") + ".bound.npy", {static_cast<int64_t>(bounds.size())},
+           bounds.data());
+}
+
+}  // namespace encke
