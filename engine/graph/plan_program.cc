@@ -175,10 +175,8 @@ void ProgramWriter::MakeOutputs(int n, PlanStep* step) {
       value_buffer_[value] = value_buffer_[input];
       Hold(value_buffer_[value]);
     } else {
-      const bool raw = saved_of_[value] >= 0 && plan_->saved[saved_of_[value]].keep == Keep::RAW;
       value_buffer_[value] =
-          Take(ValueBytes(value), raw ? MemoryCategory::SAVED : MemoryCategory::TRANSIENT,
-               graph_.values[value].name);
+          Take(ValueBytes(value), MemoryCategory::TRANSIENT, graph_.values[value].name);
     }
     step->outputs.push_back(value_buffer_[value]);
   }
@@ -244,6 +242,7 @@ void ProgramWriter::Store(int s) {
     if (saved.norm_consumer >= 0) step.states = {state_buffer_.at({saved.norm_consumer, 1})};
     if (saved.keep == Keep::RAW) {
       saved_buffer_[s] = step.buffer;
+      plan_->buffers[step.buffer].category = MemoryCategory::SAVED;
       Hold(step.buffer);
     }
   }

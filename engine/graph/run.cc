@@ -306,20 +306,23 @@ void Executor::Run::Fetch(const PlanStep& step) {
 
 BackwardContext Executor::Run::MakeBackwardContext(const PlanStep& step) const {
   const Node& node = graph_.nodes[step.node];
-  BackwardContext context{backend_, executor_.options_.seed, RandomStream(step.node)};
-  context.inputs = ValueTensors(step.inputs, node.inputs);
-  context.outputs = ValueTensors(step.outputs, node.outputs);
+  BackwardContext context{backend_,
+                          executor_.options_.seed,
+                          RandomStream(step.node),
+                          ValueTensors(step.inputs, node.inputs),
+                          ValueTensors(step.outputs, node.outputs),
+                          std::vector<Tensor>(node.outputs.size()),
+                          StateTensors(step),
+                          ParameterTensors(executor_.parameters_, node),
+                          ValueTensors(step.output_gradients, node.outputs),
+                          ValueTensors(step.input_gradients, node.inputs),
+                          ParameterTensors(executor_.gradients_, node),
+                          options_.accumulate,
+                          batch_.labels};
   for (size_t i = 0; i < step.output_masks.size(); ++i) {
     const int64_t bytes = (graph_.values[node.outputs[i]].shape.elements() + 7) / 8;
-    context.output_masks.push_back(TensorOf(step.output_masks[i], Shape::Vector(bytes), DType::U8));
+    context.output_masks[i] = TensorOf(step.output_masks[i], Shape::Vector(bytes), DType::U8);
   }
-  context.state = StateTensors(step);
-  context.parameters = ParameterTensors(executor_.parameters_, node);
-  context.output_gradients = ValueTensors(step.output_gradients, node.outputs);
-  context.input_gradients = ValueTensors(step.input_gradients, node.inputs);
-  context.parameter_gradients = ParameterTensors(executor_.gradients_, node);
-  context.accumulate = options_.accumulate;
-  context.labels = batch_.labels;
   const float samples =
       options_.loss_scale_count > 0 ? options_.loss_scale_count : static_cast<float>(batch_.size());
   context.loss_scale = 1.0f / samples;
