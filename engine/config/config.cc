@@ -3,7 +3,9 @@
 #include <google/protobuf/text_format.h>
 
 #include "engine/config/merge.h"
+#include "engine/config/network_builder.h"
 #include "engine/config/override.h"
+#include "engine/config/recipe_check.h"
 
 namespace encke {
 
@@ -51,6 +53,14 @@ Error ConfigFile::ErrorAt(const std::string& field, const std::string& message,
                           const std::string& hint) const {
   const ConfigSource source = SourceOf(field);
   return Error(ErrorKind::CONFIG, message + source.Excerpt(), source.Place(), hint);
+}
+
+Graph BuildNetwork(const ConfigFile& file) {
+  Diagnostics diagnostics;
+  CheckRecipe(file, &diagnostics);
+  std::optional<Graph> graph = BuildNetwork(file, &diagnostics);
+  diagnostics.Throw();
+  return std::move(*graph);
 }
 
 }  // namespace encke

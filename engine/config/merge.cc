@@ -56,6 +56,12 @@ std::string Canonical(const std::string& path) {
 
 }  // namespace
 
+void MergeMessage(const Message& child, Message* base) {
+  std::vector<std::string> replaced;
+  ClearReplaced(child, base, "", &replaced);
+  base->MergeFrom(child);
+}
+
 void MergeConfig(const ParsedConfig& child, ParsedConfig* base) {
   std::vector<std::string> replaced;
   ClearReplaced(child.config, &base->config, "", &replaced);

@@ -10,6 +10,7 @@ namespace encke {
 
 // Lays `child` over `base`: messages merge field by field, a repeated field of the child replaces
 // the base's.
+void MergeMessage(const google::protobuf::Message& child, google::protobuf::Message* base);
 void MergeConfig(const ParsedConfig& child, ParsedConfig* base);
 
 // Reads a file. Error(CONFIG) if it is not there, with the nearest name in its folder.

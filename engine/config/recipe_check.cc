@@ -1,0 +1,182 @@
+#include "engine/config/recipe_check.h"
+
+#include <limits>
+
+namespace encke {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// What a number may be.
+struct Range {
+  const char* field;
+  double least;
+  bool open;  // `least` itself is not allowed
+  double most = kInfinity;
+};
+
+constexpr Range kRanges[] = {
+    {"data.test_fraction", 0, false, 1},
+    {"data.train_size", 1, false},
+    {"data.test_size", 1, false},
+    {"data.resize_shorter", 1, false},
+    {"data.workers", 1, false},
+    {"data.prefetch", 1, false},
+    {"data.augment.crop_padding", 0, false},
+    {"data.augment.random_resized_crop.min_area", 0, true, 1},
+    {"data.augment.random_resized_crop.max_area", 0, true, 1},
+    {"data.augment.random_resized_crop.min_aspect", 0, true},
+    {"data.augment.random_resized_crop.max_aspect", 0, true},
+    {"data.augment.color_jitter.brightness", 0, false},
+    {"data.augment.color_jitter.contrast", 0, false},
+    {"data.augment.color_jitter.saturation", 0, false},
+    {"optimizer.learning_rate", 0, true},
+    {"optimizer.momentum", 0, false, 1},
+    {"optimizer.weight_decay", 0, false},
+    {"optimizer.clip_norm", 0, false},
+    {"schedule.step", 0, true},
+    {"schedule.gamma", 0, true},
+    {"schedule.power", 0, true},
+    {"schedule.final_fraction", 0, false, 1},
+    {"schedule.warmup", 0, false},
+    {"schedule.warmup_fraction", 0, false, 1},
+    {"schedule.peak_at", 0, true, 1},
+    {"activations.tolerance", 0, true},
+    {"activations.fixed_bound", 0, false},
+    {"activations.channel_std_bound", 0, false},
+    {"activations.rms_bound", 0, false},
+    {"activations.warmup", 0, false},
+    {"activations.interval", 1, false},
+    {"activations.audit_every", 0, false},
+    {"activations.log_every", 0, false},
+    {"training.epochs", 0, true},
+    {"training.iterations", 1, false},
+    {"training.batch", 1, false},
+    {"training.accumulate", 1, false},
+    {"training.label_smoothing", 0, false, 1},
+    {"training.ema", 0, false, 1},
+    {"training.evaluate_every", 0, true},
+    {"training.evaluation_batch", 1, false},
+    {"training.checkpoint_every", 0, false},
+    {"training.keep_checkpoints", 0, false},
+    {"training.threads", 0, false},
+};
+
+double NumberOf(const Message& message, const FieldDescriptor& field) {
+  const auto* reflection = message.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return reflection->GetInt32(message, &field);
+    case FieldDescriptor::CPPTYPE_INT64:
+      return static_cast<double>(reflection->GetInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return reflection->GetFloat(message, &field);
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return reflection->GetDouble(message, &field);
+    default:
+      ENCKE_CHECK(false, field.full_name(), " is not a number");
+  }
+  return 0;
+}
+
+// The number at `path`, false where it was not given.
+bool GivenNumber(const Message& root, const std::string& path, double* number) {
+  const size_t dot = path.find('.');
+  const auto* field = root.GetDescriptor()->FindFieldByName(path.substr(0, dot));
+  ENCKE_CHECK(field != nullptr, path);
+  if (!root.GetReflection()->HasField(root, field)) return false;
+  if (dot != std::string::npos) {
+    return GivenNumber(root.GetReflection()->GetMessage(root, field), path.substr(dot + 1), number);
+  }
+  *number = NumberOf(root, *field);
+  return true;
+}
+
+class RecipeCheck {
+ public:
+  RecipeCheck(const ConfigFile& file, Diagnostics* diagnostics)
+      : file_(file), config_(file.config()), diagnostics_(diagnostics) {}
+
+  void Check() {
+    for (const Range& range : kRanges) CheckRange(range);
+    if (config_.has_data()) CheckData();
+    CheckSchedule();
+  }
+
+ private:
+  void Report(const std::string& field, const std::string& message, const std::string& hint = "") {
+    diagnostics_->Add(file_.SourceOf(field), message, hint);
+  }
+
+  void CheckRange(const Range& range) {
+    double number = 0;
+    if (!GivenNumber(config_, range.field, &number)) return;
+    const bool low = range.open ? !(number > range.least) : !(number >= range.least);
+    if (!low && number <= range.most) return;
+    std::string must = StrCat(range.open ? "above " : "at least ", range.least);
+    if (range.most != kInfinity) must += StrCat(" and at most ", range.most);
+    Report(range.field, StrCat("'", range.field, "' must be ", must, ", not ", number));
+  }
+
+  void CheckData() {
+    const config::Data& data = config_.data();
+    if (data.kind() != config::Data::SYNTHETIC && data.train().empty()) {
+      Report("data.train",
+             "data of kind " + config::Data::Kind_Name(data.kind()) + " needs 'train', its path",
+             "give data { train: \"...\" } or --set data.train=...");
+    }
+    CheckPerChannel("data.mean", data.mean_size());
+    CheckPerChannel("data.std", data.std_size());
+    for (int i = 0; i < data.std_size(); ++i) {
+      if (data.std(i) > 0) continue;
+      Report(StrCat("data.std[", i, "]"), StrCat("'std' must be above 0, not ", data.std(i)));
+    }
+    const config::RandomResizedCrop& crop = data.augment().random_resized_crop();
+    if (crop.min_area() > crop.max_area() || crop.min_aspect() > crop.max_aspect()) {
+      Report("data.augment.random_resized_crop", "the least area or aspect is above the most");
+    }
+    const int channels = config_.network().input().channels();
+    if (channels != 1 && channels != 3) {
+      Report("network.input.channels", StrCat("images have 1 or 3 channels, not ", channels));
+    }
+  }
+
+  void CheckPerChannel(const std::string& field, int size) {
+    const int channels = config_.network().input().channels();
+    if (size == 0 || size == 1 || size == channels) return;
+    Report(field + "[0]",
+           StrCat("'", field, "' has ", size, " numbers, the input ", channels, " channels"));
+  }
+
+  void CheckSchedule() {
+    const config::Schedule& schedule = config_.schedule();
+    if (schedule.kind() == config::Schedule::STEP && !schedule.has_step()) {
+      Report("schedule.step", "a schedule of kind STEP needs 'step'", "give step: EPOCHS");
+    }
+    if (schedule.kind() == config::Schedule::MULTISTEP && schedule.milestone().empty()) {
+      Report("schedule.milestone", "a schedule of kind MULTISTEP needs 'milestone'",
+             "give milestone: [30, 60]");
+    }
+    for (int i = 1; i < schedule.milestone_size(); ++i) {
+      if (schedule.milestone(i) > schedule.milestone(i - 1)) continue;
+      Report(StrCat("schedule.milestone[", i, "]"),
+             StrCat("milestones must increase: ", schedule.milestone(i), " comes after ",
+                    schedule.milestone(i - 1)));
+    }
+  }
+
+  const ConfigFile& file_;
+  const config::Config& config_;
+  Diagnostics* diagnostics_;
+};
+
+}  // namespace
+
+void CheckRecipe(const ConfigFile& file, Diagnostics* diagnostics) {
+  RecipeCheck(file, diagnostics).Check();
+}
+
+}  // namespace encke
