@@ -1,0 +1,227 @@
+// The executor: gradients are right, compression changes them no more than it may, and memory is
+// what the plan said.
+#include "engine/graph/executor.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/core/rng.h"
+#include "tests/engine/graph/test_networks.h"
+
+namespace encke {
+namespace {
+
+Batch MakeBatch(Allocator& allocator, const Shape& sample, int64_t count, int classes) {
+  Batch batch;
+  batch.images = Tensor::Empty(allocator, sample.WithBatch(count), DType::U8, MemoryCategory::DATA);
+  batch.labels = Tensor::Empty(allocator, {count, 1, 1, 1}, DType::I32, MemoryCategory::DATA);
+  Rng rng(3, RngStream::TEST);
+  for (int64_t i = 0; i < batch.images.elements(); ++i) {
+    batch.images.data<uint8_t>()[i] = static_cast<uint8_t>(rng.Below(256));
+  }
+  for (int64_t n = 0; n < count; ++n) {
+    batch.labels.data<int32_t>()[n] = static_cast<int32_t>(rng.Below(classes));
+  }
+  return batch;
+}
+
+std::vector<float> Flatten(const std::vector<Tensor>& tensors) {
+  std::vector<float> all;
+  for (const Tensor& tensor : tensors) {
+    if (!tensor.defined()) continue;
+    all.insert(all.end(), tensor.data<float>(), tensor.data<float>() + tensor.elements());
+  }
+  return all;
+}
+
+double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    norm += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / norm);
+}
+
+class Trainee {
+ public:
+  Trainee(Graph graph, bool compress, double tolerance = 0.05, int64_t batch = 6)
+      : backend_(NewBackend({})) {
+    ExecutorOptions options;
+    options.plan.compress = compress;
+    options.plan.batches_held = 1;
+    options.controller.tolerance = tolerance;
+    options.controller.warmup = 0;
+    options.mean = {0.5f};
+    options.std = {0.25f};
+    executor_ = std::make_unique<Executor>(std::move(graph), *backend_, options);
+    executor_->InitializeParameters();
+    executor_->Prepare(batch);
+    batch_ = MakeBatch(backend_->allocator(), executor_->graph().values[0].shape, batch, 5);
+  }
+
+  Executor& executor() { return *executor_; }
+  const Batch& batch() const { return batch_; }
+  MemoryLedger& ledger() { return backend_->allocator().ledger(); }
+  std::vector<float> Gradients(const TrainOptions& options = {}, int64_t iteration = 1) {
+    EXPECT_TRUE(executor_->Train(batch_, iteration, options).finite);
+    return Flatten(executor_->gradients());
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Executor> executor_;
+  Batch batch_;
+};
+
+TEST(ExecutorTest, GradientsAgreeWithCentralDifferences) {
+  for (int which : {0, 1}) {
+    Trainee trainee(which == 0 ? ResidualNetwork() : BranchNetwork(), false);
+    Executor& executor = trainee.executor();
+    trainee.Gradients();
+    Rng rng(11, RngStream::TEST);
+    for (size_t p = 0; p < executor.parameters().size(); ++p) {
+      const Tensor& gradient = executor.gradients()[p];
+      if (!gradient.defined()) continue;
+      const std::vector<float> exact(gradient.data<float>(),
+                                     gradient.data<float>() + gradient.elements());
+      // Along the gradient itself the slope is its norm; steps are small against kinks of ReLU and
+      // max pool.
+      double norm = 0;
+      for (float g : exact) norm += static_cast<double>(g) * g;
+      norm = std::sqrt(norm);
+      if (norm < 1e-4) continue;  // a bias before a batch norm, say
+      float* w = executor.parameters()[p].data<float>();
+      const std::vector<float> kept(w, w + exact.size());
+      const auto loss_at = [&](double step) {
+        for (size_t i = 0; i < exact.size(); ++i) {
+          w[i] = kept[i] + static_cast<float>(step * exact[i] / norm);
+        }
+        const double loss = executor.Train(trainee.batch(), 1).loss;
+        std::copy(kept.begin(), kept.end(), w);
+        return loss / static_cast<double>(trainee.batch().size());
+      };
+      const double step = 4e-3;
+      const double slope = (loss_at(step) - loss_at(-step)) / (2 * step);
+      EXPECT_NEAR(slope / norm, 1.0, 0.05) << executor.graph().parameters[p].name;
+    }
+  }
+}
+
+TEST(ExecutorTest, ExactStorageGivesTheGradientsOfRaw) {
+  for (int which : {0, 1}) {
+    const auto network = [&] { return which == 0 ? ResidualNetwork() : BranchNetwork(); };
+    Trainee raw(network(), false), encke(network(), true);
+    TrainOptions exact;
+    exact.exact = true;
+    EXPECT_LT(RelativeDifference(encke.Gradients(exact), raw.Gradients()), 1e-6);
+  }
+}
+
+TEST(ExecutorTest, TheErrorOfGradientsFollowsTheTolerance) {
+  Trainee raw(ResidualNetwork(), false);
+  const std::vector<float> exact = raw.Gradients();
+  double last = 0;
+  for (double tolerance : {0.001, 0.03, 0.3}) {
+    Trainee encke(ResidualNetwork(), true, tolerance);
+    encke.Gradients();  // the controller learns
+    const double difference = RelativeDifference(encke.Gradients({}, 3), exact);
+    EXPECT_GT(difference, last);
+    last = difference;
+  }
+  EXPECT_LT(last, 0.5);
+}
+
+TEST(ExecutorTest, SmallerBatchesRunInAPlanForLargerOnes) {
+  Trainee trainee(ResidualNetwork(), true);
+  Batch part{trainee.batch().images.Slice(0, 2), trainee.batch().labels.Slice(0, 2)};
+  EXPECT_EQ(trainee.executor().Train(part, 1).samples, 2);
+  EXPECT_EQ(trainee.executor().Train(trainee.batch(), 2).samples, 6);
+  EXPECT_EQ(trainee.executor().Evaluate(part).samples, 2);
+}
+
+TEST(ExecutorTest, RunsAreDeterministic) {
+  Trainee a(BranchNetwork(), true), b(BranchNetwork(), true);
+  for (int64_t iteration : {1, 2, 3}) {
+    EXPECT_EQ(a.Gradients({}, iteration), b.Gradients({}, iteration));
+  }
+}
+
+TEST(ExecutorTest, AccumulationIsTheSumOfItsParts) {
+  Trainee whole(ResidualNetwork(), false);
+  TrainOptions half;
+  half.loss_scale_count = 12;
+  const std::vector<float> once = whole.Gradients(half);
+  half.accumulate = true;
+  std::vector<float> twice = whole.Gradients(half);
+  for (float& g : twice) g *= 0.5f;
+  EXPECT_LT(RelativeDifference(twice, once), 1e-6);
+}
+
+TEST(ExecutorTest, NothingStaysInUseAfterAnIteration) {
+  for (bool compress : {false, true}) {
+    Trainee trainee(BranchNetwork(), compress);
+    trainee.Gradients();
+    trainee.Gradients({}, 2);
+    EXPECT_EQ(trainee.ledger().Current().of(MemoryCategory::TRANSIENT), 0);
+    EXPECT_EQ(trainee.executor().store().stored_bytes(), 0);
+  }
+}
+
+TEST(ExecutorTest, ThePeakIsThePredictedOne) {
+  for (bool compress : {false, true}) {
+    Trainee trainee(ResidualNetwork(), compress, 0.1, 64);
+    trainee.Gradients();
+    trainee.ledger().ResetPeak();
+    trainee.Gradients({}, 2);
+    const double predicted = static_cast<double>(trainee.executor().plan().peak.use.in_use());
+    const double measured = static_cast<double>(trainee.ledger().Peak().in_use());
+    EXPECT_NEAR(predicted / measured, 1.0, compress ? 0.15 : 0.05) << compress;
+  }
+}
+
+TEST(ExecutorTest, CompressionLowersStoredBytesAndThePeak) {
+  Trainee raw(ResidualNetwork(), false, 0.1, 64), encke(ResidualNetwork(), true, 0.1, 64);
+  for (int64_t iteration : {1, 2, 3}) {
+    raw.Gradients({}, iteration);
+    encke.Gradients({}, iteration);
+  }
+  EXPECT_EQ(raw.executor().stored_bytes(), raw.executor().raw_saved_bytes());
+  EXPECT_GT(encke.executor().raw_saved_bytes(), 5 * encke.executor().stored_bytes());
+  EXPECT_LT(encke.ledger().Peak().in_use(), raw.ledger().Peak().in_use());
+}
+
+TEST(ExecutorTest, AuditsMeasureTheNoiseThatTheFormulaPredicts) {
+  Trainee trainee(ResidualNetwork(), true, 0.05, 32);
+  trainee.Gradients();
+  trainee.Gradients({}, 2);
+  TrainOptions options;
+  options.audit = Audit::ALL;
+  trainee.Gradients(options, 3);
+  int audits = 0;
+  for (const ActivationRecord& record : trainee.executor().records()) {
+    if (record.kind != "audit") continue;
+    ++audits;
+    EXPECT_LE(record.max_abs_error, record.error_bound) << record.consumer;
+    EXPECT_GT(record.measured_sigma, 0.5 * record.predicted_sigma) << record.consumer;
+    EXPECT_LT(record.measured_sigma, 2.0 * record.predicted_sigma) << record.consumer;
+  }
+  EXPECT_EQ(audits,
+            7);  // all convolutions but the first, whose input is kept exactly, and the fc layer
+}
+
+TEST(ExecutorTest, ANonFiniteNetworkIsReportedByItsFirstNode) {
+  Trainee trainee(ResidualNetwork(), true);
+  Executor& executor = trainee.executor();
+  const Tensor& weight = executor.parameters()[executor.graph().nodes[5].parameters.at(0)];
+  weight.data<float>()[0] = NAN;
+  const std::vector<float> before = Flatten(executor.parameters());
+  EXPECT_FALSE(executor.Train(trainee.batch(), 1).finite);
+  EXPECT_EQ(executor.FirstNonFiniteNode(trainee.batch(), 1), executor.graph().nodes[5].name);
+  weight.data<float>()[0] = 0;  // nothing else has been touched, running statistics included
+  EXPECT_TRUE(executor.Train(trainee.batch(), 1).finite);
+}
+
+}  // namespace
+}  // namespace encke

@@ -1,0 +1,150 @@
+// The plan: lifetimes and places never collide, what is saved is what the layers declared, and the
+// prediction is right.
+#include "engine/graph/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/engine/graph/test_networks.h"
+
+namespace encke {
+namespace {
+
+class PlanTest : public testing::TestWithParam<bool> {
+ protected:
+  PlanTest() : backend_(NewBackend({})) { options_.compress = GetParam(); }
+  Plan Make(Graph& graph, int64_t batch) { return MakePlan(graph, *backend_, batch, options_); }
+
+  std::unique_ptr<Backend> backend_;
+  PlanOptions options_;
+};
+
+int Count(const Plan& plan, PlanStep::Kind kind) {
+  return static_cast<int>(std::count_if(plan.steps.begin(), plan.steps.end(),
+                                        [&](const PlanStep& s) { return s.kind == kind; }));
+}
+
+const SavedValue* FindSaved(const Plan& plan, const Graph& graph, const std::string& name) {
+  for (const SavedValue& saved : plan.saved) {
+    if (graph.values[saved.value].name == name) return &saved;
+  }
+  return nullptr;
+}
+
+void ExpectNoCollision(const Plan& plan) {
+  for (size_t a = 0; a < plan.buffers.size(); ++a) {
+    const PlannedBuffer& x = plan.buffers[a];
+    EXPECT_LE(x.offset + x.bytes, plan.arena_bytes) << x.what;
+    EXPECT_LE(x.first, x.last) << x.what;
+    for (size_t b = a + 1; b < plan.buffers.size(); ++b) {
+      const PlannedBuffer& y = plan.buffers[b];
+      const bool time = x.first <= y.last && y.first <= x.last;
+      const bool space = x.offset < y.offset + y.bytes && y.offset < x.offset + x.bytes;
+      EXPECT_FALSE(time && space) << x.what << " and " << y.what;
+    }
+  }
+}
+
+// Every buffer a step touches is alive then.
+void ExpectBuffersAlive(const Plan& plan) {
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
+    const PlanStep& step = plan.steps[s];
+    std::vector<int> used = {step.buffer, step.other};
+    for (const auto* list : {&step.inputs, &step.outputs, &step.output_masks, &step.states,
+                             &step.output_gradients, &step.input_gradients}) {
+      used.insert(used.end(), list->begin(), list->end());
+    }
+    for (int buffer : used) {
+      if (buffer < 0) continue;
+      EXPECT_LE(plan.buffers[buffer].first, static_cast<int>(s)) << plan.buffers[buffer].what;
+      EXPECT_GE(plan.buffers[buffer].last, static_cast<int>(s)) << plan.buffers[buffer].what;
+    }
+  }
+}
+
+TEST_P(PlanTest, BuffersNeverCollide) {
+  for (const auto& network : {ResidualNetwork, BranchNetwork}) {
+    Graph graph = network();
+    for (int64_t batch : {1, 3, 16}) {
+      const Plan plan = Make(graph, batch);
+      ExpectNoCollision(plan);
+      ExpectBuffersAlive(plan);
+    }
+  }
+}
+
+TEST_P(PlanTest, EveryLayerWithAGradientRunsBackwardOnce) {
+  Graph graph = ResidualNetwork();
+  const Plan plan = Make(graph, 4);
+  // All but the views and the two adds, whose gradients are their output's.
+  EXPECT_EQ(Count(plan, PlanStep::Kind::BACKWARD), static_cast<int>(graph.nodes.size()) - 3);
+  EXPECT_EQ(Count(plan, PlanStep::Kind::ADD_GRADIENTS), 2);  // where each block's input splits
+}
+
+TEST_P(PlanTest, PeakGrowsWithTheBatchAndLargestBatchIsTheLargest) {
+  Graph graph = BranchNetwork();
+  const int64_t limit = Make(graph, 37).peak.use.total();
+  const int64_t largest = LargestBatch(graph, *backend_, limit, options_);
+  EXPECT_GE(largest, 37);
+  EXPECT_LE(Make(graph, largest).peak.use.total(), limit);
+  EXPECT_GT(Make(graph, largest + 1).peak.use.total(), limit);
+  EXPECT_EQ(LargestBatch(graph, *backend_, 1000, options_), 0);
+}
+
+TEST_P(PlanTest, EvaluationSavesNothingAndNeedsLess) {
+  Graph graph = ResidualNetwork();
+  const Plan training = Make(graph, 8);
+  options_.training = false;
+  const Plan evaluation = Make(graph, 8);
+  EXPECT_TRUE(evaluation.saved.empty());
+  EXPECT_LT(evaluation.arena_bytes, training.arena_bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, PlanTest, testing::Bool(),
+                         [](const auto& mode) { return mode.param ? "Encke" : "Raw"; });
+
+TEST(PlanSavedTest, OneValueServesConvolutionAndRelu) {
+  auto backend = NewBackend({});
+  Graph graph = ResidualNetwork();
+  const Plan plan = MakePlan(graph, *backend, 4, {});
+  const SavedValue* relu = FindSaved(plan, graph, "block1.relu2");
+  ASSERT_NE(relu, nullptr);
+  EXPECT_EQ(relu->keep, Keep::CODEC);
+  EXPECT_TRUE(relu->mask);
+  EXPECT_EQ(relu->gradient_consumers.size(), 1u);  // block2.conv1
+  const SavedValue* split = FindSaved(plan, graph, "relu0");
+  ASSERT_NE(split, nullptr);
+  EXPECT_EQ(split->gradient_consumers.size(), 2u);  // block1.conv1 and block1.side
+  const SavedValue* norm = FindSaved(plan, graph, "conv0");
+  ASSERT_NE(norm, nullptr);
+  EXPECT_GE(norm->norm_consumer, 0);
+  EXPECT_FALSE(norm->mask);
+}
+
+TEST(PlanSavedTest, MaxPoolGoesBeforeReluSoThatOnlyItsIndexIsKept) {
+  auto backend = NewBackend({});
+  Graph graph = ResidualNetwork();
+  const Plan plan = MakePlan(graph, *backend, 4, {});
+  const SavedValue* relu = FindSaved(plan, graph, "relu3");
+  ASSERT_NE(relu, nullptr);
+  EXPECT_EQ(graph.values[relu->value].shape, (Shape{4, 3, 3, 9}));
+  EXPECT_EQ(relu->keep, Keep::MASK);  // the average pool behind it needs nothing
+  const bool packed = std::any_of(plan.states.begin(), plan.states.end(),
+                                  [](const SavedState& state) { return state.bits == 2; });
+  EXPECT_TRUE(packed);
+}
+
+TEST(PlanSavedTest, RawKeepsTheValuesThemselves) {
+  auto backend = NewBackend({});
+  Graph graph = ResidualNetwork();
+  PlanOptions options;
+  options.compress = false;
+  const Plan plan = MakePlan(graph, *backend, 4, options);
+  for (const SavedValue& saved : plan.saved) EXPECT_EQ(saved.keep, Keep::RAW);
+  EXPECT_EQ(plan.predicted_saved_bytes(), plan.raw_saved_bytes());
+  EXPECT_NE(FindSaved(plan, graph, "input"), nullptr);
+}
+
+}  // namespace
+}  // namespace encke

@@ -1,0 +1,15 @@
+// Small networks with every kind of edge that the plan treats apart.
+#pragma once
+
+#include "engine/graph/graph.h"
+
+namespace encke {
+
+// conv-bn-relu, a residual block with projection, one with identity, ReLU before max pool, average
+// pool, fc. 3 x 12 x 12.
+Graph ResidualNetwork();
+// Convolutions with bias, LRN, branches of asymmetric kernels joined by concat, dropout, two fc
+// layers. 3 x 12 x 12.
+Graph BranchNetwork();
+
+}  // namespace encke
