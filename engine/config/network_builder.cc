@@ -36,6 +36,7 @@ struct Site {
   const Scope& scope;
   std::string path;  // of the step: "network.step[3]"
   std::string name;  // full
+  bool named;        // by the config, not by a number
   int input;
 };
 
@@ -123,7 +124,7 @@ class NetworkBuilder {
   }
 
   int PlaceStep(const config::Step& step, const std::string& path, const Scope& scope, int input) {
-    const Site site{scope, path, NameOf(step, scope), input};
+    const Site site{scope, path, NameOf(step, scope), step.has_name(), input};
     const std::string kind_path = path + "." + KindName(step);
     try {
       switch (step.kind_case()) {
@@ -293,6 +294,7 @@ class NetworkBuilder {
     Scope scope = site.scope;
     const std::string& name = branches.branch(index).name();
     scope.path = StrCat(site.path, ".branches.branch[", index, "]");
+    if (site.named) scope.prefix = site.name + ".";
     if (!name.empty()) scope.prefix += name + ".";
     return scope;
   }
@@ -301,7 +303,8 @@ class NetworkBuilder {
   int PlaceShortcut(const config::Branches& branches, int index, const Site& join, int target) {
     const Scope scope = BranchScope(branches, index, join);
     const config::Step& step = branches.branch(index).step(0);
-    const Site site{scope, scope.path + ".step[0]", NameOf(step, scope), join.input};
+    const Site site{scope, scope.path + ".step[0]", NameOf(step, scope), step.has_name(),
+                    join.input};
     if (branches.join() != config::Branches::ADD) {
       Report(site.path, "a shortcut goes with join: ADD only");
       return kUnknown;

@@ -55,7 +55,11 @@ class SourceRecorder {
  private:
   void RecordOne(const Message& message, const FieldDescriptor& field, int index,
                  TextFormat::ParseInfoTree* tree, const std::string& path) {
-    const TextFormat::ParseLocation at = tree->GetLocation(&field, index);
+    TextFormat::ParseLocation at = tree->GetLocation(&field, index);
+    // Protobuf records a list in brackets once, with its first element.
+    for (int first = index - 1; at.line < 0 && first >= 0; --first) {
+      at = tree->GetLocation(&field, first);
+    }
     if (at.line < 0) return;
     (*sources_)[path] = lines_.At(at.line + 1, at.column + 1);
     if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return;

@@ -107,6 +107,7 @@ TEST(ConfigMerge, ChildLaysFieldsOverBaseAndReplacesLists) {
   EXPECT_THAT(file.Place("training.batch"), EndsWith("child.textproto:2:12"));
   EXPECT_THAT(file.Place("training.seed"), EndsWith("parent.textproto:1:37"));
   EXPECT_EQ(file.Place("data.mean[1]"), "");
+  EXPECT_EQ(ConfigFile::Parse("data {\n mean: [1, 2] }", "x").Place("data.mean[1]"), "x:2:2");
   EXPECT_EQ(file.Place("training.epochs"), "");
 }
 
