@@ -1,0 +1,45 @@
+#include "tools/encke/progress.h"
+
+#include <gtest/gtest.h>
+
+#include "tools/encke/format.h"
+
+namespace encke::cli {
+namespace {
+
+Progress Example() {
+  Progress progress;
+  progress.iteration = 412;
+  progress.iterations = 1876;
+  progress.epoch = 0.4392;
+  progress.epochs = 2;
+  progress.loss = 0.5123;
+  progress.top1 = 81.26;
+  progress.images_per_second = 454.6;
+  progress.ratio = 8.91;
+  progress.now.bytes[0] = int64_t{61} << 20;
+  progress.peak.bytes[0] = int64_t{73} << 20;
+  progress.eta_seconds = 77;
+  return progress;
+}
+
+TEST(ProgressLine, ShowsEverythingWhereThereIsRoom) {
+  EXPECT_EQ(ProgressLine(Example(), 64, 200),
+            "epoch 0.44/2  it 412/1876  7.10 it/s  455 img/s  loss 0.512  top-1 81.3%  "
+            "mem 61.0 MiB / 73.0 MiB  ratio 8.91x  ETA 1m 17s");
+}
+
+TEST(ProgressLine, LeavesOutWhatMattersLeast) {
+  EXPECT_EQ(ProgressLine(Example(), 64, 79),
+            "epoch 0.44/2  455 img/s  loss 0.512  top-1 81.3%  ETA 1m 17s");
+  EXPECT_EQ(ProgressLine(Example(), 64, 15), "epoch 0.44/2");
+}
+
+TEST(ProgressLine, FitsEveryWidth) {
+  for (int width = 13; width < 160; ++width) {
+    EXPECT_LE(DisplayWidth(ProgressLine(Example(), 64, width)), width);
+  }
+}
+
+}  // namespace
+}  // namespace encke::cli
