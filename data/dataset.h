@@ -44,7 +44,7 @@ struct DatasetOptions {
   int64_t channels = 3;  // 1 or 3: images are converted (grey, CMYK, alpha and 16-bit included)
   int64_t height = 32;   // SYNTHETIC only
   int64_t width = 32;
-  int classes = 10;  // SYNTHETIC: how many; others: checked against the data when not 0
+  int classes = 0;  // SYNTHETIC: how many (default 10); others: checked against the data when not 0
   uint64_t seed = 1;
 };
 
