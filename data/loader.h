@@ -10,8 +10,11 @@
 
 namespace encke {
 
+// Applied in this order: crop, flip, colour.
 struct AugmentOptions {
-  int64_t crop_padding = 0;  // random crop after padding with zeros
+  // Random crop after padding with zeros; before, the image is resized as for evaluation. When it
+  // is 0 the centre is taken.
+  int64_t crop_padding = 0;
   bool flip = false;
   bool random_resized_crop =
       false;  // Szegedy et al. 2015; area and aspect ratio drawn from these ranges
@@ -27,6 +30,7 @@ struct LoaderOptions {
   bool shuffle = true;
   bool drop_last = true;
   bool augment = true;  // otherwise: resize the shorter side to `resize_shorter`, crop the centre
+                        // (zeros where the image is smaller than the batch's)
   AugmentOptions augmentation;
   int64_t resize_shorter = 0;  // 0: the larger of height and width
   int workers = 1;
@@ -48,9 +52,11 @@ class Loader {
 
   virtual int64_t batches_per_epoch() const = 0;
   virtual int64_t samples_per_epoch() const = 0;
-  // Starts over with `epoch` (0, 1, ...) from batch number `first_batch` on.
+  // Starts over with `epoch` (0, 1, ...) from batch number `first_batch` on. Comes before the first
+  // Next.
   virtual void StartEpoch(int64_t epoch, int64_t first_batch = 0) = 0;
-  // The next batch; false at the end of the epoch. Throws what a worker met, naming the record.
+  // The next batch; false at the end of the epoch. Its memory is filled again once neither *batch
+  // nor another Tensor refers to it. Throws what a worker met, naming the record.
   virtual bool Next(Batch* batch) = 0;
 
   virtual double wait_seconds()
@@ -58,6 +64,8 @@ class Loader {
   virtual int64_t skipped_records() const = 0;  // broken images skipped, since construction
 };
 
+// Error(CONFIG) when batch, workers or prefetch is below 1; Error(DATA) when drop_last leaves no
+// batch.
 std::unique_ptr<Loader> NewLoader(const Dataset& dataset, const LoaderOptions& options,
                                   Allocator& allocator);
 

@@ -1,0 +1,327 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <opencv2/core.hpp>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "data/augment.h"
+#include "engine/core/error.h"
+#include "engine/core/log.h"
+#include "engine/core/rng.h"
+
+namespace encke {
+namespace {
+
+constexpr int64_t kChunk = 16;  // samples that a worker takes at once
+
+std::vector<int64_t> EpochOrder(int64_t size, bool shuffle, uint64_t seed, int64_t epoch) {
+  std::vector<int64_t> order(static_cast<size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  if (!shuffle) return order;
+  Rng rng(seed, RngStream::SHUFFLE, static_cast<uint64_t>(epoch));
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.Below(i)]);
+  return order;
+}
+
+// Makes samples from records; shared by the workers.
+class SampleReader {
+ public:
+  SampleReader(const Dataset& dataset, const LoaderOptions& options)
+      : dataset_(dataset),
+        options_(options),
+        sample_{1, options.height, options.width, options.channels} {}
+
+  // Writes pixels and label of record `index`; returns how many broken ones it had to skip.
+  int64_t Read(int64_t epoch, int64_t index, uint8_t* pixels, int32_t* label) {
+    for (int64_t skipped = 0;; ++skipped) {
+      const int64_t record = (index + skipped) % dataset_.size();
+      try {
+        const Image image = dataset_.Read(record);
+        *label = dataset_.label(record);
+        Transform(image, epoch, index, pixels);
+        return skipped;
+      } catch (const Error& error) {
+        const bool last = skipped + 1 == dataset_.size();
+        if (!options_.skip_broken || error.kind() != ErrorKind::DATA || last) throw;
+        Report(record, error);
+      }
+    }
+  }
+
+ private:
+  void Transform(const Image& image, int64_t epoch, int64_t index, uint8_t* pixels) const {
+    if (image.c != sample_.c) {
+      throw Error(ErrorKind::CONFIG,
+                  StrCat("the images have ", image.c, " channels, the batch ", sample_.c));
+    }
+    if (!options_.augment) return CenterCrop(image, options_.resize_shorter, sample_, pixels);
+    const uint64_t draw = static_cast<uint64_t>(epoch) << 40 | static_cast<uint64_t>(index);
+    Rng rng(options_.seed, RngStream::AUGMENT, draw);
+    Augment(image, options_.augmentation, options_.resize_shorter, rng, sample_, pixels);
+  }
+
+  // One line for each broken record, however often it is met.
+  void Report(int64_t record, const Error& error) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (broken_.insert(record).second) LogWarning(StrCat("image skipped: ", error.what()));
+  }
+
+  const Dataset& dataset_;
+  const LoaderOptions options_;
+  const Shape sample_;
+  std::mutex mutex_;
+  std::set<int64_t> broken_;  // guarded by mutex_
+};
+
+// Memory for batches, used again as soon as nobody refers to it. For one thread.
+class BatchPool {
+ public:
+  BatchPool(const LoaderOptions& options, Allocator& allocator)
+      : allocator_(allocator),
+        shape_{options.batch, options.height, options.width, options.channels} {}
+
+  Batch Take(int64_t samples) {
+    const Entry& entry = FindFree();
+    return {Tensor(entry.images, 0, shape_.WithBatch(samples), DType::U8),
+            Tensor(entry.labels, 0, {samples, 1, 1, 1}, DType::I32)};
+  }
+
+ private:
+  struct Entry {
+    std::shared_ptr<Buffer> images, labels;
+  };
+
+  const Entry& FindFree() {
+    for (const Entry& entry : entries_) {
+      if (entry.images.use_count() == 1 && entry.labels.use_count() == 1) return entry;
+    }
+    entries_.push_back({allocator_.Allocate(shape_.elements(), MemoryCategory::DATA),
+                        allocator_.Allocate(shape_.n * SizeOf(DType::I32), MemoryCategory::DATA)});
+    return entries_.back();
+  }
+
+  Allocator& allocator_;
+  const Shape shape_;
+  std::vector<Entry> entries_;
+};
+
+// Batches in preparation lie in a ring of `prefetch` slots. Workers take chunks of samples in
+// order, up to the last batch that has a slot; Next hands over the oldest slot's batch and gives
+// the slot to the batch that is `prefetch` further on.
+//
+//       next_ (handed over next)        cursor_ (taken by workers next)
+//         v                                v
+//   ... | ready | ready | in preparation | free |
+//         `------------- slots ----------------'
+class ThreadedLoader : public Loader {
+ public:
+  ThreadedLoader(const Dataset& dataset, const LoaderOptions& options, Allocator& allocator)
+      : options_(options),
+        records_(dataset.size()),
+        batches_(options.drop_last ? records_ / options.batch
+                                   : (records_ + options.batch - 1) / options.batch),
+        reader_(dataset, options),
+        pool_(options, allocator),
+        slots_(static_cast<size_t>(options.prefetch)),
+        next_(batches_),
+        cursor_{batches_, 0} {
+    for (int i = 0; i < options.workers; ++i) workers_.emplace_back([this] { Work(); });
+  }
+
+  ~ThreadedLoader() override {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stop_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  int64_t batches_per_epoch() const override { return batches_; }
+  int64_t samples_per_epoch() const override {
+    return options_.drop_last ? batches_ * options_.batch : records_;
+  }
+  double wait_seconds() const override { return wait_seconds_; }
+  int64_t skipped_records() const override { return skipped_; }
+
+  void StartEpoch(int64_t epoch, int64_t first_batch) override {
+    ENCKE_CHECK(epoch >= 0 && first_batch >= 0, epoch, " ", first_batch);
+    std::unique_lock<std::mutex> lock(mutex_);
+    cursor_ = {batches_, 0};  // nothing more to take
+    ready_.wait(lock, [this] { return active_ == 0; });
+    order_ = EpochOrder(records_, options_.shuffle, options_.seed, epoch);
+    epoch_ = epoch;
+    next_ = std::min(first_batch, batches_);
+    slots_.assign(slots_.size(), Slot());
+    for (int64_t batch = next_; batch < Horizon(); ++batch) Prepare(batch);
+    cursor_ = {next_, 0};
+    work_.notify_all();
+  }
+
+  bool Next(Batch* batch) override {
+    *batch = Batch();  // so that its memory can be filled again
+    std::unique_lock<std::mutex> lock(mutex_);
+    ENCKE_CHECK(epoch_ >= 0, "StartEpoch comes first");
+    if (next_ == batches_) return false;
+    Slot& slot = SlotOf(next_);
+    Wait(lock, slot);
+    if (slot.error) std::rethrow_exception(slot.error);
+    *batch = std::move(slot.batch);
+    skipped_ += slot.skipped;
+    slot.batch = Batch();
+    const int64_t further = next_ + static_cast<int64_t>(slots_.size());
+    if (further < batches_) Prepare(further);
+    ++next_;
+    work_.notify_all();
+    return true;
+  }
+
+ private:
+  struct Slot {
+    Batch batch;
+    int64_t left = 0;  // samples that are not there yet
+    int64_t skipped = 0;
+    std::exception_ptr error;
+  };
+
+  struct Position {
+    int64_t batch, sample;
+  };
+
+  struct Chunk {
+    int64_t batch, begin, end;  // samples of the batch
+    uint8_t* pixels;            // of sample `begin`
+    int32_t* labels;
+  };
+
+  Slot& SlotOf(int64_t batch) { return slots_[static_cast<size_t>(batch) % slots_.size()]; }
+
+  // The first batch without a slot.
+  int64_t Horizon() const {
+    return std::min(batches_, next_ + static_cast<int64_t>(slots_.size()));
+  }
+
+  void Prepare(int64_t batch) {
+    Slot& slot = SlotOf(batch);
+    slot = Slot();
+    slot.left = std::min(options_.batch, records_ - batch * options_.batch);
+    slot.batch = pool_.Take(slot.left);
+  }
+
+  void Wait(std::unique_lock<std::mutex>& lock, const Slot& slot) {
+    if (slot.left == 0) return;
+    const auto start = std::chrono::steady_clock::now();
+    ready_.wait(lock, [&slot] { return slot.left == 0; });
+    wait_seconds_ +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  void Work() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (true) {
+      work_.wait(lock, [this] { return stop_ || cursor_.batch < Horizon(); });
+      if (stop_) return;
+      const Chunk chunk = TakeChunk();
+      ++active_;
+      lock.unlock();
+      int64_t skipped = 0;
+      std::exception_ptr error;
+      try {
+        skipped = Fill(chunk);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      --active_;
+      Finish(chunk, skipped, error);
+    }
+  }
+
+  // REQUIRES: mutex_ is held, and the cursor is before the horizon. So for Finish.
+  Chunk TakeChunk() {
+    const Batch& batch = SlotOf(cursor_.batch).batch;
+    const int64_t begin = cursor_.sample, end = std::min(begin + kChunk, batch.size());
+    const Chunk chunk{cursor_.batch, begin, end,
+                      batch.images.data<uint8_t>() + begin * batch.images.shape().sample(),
+                      batch.labels.data<int32_t>() + begin};
+    cursor_ = end == batch.size() ? Position{cursor_.batch + 1, 0} : Position{cursor_.batch, end};
+    return chunk;
+  }
+
+  int64_t Fill(const Chunk& chunk) {
+    const int64_t bytes = options_.height * options_.width * options_.channels;
+    int64_t skipped = 0;
+    for (int64_t i = 0; i < chunk.end - chunk.begin; ++i) {
+      const size_t place = static_cast<size_t>(chunk.batch * options_.batch + chunk.begin + i);
+      skipped += reader_.Read(epoch_, order_[place], chunk.pixels + i * bytes, chunk.labels + i);
+    }
+    return skipped;
+  }
+
+  void Finish(const Chunk& chunk, int64_t skipped, const std::exception_ptr& error) {
+    Slot& slot = SlotOf(chunk.batch);
+    slot.left -= chunk.end - chunk.begin;
+    slot.skipped += skipped;
+    if (error && !slot.error) slot.error = error;
+    if (slot.left == 0 || active_ == 0) ready_.notify_all();
+  }
+
+  const LoaderOptions options_;
+  const int64_t records_;
+  const int64_t batches_;
+  SampleReader reader_;
+  BatchPool pool_;
+  double wait_seconds_ = 0;
+  int64_t skipped_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable work_;   // there may be something to do
+  std::condition_variable ready_;  // a batch is ready, or no worker is active
+  // Written under mutex_; order_ and epoch_ only while no worker is active.
+  std::vector<int64_t> order_;
+  int64_t epoch_ = -1;
+  std::vector<Slot> slots_;
+  int64_t next_;
+  Position cursor_;
+  int active_ = 0;  // workers that hold a chunk
+  bool stop_ = false;
+
+  std::vector<std::thread> workers_;  // the last member: they use all others
+};
+
+void CheckOptions(const LoaderOptions& options) {
+  const auto check = [](int64_t value, const char* name) {
+    if (value < 1) {
+      throw Error(ErrorKind::CONFIG, StrCat(name, " is ", value, ", and must be at least 1"));
+    }
+  };
+  check(options.batch, "batch");
+  check(options.workers, "data.workers");
+  check(options.prefetch, "data.prefetch");
+  ENCKE_CHECK(options.channels == 1 || options.channels == 3, options.channels);
+}
+
+}  // namespace
+
+std::unique_ptr<Loader> NewLoader(const Dataset& dataset, const LoaderOptions& options,
+                                  Allocator& allocator) {
+  CheckOptions(options);
+  if (options.drop_last && dataset.size() < options.batch) {
+    throw Error(ErrorKind::DATA,
+                StrCat("there are only ", dataset.size(), " images, less than one batch of ",
+                       options.batch),
+                "", "take a smaller batch");
+  }
+  cv::setNumThreads(0);  // the workers are the threads
+  return std::make_unique<ThreadedLoader>(dataset, options, allocator);
+}
+
+}  // namespace encke
