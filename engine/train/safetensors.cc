@@ -147,12 +147,12 @@ int64_t SafetensorsElementBytes(const std::string& dtype) {
   return 0;
 }
 
-SafetensorsReader::SafetensorsReader(const std::string& path) : path_(path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw Error(ErrorKind::DATA, "cannot open the file", path);
+SafetensorsReader::SafetensorsReader(const std::string& path)
+    : path_(path), file_(path, std::ios::binary) {
+  if (!file_) throw Error(ErrorKind::DATA, "cannot open the file", path);
   try {
     int64_t data_bytes = 0;
-    const json header = ParseHeader(ReadHeader(in, &data_start_, &data_bytes));
+    const json header = ParseHeader(ReadHeader(file_, &data_start_, &data_bytes));
     if (!header.is_object()) throw Malformed{"the header is not a JSON object"};
     for (const auto& [name, value] : header.items()) {
       if (name == kMetadata)
@@ -166,15 +166,14 @@ SafetensorsReader::SafetensorsReader(const std::string& path) : path_(path) {
   }
 }
 
-std::vector<uint8_t> SafetensorsReader::Read(const std::string& name) const {
-  const auto found = tensors_.find(name);
-  ENCKE_CHECK(found != tensors_.end(), name);
-  std::vector<uint8_t> bytes(static_cast<size_t>(found->second.bytes()));
-  std::ifstream in(path_, std::ios::binary);
-  in.seekg(data_start_ + found->second.begin);
-  if (!in.read(reinterpret_cast<char*>(bytes.data()), found->second.bytes()))
+void SafetensorsReader::Read(const std::string& name, int64_t offset, int64_t bytes,
+                             void* out) const {
+  const SafetensorsEntry& entry = tensors_.at(name);
+  ENCKE_CHECK(offset >= 0 && bytes >= 0 && offset + bytes <= entry.bytes(), name, " ", offset);
+  file_.clear();
+  file_.seekg(data_start_ + entry.begin + offset);
+  if (!file_.read(static_cast<char*>(out), bytes))
     throw Error(ErrorKind::DATA, StrCat("cannot read \"", name, "\""), path_);
-  return bytes;
 }
 
 void SafetensorsWriter::Add(const std::string& name, const std::string& dtype,
@@ -207,9 +206,12 @@ void SafetensorsWriter::Write(const std::string& path) const {
   file.Write(EncodeLength(header.size()));
   file.Write(header);
   for (const Tensor& tensor : tensors_) {
-    const std::vector<uint8_t> bytes = tensor.producer();
-    ENCKE_CHECK(static_cast<int64_t>(bytes.size()) == tensor.entry.bytes(), tensor.name);
-    file.Write(bytes.data(), tensor.entry.bytes());
+    int64_t written = 0;
+    tensor.producer([&](const void* data, int64_t bytes) {
+      file.Write(data, bytes);
+      written += bytes;
+    });
+    ENCKE_CHECK(written == tensor.entry.bytes(), tensor.name, ": ", written);
   }
   file.Commit();
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <string>
@@ -24,7 +25,7 @@ struct SafetensorsEntry {
 
 // Reads a file that anybody may have written: every number in the header is checked against the
 // others and against the file's size, entries must cover the data without gap or overlap.
-// Error(DATA) names the file.
+// Error(DATA) names the file. Used by one thread.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::string& path);
@@ -32,11 +33,13 @@ class SafetensorsReader {
   const std::string& path() const { return path_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::map<std::string, SafetensorsEntry>& tensors() const { return tensors_; }
-  // The bytes of a tensor. REQUIRES: `name` is among tensors().
-  std::vector<uint8_t> Read(const std::string& name) const;
+  // Bytes [offset, offset + bytes) of a tensor. REQUIRES: `name` is among tensors(), the range is
+  // inside it.
+  void Read(const std::string& name, int64_t offset, int64_t bytes, void* out) const;
 
  private:
   std::string path_;
+  mutable std::ifstream file_;
   int64_t data_start_ = 0;
   std::map<std::string, std::string> metadata_;
   std::map<std::string, SafetensorsEntry> tensors_;
@@ -45,9 +48,10 @@ class SafetensorsReader {
 // Collects what to write, then writes it in one go.
 class SafetensorsWriter {
  public:
-  // Returns the tensor's bytes, dtype and shape's worth; called while writing, one after another,
-  // so that only one tensor's bytes need to exist at a time.
-  using Producer = std::function<std::vector<uint8_t>()>;
+  // Called while writing, one tensor after another: hands its bytes to the sink, in pieces of any
+  // size, so that they need not all exist at a time.
+  using Sink = std::function<void(const void* data, int64_t bytes)>;
+  using Producer = std::function<void(const Sink& sink)>;
 
   void SetMetadata(const std::string& key, const std::string& value) { metadata_[key] = value; }
   // REQUIRES: `name` is new and not "__metadata__"; `dtype` is one of the format's.
