@@ -1,0 +1,113 @@
+#include "engine/train/run_directory.h"
+
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+
+#include "engine/core/error.h"
+#include "engine/train/atomic_file.h"
+
+namespace encke {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a folder name should not hold becomes a dash.
+std::string FolderName(const std::string& name) {
+  std::string result;
+  for (const char c : name)
+    result += std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' ? c : '-';
+  return result.empty() ? "run" : result;
+}
+
+std::string Now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y%m%d-%H%M%S", &local);
+  return text;
+}
+
+std::optional<int64_t> IterationOfJson(const std::string& line) {
+  const nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object() || !object.contains("iteration")) return std::nullopt;
+  if (!object["iteration"].is_number_integer()) return std::nullopt;
+  return object["iteration"].get<int64_t>();
+}
+
+// The first column; the header line counts as iteration 0.
+std::optional<int64_t> IterationOfCsv(const std::string& line) {
+  if (line.rfind("iteration,", 0) == 0) return 0;
+  char* end = nullptr;
+  const int64_t iteration = std::strtoll(line.c_str(), &end, 10);
+  if (end == line.c_str() || *end != ',') return std::nullopt;
+  return iteration;
+}
+
+void CutLines(const fs::path& path, int64_t last) {
+  std::ifstream in(path);
+  std::string kept;
+  for (std::string line; std::getline(in, line);) {
+    if (in.eof()) break;  // no newline: the process died while writing it
+    const auto iteration =
+        path.extension() == ".csv" ? IterationOfCsv(line) : IterationOfJson(line);
+    if (iteration && *iteration <= last) kept += line + "\n";
+  }
+  in.close();
+  AtomicFile out(path.string());
+  out.Write(kept);
+  out.Commit();
+}
+
+}  // namespace
+
+std::string NewRunPath(const std::string& output, const std::string& name) {
+  const std::string base = (fs::path(output) / (Now() + "-" + FolderName(name))).string();
+  std::string path = base;
+  for (int number = 2; fs::exists(path); ++number) path = StrCat(base, "-", number);
+  return path;
+}
+
+RunDirectory RunDirectory::Create(const std::string& path) {
+  if (fs::exists(fs::path(path) / "config.textproto"))
+    throw Error(ErrorKind::USAGE, "there is a run in this folder already", path,
+                "name another folder, or go on with that run by --resume");
+  std::error_code failure;
+  fs::create_directories(path, failure);
+  if (failure)
+    throw Error(ErrorKind::DATA, StrCat("cannot create the folder: ", failure.message()), path);
+  return RunDirectory(path);
+}
+
+RunDirectory RunDirectory::Resume(const std::string& path, int64_t iteration) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension == ".jsonl" || extension == ".csv") CutLines(entry.path(), iteration);
+  }
+  return RunDirectory(path);
+}
+
+void RunDirectory::Write(const std::string& name, const std::string& text) const {
+  AtomicFile file(File(name));
+  file.Write(text);
+  file.Commit();
+}
+
+void RunDirectory::Append(const std::string& name, const std::string& line,
+                          const std::string& header) {
+  std::ofstream& file = open_[name];
+  if (!file.is_open()) {
+    const bool is_new = !fs::exists(File(name)) || fs::file_size(File(name)) == 0;
+    file.open(File(name), std::ios::app);
+    if (is_new && !header.empty()) file << header << '\n';
+  }
+  file << line << '\n' << std::flush;
+  if (!file)
+    throw Error(ErrorKind::DATA, "cannot write the file", File(name), "check the free space");
+}
+
+}  // namespace encke

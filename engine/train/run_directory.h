@@ -1,0 +1,39 @@
+// The folder of a run and the files that grow in it line by line.
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <map>
+#include <string>
+
+namespace encke {
+
+// "OUTPUT/20260131-142501-NAME", with a number behind where that exists already.
+std::string NewRunPath(const std::string& output, const std::string& name);
+
+// Files of lines: JSON objects with an "iteration", or CSV with the iteration in the first column.
+class RunDirectory {
+ public:
+  // Creates the folder. Error(USAGE) when there is one already with a run in it, Error(DATA) when
+  // it cannot be created.
+  static RunDirectory Create(const std::string& path);
+  // Goes on in a folder whose run stood at `iteration`: lines of later iterations, and a last line
+  // that was cut off, are removed from its .jsonl and .csv files.
+  static RunDirectory Resume(const std::string& path, int64_t iteration);
+
+  const std::string& path() const { return path_; }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+
+  // Writes a whole file, atomically.
+  void Write(const std::string& name, const std::string& text) const;
+  // Adds a line, which others can see at once. `header` comes first in a new file.
+  void Append(const std::string& name, const std::string& line, const std::string& header = "");
+
+ private:
+  explicit RunDirectory(const std::string& path) : path_(path) {}
+
+  std::string path_;
+  std::map<std::string, std::ofstream> open_;
+};
+
+}  // namespace encke

@@ -1,0 +1,107 @@
+#include "engine/train/run_log.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace encke {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Categories(const MemoryUse& use) {
+  Json object = Json::object();
+  for (int i = 0; i < kMemoryCategories; ++i)
+    object[NameOf(static_cast<MemoryCategory>(i))] = use.bytes[i];
+  object["total"] = use.total();
+  return object;
+}
+
+std::string MemoryHeader() {
+  std::string header = "iteration";
+  for (int i = 0; i < kMemoryCategories; ++i)
+    header += StrCat(",", NameOf(static_cast<MemoryCategory>(i)));
+  return header + ",total,resident,resident_peak";
+}
+
+std::string MemoryRow(int64_t iteration, const MemoryUse& use) {
+  std::string row = StrCat(iteration);
+  for (const int64_t bytes : use.bytes) row += StrCat(",", bytes);
+  return row + StrCat(",", use.total(), ",", ResidentBytes(), ",", PeakResidentBytes());
+}
+
+void SetIfKnown(Json& object, const char* key, double value) {
+  if (value >= 0) object[key] = value;
+}
+
+Json Describe(int64_t iteration, const ActivationRecord& record) {
+  const Shape& shape = record.shape;
+  Json object = {{"iteration", iteration},
+                 {"layer", record.layer},
+                 {"value", record.value},
+                 {"kind", record.kind},
+                 {"shape", {shape.n, shape.c, shape.h, shape.w}},
+                 {"codec", record.codec},
+                 {"raw_bytes", record.raw_bytes},
+                 {"stored_bytes", record.stored_bytes}};
+  if (!record.consumer.empty()) object["consumer"] = record.consumer;
+  if (record.stored_bytes > 0)
+    object["ratio"] =
+        static_cast<double>(record.raw_bytes) / static_cast<double>(record.stored_bytes);
+  SetIfKnown(object, "error_bound", record.error_bound);
+  SetIfKnown(object, "max_abs_error", record.max_abs_error);
+  SetIfKnown(object, "nonzero_fraction", record.nonzero_fraction);
+  SetIfKnown(object, "predicted_sigma", record.predicted_sigma);
+  SetIfKnown(object, "measured_sigma", record.measured_sigma);
+  if (record.measured_sigma >= 0) object["bias"] = record.bias;  // may be negative
+  SetIfKnown(object, "tolerance", record.tolerance);
+  object["encode_us"] = record.encode_us;
+  object["decode_us"] = record.decode_us;
+  return object;
+}
+
+}  // namespace
+
+void RunLog::Interval(const Progress& progress, const SampleMeter& interval,
+                      const Throughput& throughput, int64_t raw_bytes, int64_t stored_bytes) {
+  if (directory_ == nullptr) return;
+  const Json object = {{"iteration", progress.iteration},
+                       {"epoch", progress.epoch},
+                       {"loss", interval.loss()},
+                       {"top1", interval.top1()},
+                       {"lr", progress.learning_rate},
+                       {"images_per_second", throughput.images_per_second()},
+                       {"wait_seconds", throughput.wait_seconds()},
+                       {"wait_fraction", throughput.wait_fraction()},
+                       {"raw_bytes", raw_bytes},
+                       {"stored_bytes", stored_bytes},
+                       {"ratio", progress.ratio},
+                       {"memory", Categories(progress.now)},
+                       {"memory_peak", Categories(progress.peak)},
+                       {"resident", ResidentBytes()},
+                       {"resident_peak", PeakResidentBytes()}};
+  directory_->Append("metrics.jsonl", object.dump());
+  directory_->Append("memory.csv", MemoryRow(progress.iteration, progress.peak), MemoryHeader());
+}
+
+void RunLog::Evaluation(const Progress& progress, const EvaluationResult& result) {
+  if (directory_ == nullptr) return;
+  const Json object = {{"iteration", progress.iteration}, {"epoch", progress.epoch},
+                       {"eval_loss", result.loss},        {"eval_top1", result.top1},
+                       {"eval_top5", result.top5},        {"eval_samples", result.samples}};
+  directory_->Append("metrics.jsonl", object.dump());
+  directory_->Append(
+      "summary.csv",
+      StrCat(progress.iteration, ",", progress.epoch, ",", progress.loss, ",", progress.top1, ",",
+             result.loss, ",", result.top1, ",", result.top5, ",", progress.learning_rate, ",",
+             progress.images_per_second, ",", progress.ratio, ",", progress.peak.total()),
+      "iteration,epoch,loss,top1,eval_loss,eval_top1,eval_top5,lr,images_per_second,ratio,"
+      "peak_bytes");
+}
+
+void RunLog::Activations(int64_t iteration, const std::vector<ActivationRecord>& records) {
+  if (directory_ == nullptr) return;
+  for (const ActivationRecord& record : records)
+    directory_->Append("activations.jsonl", Describe(iteration, record).dump());
+}
+
+}  // namespace encke
