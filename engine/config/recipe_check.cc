@@ -2,6 +2,9 @@
 
 #include <limits>
 
+#include "compression/codec.h"
+#include "engine/core/units.h"
+
 namespace encke {
 namespace {
 
@@ -104,6 +107,8 @@ class RecipeCheck {
     for (const Range& range : kRanges) CheckRange(range);
     if (config_.has_data()) CheckData();
     CheckSchedule();
+    CheckActivations();
+    CheckTraining();
   }
 
  private:
@@ -160,11 +165,37 @@ class RecipeCheck {
       Report("schedule.milestone", "a schedule of kind MULTISTEP needs 'milestone'",
              "give milestone: [30, 60]");
     }
+    if (schedule.kind() == config::Schedule::ONE_CYCLE && schedule.warmup() > 0) {
+      Report("schedule.warmup", "a schedule of kind ONE_CYCLE rises by itself",
+             "leave 'warmup' out; 'peak_at' says when the peak is reached");
+    }
     for (int i = 1; i < schedule.milestone_size(); ++i) {
       if (schedule.milestone(i) > schedule.milestone(i - 1)) continue;
       Report(StrCat("schedule.milestone[", i, "]"),
              StrCat("milestones must increase: ", schedule.milestone(i), " comes after ",
                     schedule.milestone(i - 1)));
+    }
+  }
+
+  void CheckActivations() {
+    const std::string& codec = config_.activations().codec();
+    if (FindCodec(codec) != nullptr) return;
+    std::string list;
+    for (const std::string& name : CodecNames()) list += (list.empty() ? "" : ", ") + name;
+    Report("activations.codec", "there is no codec '" + codec + "'" +
+                                    DidYouMean(codec, CodecNames()) + " (legal: " + list + ")");
+  }
+
+  void CheckTraining() {
+    const config::Training& training = config_.training();
+    if (training.label_smoothing() == 1) {
+      Report("training.label_smoothing", "'training.label_smoothing' must be below 1");
+    }
+    if (!training.has_memory_limit()) return;
+    try {
+      ParseBytes(training.memory_limit());
+    } catch (const Error& error) {
+      Report("training.memory_limit", error.message(), error.hint());
     }
   }
 

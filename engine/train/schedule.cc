@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/core/error.h"
-
 namespace encke {
 namespace {
 
@@ -54,10 +52,6 @@ double Warmup(const ScheduleOptions& options, double epoch) {
   return options.warmup_fraction + (1 - options.warmup_fraction) * epoch / options.warmup;
 }
 
-void Require(bool condition, const char* message, const char* hint = "") {
-  if (!condition) throw Error(ErrorKind::CONFIG, message, "schedule", hint);
-}
-
 }  // namespace
 
 double LearningRate(const ScheduleOptions& options, double epoch, double epochs) {
@@ -67,15 +61,6 @@ double LearningRate(const ScheduleOptions& options, double epoch, double epochs)
 
 ScheduleOptions MakeScheduleOptions(const config::Schedule& schedule,
                                     const config::Optimizer& optimizer) {
-  Require(schedule.kind() != config::Schedule::STEP || schedule.step() > 0,
-          "kind: STEP needs a step above 0", "e.g. `step: 30` for every 30 epochs");
-  Require(schedule.kind() != config::Schedule::MULTISTEP || schedule.milestone_size() > 0,
-          "kind: MULTISTEP needs milestones", "e.g. `milestone: [30, 60]`");
-  Require(schedule.kind() != config::Schedule::ONE_CYCLE || schedule.warmup() == 0,
-          "kind: ONE_CYCLE rises by itself; warmup cannot be given too", "set peak_at instead");
-  Require(schedule.warmup() >= 0 && schedule.warmup_fraction() >= 0,
-          "a warm-up cannot be negative");
-  Require(schedule.peak_at() >= 0 && schedule.peak_at() <= 1, "peak_at must lie in [0, 1]");
   ScheduleOptions options;
   options.kind = schedule.kind();
   options.base = optimizer.learning_rate();

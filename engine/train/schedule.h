@@ -33,7 +33,7 @@ struct ScheduleOptions {
 //              in the two-phase form of PyTorch's OneCycleLR)
 double LearningRate(const ScheduleOptions& options, double epoch, double epochs);
 
-// `base` from `optimizer`. Error(CONFIG) when a field is out of range or does not go with the kind.
+// `base` comes from `optimizer`. REQUIRES: the config was checked (BuildNetwork).
 ScheduleOptions MakeScheduleOptions(const config::Schedule& schedule,
                                     const config::Optimizer& optimizer);
 

@@ -4,8 +4,6 @@
 
 #include <cmath>
 
-#include "engine/core/error.h"
-
 namespace encke {
 namespace {
 
@@ -83,18 +81,16 @@ TEST(ScheduleTest, SmoothKindsHaveNoJumps) {
   }
 }
 
-TEST(ScheduleTest, RefusesWhatCannotBe) {
-  const config::Optimizer optimizer;
+TEST(ScheduleTest, TakesItsOptionsFromTheConfig) {
+  config::Optimizer optimizer;
+  optimizer.set_learning_rate(0.25f);
   config::Schedule schedule;
-  schedule.set_kind(config::Schedule::STEP);
-  EXPECT_THROW(MakeScheduleOptions(schedule, optimizer), Error) << "no step";
-  schedule.set_step(30);
-  EXPECT_EQ(MakeScheduleOptions(schedule, optimizer).step, 30);
   schedule.set_kind(config::Schedule::MULTISTEP);
-  EXPECT_THROW(MakeScheduleOptions(schedule, optimizer), Error) << "no milestone";
-  schedule.set_kind(config::Schedule::ONE_CYCLE);
-  schedule.set_warmup(1);
-  EXPECT_THROW(MakeScheduleOptions(schedule, optimizer), Error) << "a second warm-up";
+  schedule.add_milestone(1);
+  schedule.add_milestone(2);
+  const ScheduleOptions options = MakeScheduleOptions(schedule, optimizer);
+  EXPECT_DOUBLE_EQ(LearningRate(options, 0.5, 3), 0.25);
+  EXPECT_NEAR(LearningRate(options, 2.5, 3), 0.0025, 1e-9);
 }
 
 }  // namespace
