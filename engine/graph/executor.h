@@ -105,6 +105,9 @@ class Executor {
   // After a Train with a non-finite result: the first node whose output was not finite, "" if none
   // was found.
   std::string FirstNonFiniteNode(const Batch& batch, int64_t iteration);
+  // Audits of one layer made so far, which say whose turn is next; part of a checkpoint.
+  int64_t audits() const { return audits_; }
+  void set_audits(int64_t audits) { audits_ = audits; }
   // Copies the saved values of the next Train to `folder` as .npy files; "" = no more.
   void DumpActivations(const std::string& folder) { dump_folder_ = folder; }
 
