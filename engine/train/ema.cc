@@ -6,7 +6,7 @@ namespace encke {
 
 WeightAverage::WeightAverage(const std::vector<Tensor>& parameters, Backend& backend, double decay)
     : backend_(backend), decay_(decay) {
-  ENCKE_CHECK(decay > 0 && decay < 1, decay);
+  ENCKE_CHECK(decay > 0 && decay <= 1, decay);
   for (const Tensor& parameter : parameters) {
     average_.push_back(Tensor::Empty(backend.allocator(), parameter.shape(), parameter.dtype(),
                                      MemoryCategory::OPTIMIZER));

@@ -12,7 +12,7 @@ namespace encke {
 // charged as OPTIMIZER. The backend must outlive it.
 class WeightAverage {
  public:
-  // Starts as a copy of `parameters`. REQUIRES: 0 < decay < 1.
+  // Starts as a copy of `parameters`. REQUIRES: 0 < decay <= 1.
   WeightAverage(const std::vector<Tensor>& parameters, Backend& backend, double decay);
 
   // After an optimizer step. Early on the decay is lower, (1 + updates) / (10 + updates), so that

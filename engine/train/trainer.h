@@ -20,6 +20,7 @@ struct TrainerOptions {
   std::string resume;  // checkpoint (folder or .safetensors) or run directory to go on from; "" =
                        // start anew
   std::string run_directory;     // "" = runs/<time>-<name>
+  bool evaluate_only = false;    // for Evaluate alone: opens no training data, plans no training
   bool write_run = true;         // false: no run directory, no checkpoints (compare, bench)
   std::string dump_activations;  // folder for .npy files of the saved values
   int64_t dump_at_iteration = 0;

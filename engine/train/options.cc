@@ -1,0 +1,157 @@
+#include "engine/train/options.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace encke {
+namespace {
+
+constexpr int kSmallImage = 64;  // pixels a side, up to which one worker keeps up with training
+
+DatasetKind KindOf(config::Data::Kind kind) {
+  switch (kind) {
+    case config::Data::SYNTHETIC:
+      return DatasetKind::SYNTHETIC;
+    case config::Data::IDX:
+      return DatasetKind::IDX;
+    case config::Data::CIFAR:
+      return DatasetKind::CIFAR;
+    case config::Data::FOLDER:
+      return DatasetKind::FOLDER;
+    case config::Data::LIST:
+      return DatasetKind::LIST;
+  }
+  return DatasetKind::SYNTHETIC;
+}
+
+ErrorRule RuleOf(config::Activations::Rule rule) {
+  switch (rule) {
+    case config::Activations::VARIANCE:
+      return ErrorRule::VARIANCE;
+    case config::Activations::COMET:
+      return ErrorRule::COMET;
+    case config::Activations::ACGC:
+      return ErrorRule::ACGC;
+    case config::Activations::FIXED:
+      return ErrorRule::FIXED;
+  }
+  return ErrorRule::VARIANCE;
+}
+
+int Workers(const config::Config& config) {
+  if (config.data().workers() > 0) return config.data().workers();
+  const config::Input& input = config.network().input();
+  if (std::max(input.height(), input.width()) <= kSmallImage) return 1;
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+AugmentOptions MakeAugmentOptions(const config::Augment& augment) {
+  AugmentOptions options;
+  options.crop_padding = augment.crop_padding();
+  options.flip = augment.flip();
+  options.random_resized_crop = augment.has_random_resized_crop();
+  options.min_area = augment.random_resized_crop().min_area();
+  options.max_area = augment.random_resized_crop().max_area();
+  options.min_aspect = augment.random_resized_crop().min_aspect();
+  options.max_aspect = augment.random_resized_crop().max_aspect();
+  options.brightness = augment.color_jitter().brightness();
+  options.contrast = augment.color_jitter().contrast();
+  options.saturation = augment.color_jitter().saturation();
+  return options;
+}
+
+ControllerOptions MakeControllerOptions(const config::Activations& activations) {
+  ControllerOptions options;
+  options.rule = RuleOf(activations.rule());
+  options.tolerance = activations.tolerance();
+  options.fixed_bound = activations.fixed_bound();
+  options.channel_std_bound = activations.channel_std_bound();
+  options.rms_bound = activations.rms_bound();
+  options.warmup = activations.warmup();
+  options.interval = activations.interval();
+  return options;
+}
+
+}  // namespace
+
+DatasetOptions MakeDatasetOptions(const config::Config& config, Split split) {
+  const config::Data& data = config.data();
+  const config::Input& input = config.network().input();
+  DatasetOptions options;
+  options.kind = KindOf(data.kind());
+  options.train = data.train();
+  options.test = data.test();
+  options.train_prefix = data.train_prefix();
+  options.test_prefix = data.test_prefix();
+  options.test_fraction = data.test_fraction();
+  options.limit = split == Split::TRAIN ? data.train_size() : data.test_size();
+  options.channels = input.channels();
+  options.height = input.height();
+  options.width = input.width();
+  options.classes = config.network().classes();
+  options.seed = config.training().seed();
+  return options;
+}
+
+LoaderOptions MakeLoaderOptions(const config::Config& config, Split split) {
+  const config::Training& training = config.training();
+  const config::Input& input = config.network().input();
+  const bool train = split == Split::TRAIN;
+  LoaderOptions options;
+  options.batch =
+      !train && training.has_evaluation_batch() ? training.evaluation_batch() : training.batch();
+  options.height = input.height();
+  options.width = input.width();
+  options.channels = input.channels();
+  options.shuffle = train;
+  options.augment = train;
+  options.drop_last = train && training.drop_last();
+  options.augmentation = MakeAugmentOptions(config.data().augment());
+  options.resize_shorter = config.data().resize_shorter();
+  options.workers = Workers(config);
+  options.prefetch = config.data().prefetch();
+  options.skip_broken = config.data().skip_broken();
+  options.seed = training.seed();
+  return options;
+}
+
+PlanOptions MakePlanOptions(const config::Config& config) {
+  const config::Training& training = config.training();
+  PlanOptions options;
+  options.compress = config.activations().mode() == config::Activations::ENCKE;
+  options.codec = config.activations().codec();
+  options.compute = training.precision() == config::Training::BF16 ? DType::BF16 : DType::F32;
+  options.optimizer_copies =
+      (config.optimizer().momentum() != 0 ? 1.0 : 0.0) + (training.ema() > 0 ? 1.0 : 0.0);
+  options.batches_held = config.data().prefetch() + 1;
+  return options;
+}
+
+ExecutorOptions MakeExecutorOptions(const config::Config& config) {
+  ExecutorOptions options;
+  options.plan = MakePlanOptions(config);
+  options.controller = MakeControllerOptions(config.activations());
+  if (config.data().mean_size() > 0)
+    options.mean.assign(config.data().mean().begin(), config.data().mean().end());
+  if (config.data().std_size() > 0)
+    options.std.assign(config.data().std().begin(), config.data().std().end());
+  options.seed = config.training().seed();
+  return options;
+}
+
+OptimizerOptions MakeOptimizerOptions(const config::Optimizer& optimizer) {
+  OptimizerOptions options;
+  options.momentum = optimizer.momentum();
+  options.nesterov = optimizer.nesterov();
+  options.weight_decay = optimizer.weight_decay();
+  options.decay_bias_and_norm = optimizer.decay_bias_and_norm();
+  options.clip_norm = optimizer.clip_norm();
+  return options;
+}
+
+std::string RunName(const config::Config& config) {
+  if (!config.name().empty()) return config.name();
+  return config.network().name().empty() ? "run" : config.network().name();
+}
+
+}  // namespace encke

@@ -1,0 +1,313 @@
+#include "engine/train/trainer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include "engine/core/log.h"
+#include "engine/core/units.h"
+#include "engine/train/evaluation.h"
+#include "engine/train/options.h"
+#include "engine/train/run_directory.h"
+#include "engine/train/run_log.h"
+#include "engine/train/schedule.h"
+#include "engine/train/training_parts.h"
+
+namespace encke {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+std::atomic<bool> stop_requested{false};  // constant-initialised; a signal handler sets it
+static_assert(std::atomic<bool>::is_always_lock_free, "must be safe in a signal handler");
+
+double Seconds(Clock::time_point from) {
+  return std::chrono::duration<double>(Clock::now() - from).count();
+}
+
+double Ratio(int64_t raw, int64_t stored) {
+  return stored > 0 ? static_cast<double>(raw) / static_cast<double>(stored) : 0;
+}
+
+// The log file of a run, while it lasts.
+class LogFile {
+ public:
+  explicit LogFile(const std::string& path) { Log::SetFile(path); }
+  ~LogFile() { Log::SetFile(""); }
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
+};
+
+}  // namespace
+
+class Trainer::Impl {
+ public:
+  Impl(const ConfigFile& file, const TrainerOptions& options);
+
+  TrainingResult Train();
+  EvaluationResult Evaluate();
+  void SetObserver(std::function<void(const Progress&)> observer) { observer_ = observer; }
+
+ private:
+  void OpenRun();
+  void OpenDirectory();
+  void Announce();
+
+  void RunIteration();
+  void StartEpochIfNew(int64_t iteration);
+  UpdatePlan PlanOf(int64_t iteration) const;
+  Audit AuditOf(int64_t iteration) const;
+  void Count(const StepResult& sum, double seconds, double wait_seconds);
+  void UpdateProgress(double learning_rate);
+  void LogIteration(bool audited);
+
+  void EvaluateIfPending();
+  void CheckpointIfDue();
+  bool Finished() const { return stop_requested || timetable().IsLast(position_.iteration); }
+  TrainingResult Result();
+
+  const Timetable& timetable() const { return parts_.timetable(); }
+
+  const TrainerOptions options_;
+  TrainingParts parts_;
+  const config::Config& config_;
+  const ScheduleOptions schedule_;
+  std::string checkpoint_;  // resumed from; "" = started anew
+  TrainingPosition position_;
+  std::function<void(const Progress&)> observer_ = [](const Progress&) {};
+
+  // While training:
+  std::unique_ptr<UpdateStep> step_;
+  std::unique_ptr<RunDirectory> directory_;  // null: nothing is written
+  std::unique_ptr<LogFile> log_file_;
+  RunLog log_{nullptr};
+  Progress progress_;
+  Throughput throughput_, interval_throughput_;
+  EvaluationResult evaluation_;
+  int64_t epoch_ = -1;  // that the loader is in
+  int64_t raw_bytes_ = 0, stored_bytes_ = 0;
+  bool updated_ = true;   // by the last iteration
+  bool is_best_ = false;  // so was the last evaluation, and its checkpoint is still to be kept
+};
+
+// ------------------------------------------------------------------------------------------ set-up
+
+Trainer::Impl::Impl(const ConfigFile& file, const TrainerOptions& options)
+    : options_(options),
+      parts_(file, options),
+      config_(parts_.config()),
+      schedule_(MakeScheduleOptions(config_.schedule(), config_.optimizer())) {
+  if (options_.resume.empty()) return;
+  checkpoint_ = FindCheckpoint(options_.resume);
+  position_ = parts_.Restore(checkpoint_, options_.evaluate_only);
+}
+
+// Goes on in the folder of the checkpoint, when that is a run's and no other was asked for.
+void Trainer::Impl::OpenDirectory() {
+  const fs::path folder = fs::path(checkpoint_).parent_path();
+  const bool same = options_.run_directory.empty() ||
+                    fs::weakly_canonical(options_.run_directory) == fs::weakly_canonical(folder);
+  if (!checkpoint_.empty() && same && fs::exists(folder / "config.textproto")) {
+    directory_ =
+        std::make_unique<RunDirectory>(RunDirectory::Resume(folder.string(), position_.iteration));
+    return;
+  }
+  const std::string path = options_.run_directory.empty()
+                               ? NewRunPath(config_.training().output(), RunName(config_))
+                               : options_.run_directory;
+  directory_ = std::make_unique<RunDirectory>(RunDirectory::Create(path));
+}
+
+void Trainer::Impl::OpenRun() {
+  step_ = std::make_unique<UpdateStep>(parts_.executor(), parts_.optimizer(), parts_.average());
+  if (options_.write_run) {
+    OpenDirectory();
+    directory_->Write("config.textproto", parts_.file().ToText());
+    log_file_ = std::make_unique<LogFile>(directory_->File("log.txt"));
+    log_ = RunLog(directory_.get());
+  }
+  Announce();
+}
+
+void Trainer::Impl::Announce() {
+  const Plan& plan = parts_.executor().plan();
+  LogInfo(StrCat(RunName(config_), ": ", parts_.executor().graph().TrainedParameters(),
+                 " parameters, batch ", plan.batch, ", ", timetable().iterations(),
+                 " iterations of ", timetable().iterations_per_epoch(), " an epoch, on ",
+                 parts_.backend().name()));
+  LogInfo(StrCat("saved values: ", FormatBytes(plan.raw_saved_bytes()), " raw, about ",
+                 FormatBytes(plan.predicted_saved_bytes()), " stored; predicted peak ",
+                 FormatBytes(plan.peak.use.total()), " at ", plan.peak.where));
+  if (directory_ != nullptr) LogInfo("run directory: " + directory_->path());
+  if (!checkpoint_.empty())
+    LogInfo(StrCat("resumed from ", checkpoint_, " after iteration ", position_.iteration));
+}
+
+// ------------------------------------------------------------------------------------------ the
+// loop
+
+TrainingResult Trainer::Impl::Train() {
+  OpenRun();
+  EvaluateIfPending();
+  while (!Finished()) {
+    RunIteration();
+    if (timetable().EvaluationDueAfter(position_.iteration)) position_.evaluation_pending = true;
+    EvaluateIfPending();
+    CheckpointIfDue();
+  }
+  return Result();
+}
+
+void Trainer::Impl::RunIteration() {
+  const UpdatePlan plan = PlanOf(position_.iteration + 1);
+  StartEpochIfNew(plan.iteration);
+  const bool dumps = plan.iteration == options_.dump_at_iteration;
+  if (dumps) parts_.executor().DumpActivations(options_.dump_activations);
+  const double waited = parts_.loader().wait_seconds();
+  const Clock::time_point start = Clock::now();
+  const UpdateOutcome outcome = step_->Run(parts_.loader(), plan);
+  const double seconds = Seconds(start);
+  if (dumps) parts_.executor().DumpActivations("");
+  position_.iteration = plan.iteration;
+  updated_ = outcome.updated;
+  Count(outcome.sum, seconds, parts_.loader().wait_seconds() - waited);
+  UpdateProgress(plan.learning_rate);
+  LogIteration(plan.audit != Audit::NONE);
+  observer_(progress_);
+}
+
+void Trainer::Impl::StartEpochIfNew(int64_t iteration) {
+  const int64_t epoch = timetable().EpochOf(iteration);
+  if (epoch == epoch_) return;
+  parts_.loader().StartEpoch(epoch, timetable().FirstBatchOf(iteration));
+  epoch_ = epoch;
+}
+
+UpdatePlan Trainer::Impl::PlanOf(int64_t iteration) const {
+  UpdatePlan plan = timetable().PlanOf(iteration);
+  plan.learning_rate =
+      LearningRate(schedule_, timetable().EpochsAfter(iteration - 1), timetable().epochs());
+  plan.audit = AuditOf(iteration);
+  return plan;
+}
+
+Audit Trainer::Impl::AuditOf(int64_t iteration) const {
+  const config::Activations& activations = config_.activations();
+  const auto& at = activations.audit_at();
+  if (std::find(at.begin(), at.end(), iteration) != at.end()) return Audit::ALL;
+  const int64_t every = activations.audit_every();
+  return every > 0 && iteration % every == 0 ? Audit::ONE : Audit::NONE;
+}
+
+void Trainer::Impl::Count(const StepResult& sum, double seconds, double wait_seconds) {
+  if (sum.samples > 0) position_.meters.Add(sum.loss, sum.samples, sum.top1, sum.top5);
+  throughput_.Add(sum.samples, seconds, wait_seconds);
+  interval_throughput_.Add(sum.samples, seconds, wait_seconds);
+  raw_bytes_ = parts_.executor().raw_saved_bytes();
+  stored_bytes_ = parts_.executor().stored_bytes();
+}
+
+void Trainer::Impl::UpdateProgress(double learning_rate) {
+  MemoryLedger& ledger = parts_.backend().allocator().ledger();
+  progress_.iteration = position_.iteration;
+  progress_.iterations = timetable().iterations();
+  progress_.epoch = timetable().EpochsAfter(position_.iteration);
+  progress_.epochs = timetable().epochs();
+  progress_.loss = position_.meters.recent_loss();
+  progress_.top1 = position_.meters.recent_top1();
+  progress_.learning_rate = learning_rate;
+  progress_.images_per_second = throughput_.images_per_second();
+  progress_.wait_fraction = throughput_.wait_fraction();
+  progress_.ratio = Ratio(raw_bytes_, stored_bytes_);
+  progress_.now = ledger.Current();
+  progress_.peak = ledger.Peak();
+  progress_.eta_seconds = throughput_.eta_seconds(timetable().iterations() - position_.iteration);
+}
+
+void Trainer::Impl::LogIteration(bool audited) {
+  const int64_t every = config_.activations().log_every();
+  const bool due = every > 0 && position_.iteration % every == 0;
+  if (due || audited) log_.Activations(position_.iteration, parts_.executor().records());
+  if (!due) return;
+  log_.Interval(progress_, position_.meters.interval(), interval_throughput_, raw_bytes_,
+                stored_bytes_);
+  position_.meters.interval().Reset();
+  interval_throughput_.Reset();
+}
+
+void Trainer::Impl::EvaluateIfPending() {
+  if (!position_.evaluation_pending) return;
+  const EvaluationResult result = Evaluate();
+  if (result.samples == 0) return;  // asked to stop; made up for when resumed
+  position_.evaluation_pending = false;
+  evaluation_ = result;
+  log_.Evaluation(progress_, result);
+  LogInfo(StrCat("iteration ", position_.iteration, ": test loss ", result.loss, ", top-1 ",
+                 result.top1, "%, top-5 ", result.top5, "%"));
+  if (result.top1 <= position_.best_top1) return;
+  position_.best_top1 = result.top1;
+  is_best_ = true;
+}
+
+EvaluationResult Trainer::Impl::Evaluate() {
+  std::vector<Tensor>& parameters = parts_.executor().parameters();
+  if (parts_.average() != nullptr) parts_.average()->Swap(parameters);
+  const EvaluationResult result = EvaluateNetwork(parts_.executor(), parts_.test_data(),
+                                                  MakeLoaderOptions(config_, Split::TEST),
+                                                  [] { return stop_requested.load(); });
+  if (parts_.average() != nullptr) parts_.average()->Swap(parameters);
+  return result;
+}
+
+// A state that has just failed is not worth keeping in place of the last good one.
+void Trainer::Impl::CheckpointIfDue() {
+  const bool numbered = timetable().CheckpointDueAfter(position_.iteration);
+  if (directory_ == nullptr || !updated_ || !(numbered || is_best_ || Finished())) return;
+  const CheckpointFolder folder(directory_->path(), config_.training().keep_checkpoints());
+  folder.SaveLast(parts_.Tensors(), parts_.State(position_), parts_.backend());
+  if (is_best_) folder.KeepAsBest();
+  is_best_ = false;
+  if (numbered) folder.KeepAsEpoch(std::llround(timetable().EpochsAfter(position_.iteration)));
+}
+
+TrainingResult Trainer::Impl::Result() {
+  TrainingResult result;
+  result.iterations = position_.iteration;
+  result.loss = position_.meters.recent_loss();
+  result.evaluation = evaluation_;
+  result.best_top1 = std::max(0.0, position_.best_top1);
+  result.images_per_second = throughput_.images_per_second();
+  result.wait_fraction = throughput_.wait_fraction();
+  result.peak = parts_.backend().allocator().ledger().Peak();
+  result.resident_peak_bytes = PeakResidentBytes();
+  result.raw_saved_bytes = raw_bytes_;
+  result.stored_bytes = stored_bytes_;
+  result.interrupted = stop_requested.exchange(false);
+  if (directory_ != nullptr) result.run_directory = directory_->path();
+  log_file_.reset();
+  return result;
+}
+
+// --------------------------------------------------------------------------------------------
+// public
+
+Trainer::Trainer(const ConfigFile& config, const TrainerOptions& options)
+    : impl_(std::make_unique<Impl>(config, options)) {}
+
+Trainer::~Trainer() = default;
+
+void Trainer::SetObserver(std::function<void(const Progress&)> observer) {
+  impl_->SetObserver(std::move(observer));
+}
+
+TrainingResult Trainer::Train() { return impl_->Train(); }
+
+EvaluationResult Trainer::Evaluate() { return impl_->Evaluate(); }
+
+void Trainer::RequestStop() { stop_requested = true; }
+
+}  // namespace encke

@@ -1,0 +1,120 @@
+#include "engine/train/training_parts.h"
+
+#include <utility>
+
+#include "engine/core/parallel.h"
+#include "engine/core/units.h"
+#include "engine/train/config_difference.h"
+#include "engine/train/options.h"
+#include "engine/train/parameter_layout.h"
+
+namespace encke {
+namespace {
+
+int64_t MemoryLimit(const ConfigFile& file) {
+  const std::string& text = file.config().training().memory_limit();
+  if (text.empty()) return 0;
+  try {
+    return ParseBytes(text);
+  } catch (const Error& error) {
+    throw file.ErrorAt("training.memory_limit", error.message(), error.hint());
+  }
+}
+
+std::vector<ParameterSpec> SpecsOf(const Graph& graph) {
+  std::vector<ParameterSpec> specs;
+  for (const Parameter& parameter : graph.parameters) specs.push_back(parameter.spec);
+  return specs;
+}
+
+void Append(std::vector<CheckpointTensor> from, std::vector<CheckpointTensor>* to) {
+  for (CheckpointTensor& tensor : from) to->push_back(std::move(tensor));
+}
+
+}  // namespace
+
+TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& options) : file_(file) {
+  SetThreads(config().training().threads());
+  Graph graph = BuildNetwork(file_);
+  backend_ = NewBackend(options.device);
+  backend_->allocator().set_limit(MemoryLimit(file_));
+  executor_ =
+      std::make_unique<Executor>(std::move(graph), *backend_, MakeExecutorOptions(config()));
+  executor_->InitializeParameters();
+  if (config().training().ema() > 0)
+    average_ = std::make_unique<WeightAverage>(executor_->parameters(), *backend_,
+                                               config().training().ema());
+  if (!options.evaluate_only) PrepareTraining();
+  test_data_ = OpenDataset(MakeDatasetOptions(config(), Split::TEST), Split::TEST);
+}
+
+void TrainingParts::PrepareTraining() {
+  executor_->Prepare(config().training().batch());
+  optimizer_ = std::make_unique<Optimizer>(SpecsOf(executor_->graph()), *backend_,
+                                           MakeOptimizerOptions(config().optimizer()));
+  if (config().optimizer().momentum() != 0) executor_->SetVelocity(optimizer_->velocity());
+  training_data_ = OpenDataset(MakeDatasetOptions(config(), Split::TRAIN), Split::TRAIN);
+  loader_ =
+      NewLoader(*training_data_, MakeLoaderOptions(config(), Split::TRAIN), backend_->allocator());
+  timetable_ = std::make_unique<Timetable>(config().training(), loader_->batches_per_epoch(),
+                                           loader_->samples_per_epoch());
+}
+
+std::vector<CheckpointTensor> TrainingParts::Tensors() const {
+  const Graph& graph = std::as_const(*executor_).graph();
+  std::vector<CheckpointTensor> tensors = CheckpointView(graph, executor_->parameters());
+  if (average_ != nullptr) Append(CheckpointView(graph, average_->average(), "ema."), &tensors);
+  if (optimizer_ != nullptr)
+    Append(CheckpointView(graph, optimizer_->velocity(), "optimizer.velocity."), &tensors);
+  return tensors;
+}
+
+TrainingState TrainingParts::State(const TrainingPosition& position) {
+  TrainingState state;
+  state.iteration = position.iteration;
+  state.epoch = timetable_->EpochsAfter(position.iteration);
+  state.samples_per_epoch = loader_->samples_per_epoch();
+  state.best_top1 = position.best_top1;
+  state.evaluation_pending = position.evaluation_pending;
+  state.average_updates = average_ != nullptr ? average_->updates() : 0;
+  state.audits = executor_->audits();
+  state.controller = executor_->controller().Save();
+  state.meters = position.meters.Save();
+  state.config = file_.ToText();
+  return state;
+}
+
+TrainingPosition TrainingParts::Restore(const std::string& path, bool evaluate_only) {
+  const Checkpoint checkpoint(path);
+  if (!checkpoint.has_state() && !evaluate_only)
+    throw Error(ErrorKind::CONFIG, "the file holds weights, but no state of training to go on from",
+                path, "`encke test` evaluates it");
+  if (checkpoint.has_state()) {
+    checkpoint.Load(Tensors(), *backend_);
+    CheckSameConfig(checkpoint.state().config, config(), path, evaluate_only);
+  } else {
+    average_.reset();
+    checkpoint.Load(Tensors(), *backend_);
+  }
+  return evaluate_only ? TrainingPosition() : RestoreState(checkpoint);
+}
+
+TrainingPosition TrainingParts::RestoreState(const Checkpoint& checkpoint) {
+  const TrainingState& state = checkpoint.state();
+  if (state.samples_per_epoch != loader_->samples_per_epoch())
+    throw Error(ErrorKind::CONFIG,
+                StrCat("the training data has ", loader_->samples_per_epoch(),
+                       " images; the checkpoint was made with ", state.samples_per_epoch),
+                checkpoint.path(), "give the same data as before, or start a new run");
+  TrainingPosition position;
+  position.iteration = state.iteration;
+  position.best_top1 = state.best_top1;
+  position.evaluation_pending = state.evaluation_pending;
+  position.meters.Restore(state.meters);
+  executor_->controller().Restore(state.controller);
+  executor_->set_audits(state.audits);
+  if (average_ != nullptr) average_->set_updates(state.average_updates);
+  return position;
+}
+
+}  // namespace encke

@@ -1,0 +1,75 @@
+#include "engine/train/update_step.h"
+
+#include "engine/core/log.h"
+
+namespace encke {
+namespace {
+
+void Add(const StepResult& step, StepResult* sum) {
+  sum->loss += step.loss;
+  sum->samples += step.samples;
+  sum->top1 += step.top1;
+  sum->top5 += step.top5;
+}
+
+}  // namespace
+
+UpdateOutcome UpdateStep::Run(Loader& loader, const UpdatePlan& plan) {
+  UpdateOutcome outcome;
+  outcome.updated = true;
+  for (int64_t i = 0; i < plan.batches; ++i) {
+    Batch batch;
+    ENCKE_CHECK(loader.Next(&batch), "batch ", i, " of iteration ", plan.iteration);
+    if (!outcome.updated) continue;  // the sum of gradients is spoilt
+    const StepResult step = TrainBatch(batch, plan, i);
+    if (step.finite) Add(step, &outcome.sum);
+    if (!step.finite && failed_before_) Fail(batch, plan, i);
+    outcome.updated = step.finite;
+  }
+  failed_before_ = !outcome.updated;
+  if (outcome.updated) Update(plan.learning_rate);
+  return outcome;
+}
+
+StepResult UpdateStep::TrainBatch(const Batch& batch, const UpdatePlan& plan, int64_t index) {
+  TrainOptions options;
+  options.accumulate = index > 0;
+  options.loss_scale_count = static_cast<float>(plan.samples);
+  options.audit = index == 0 ? plan.audit : Audit::NONE;
+  const StepResult step = executor_.Train(batch, plan.first_pass + index, options);
+  if (step.finite) return step;
+  executor_.controller().ObserveNonFinite();
+  const bool compressed = executor_.plan().options.compress;
+  if (compressed && index == 0) return RepeatExactly(batch, plan, options);
+  LogWarning(StrCat("iteration ", plan.iteration,
+                    ": loss or gradients are not finite; the update is left out"));
+  return step;
+}
+
+StepResult UpdateStep::RepeatExactly(const Batch& batch, const UpdatePlan& plan,
+                                     TrainOptions options) {
+  LogWarning(StrCat("iteration ", plan.iteration,
+                    ": loss or gradients are not finite; repeated with exact activations, and all "
+                    "bounds are tightened"));
+  options.exact = true;
+  options.audit = Audit::NONE;
+  const StepResult step = executor_.Train(batch, plan.first_pass, options);
+  if (!step.finite) Fail(batch, plan, 0);
+  return step;
+}
+
+void UpdateStep::Fail(const Batch& batch, const UpdatePlan& plan, int64_t index) {
+  const std::string layer = executor_.FirstNonFiniteNode(batch, plan.first_pass + index);
+  throw Error(ErrorKind::NUMERIC, "the loss or its gradients are not finite, twice in a row",
+              layer.empty() ? StrCat("iteration ", plan.iteration, ", backward pass")
+                            : StrCat("iteration ", plan.iteration, ", layer ", layer),
+              StrCat("lower the learning rate (now ", plan.learning_rate,
+                     "), lengthen the warm-up, or set optimizer { clip_norm }"));
+}
+
+void UpdateStep::Update(double learning_rate) {
+  optimizer_.Step(executor_.parameters(), executor_.gradients(), learning_rate);
+  if (average_ != nullptr) average_->Update(executor_.parameters());
+}
+
+}  // namespace encke
