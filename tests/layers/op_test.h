@@ -47,6 +47,8 @@ struct OpCase {
   int classes = 10;  // labels of losses are below
 };
 
+inline std::vector<double> Wide(const Values& values) { return {values.begin(), values.end()}; }
+
 // What came out.
 struct OpResult {
   std::vector<Values> outputs, input_gradients, parameter_gradients;

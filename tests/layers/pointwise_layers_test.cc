@@ -1,6 +1,7 @@
 // Layers without windows: fully connected, normalisations, activations, joins, the loss.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "layers/add.h"
@@ -13,6 +14,7 @@
 #include "layers/relu.h"
 #include "layers/softmax_cross_entropy.h"
 #include "tests/layers/op_test.h"
+#include "tests/reference/reference.h"
 
 namespace encke {
 namespace {
@@ -26,22 +28,29 @@ OpCase Case(const std::string& name, const std::vector<Shape>& inputs,
   return op;
 }
 
+void CheckFullyConnected(const Shape& input, int64_t out, bool bias) {
+  FullyConnectedOptions options;
+  options.out_features = out;
+  options.bias = bias;
+  OpCase op = Case("fc", {input}, [=] { return NewFullyConnected(options); });
+  op.reference = [=](const OpValues& values) {
+    const Shape& x = values.input_shapes[0];
+    const auto transposed = reference::Transpose(out, x.sample(), Wide(values.parameters[0]));
+    std::vector<double> y =
+        reference::Matmul(x.n, x.sample(), out, Wide(values.inputs[0]), transposed);
+    for (size_t i = 0; bias && i < y.size(); ++i) y[i] += values.parameters[1][i % out];
+    return y;
+  };
+  CheckOp(TestBackend(), op);
+}
+
 TEST(FullyConnectedTest, SizesAroundTheVectorWidth) {
   for (const int64_t size : AwkwardSizes()) {
-    FullyConnectedOptions options;
-    options.out_features = size;
-    options.bias = size % 2 == 1;
-    CheckOp(TestBackend(),
-            Case("fc", {{3, 1, 1, size + 1}}, [=] { return NewFullyConnected(options); }));
+    CheckFullyConnected({3, 1, 1, size + 1}, size, size % 2 == 1);
   }
 }
 
-TEST(FullyConnectedTest, TakesImages) {
-  FullyConnectedOptions options;
-  options.out_features = 6;
-  OpCase op = Case("fc", {{4, 3, 2, 5}}, [=] { return NewFullyConnected(options); });
-  CheckOp(TestBackend(), op);
-}
+TEST(FullyConnectedTest, TakesImages) { CheckFullyConnected({4, 3, 2, 5}, 6, true); }
 
 // With the running statistics, parameters 2 and 3.
 std::vector<double> EvaluateBatchNorm(const OpValues& values) {
@@ -54,9 +63,14 @@ std::vector<double> EvaluateBatchNorm(const OpValues& values) {
   return y;
 }
 
-TEST(BatchNormTest, Gradients) {
+TEST(BatchNormTest, ChannelsAroundTheVectorWidth) {
   for (const int64_t channels : AwkwardSizes()) {
     OpCase op = Case("batch norm", {{3, 4, 5, channels}}, [] { return NewBatchNorm(); });
+    op.reference = [](const OpValues& values) {
+      return reference::BatchNormForward(1e-5, values.input_shapes[0], Wide(values.inputs[0]),
+                                         Wide(values.parameters[0]), Wide(values.parameters[1]))
+          .y;
+    };
     op.evaluation_reference = EvaluateBatchNorm;
     CheckOp(TestBackend(), op);
   }
@@ -84,6 +98,11 @@ TEST(ReluTest, AllSizes) {
   for (const int64_t size : AwkwardSizes()) {
     OpCase op = Case("relu", {{1, 3, 1, size}}, NewRelu);
     op.separated_inputs = true;
+    op.reference = [](const OpValues& values) {
+      std::vector<double> y = Wide(values.inputs[0]);
+      for (double& value : y) value = std::max(value, 0.0);
+      return y;
+    };
     CheckOp(TestBackend(), op);
   }
 }
@@ -91,9 +110,7 @@ TEST(ReluTest, AllSizes) {
 TEST(DropoutTest, GradientGoesThroughTheForwardMask) {
   for (const int64_t size : AwkwardSizes()) {
     OpCase op = Case("dropout", {{2, 3, 1, size}}, [] { return NewDropout({0.3f}); });
-    op.evaluation_reference = [](const OpValues& values) {
-      return std::vector<double>(values.inputs[0].begin(), values.inputs[0].end());
-    };
+    op.evaluation_reference = [](const OpValues& values) { return Wide(values.inputs[0]); };
     CheckOp(TestBackend(), op);
   }
 }
@@ -121,31 +138,54 @@ TEST(LrnTest, Windows) {
   for (const int64_t size : {1, 3, 5}) {
     options.size = size;
     for (const int64_t channels : AwkwardSizes()) {
-      CheckOp(TestBackend(), Case("lrn", {{1, 3, 2, channels}}, [=] { return NewLrn(options); }));
+      OpCase op = Case("lrn", {{1, 3, 2, channels}}, [=] { return NewLrn(options); });
+      op.reference = [=](const OpValues& values) {
+        return reference::LrnForward(options, values.input_shapes[0], Wide(values.inputs[0]));
+      };
+      CheckOp(TestBackend(), op);
     }
   }
 }
 
 TEST(AddTest, TwoAndThreeInputs) {
   for (const int64_t size : AwkwardSizes()) {
-    const Shape shape{2, 3, 1, size};
-    CheckOp(TestBackend(), Case("add", {shape, shape}, NewAdd));
-    CheckOp(TestBackend(), Case("add", {shape, shape, shape}, NewAdd));
+    for (const int inputs : {2, 3}) {
+      OpCase op = Case("add", std::vector<Shape>(inputs, {2, 3, 1, size}), NewAdd);
+      op.reference = [](const OpValues& values) {
+        std::vector<double> y(values.inputs[0].size());
+        for (const Values& x : values.inputs) {
+          for (size_t i = 0; i < y.size(); ++i) y[i] += x[i];
+        }
+        return y;
+      };
+      CheckOp(TestBackend(), op);
+    }
   }
+}
+
+std::vector<double> ConcatReference(const OpValues& values) {
+  const Shape& shape = values.output_shapes[0];
+  std::vector<double> y;
+  for (int64_t pixel = 0; pixel < shape.n * shape.h * shape.w; ++pixel) {
+    for (size_t i = 0; i < values.inputs.size(); ++i) {
+      const auto from = values.inputs[i].begin() + pixel * values.input_shapes[i].c;
+      y.insert(y.end(), from, from + values.input_shapes[i].c);
+    }
+  }
+  return y;
 }
 
 TEST(ConcatTest, ChannelsInOrder) {
   for (const int64_t size : AwkwardSizes()) {
     OpCase op = Case("concat", {{2, 3, 2, size}, {2, 3, 2, 5}, {2, 3, 2, 8}}, NewConcat);
+    op.reference = ConcatReference;
     CheckOp(TestBackend(), op);
   }
 }
 
 TEST(FlattenTest, KeepsTheBytes) {
   OpCase op = Case("flatten", {{3, 2, 5, 7}}, NewFlatten);
-  op.reference = [](const OpValues& values) {
-    return std::vector<double>(values.inputs[0].begin(), values.inputs[0].end());
-  };
+  op.reference = [](const OpValues& values) { return Wide(values.inputs[0]); };
   CheckOp(TestBackend(), op);
 }
 
@@ -155,6 +195,11 @@ TEST(SoftmaxCrossEntropyTest, ClassesAndSmoothing) {
       OpCase op =
           Case("loss", {{5, 1, 1, classes}}, [=] { return NewSoftmaxCrossEntropy({smoothing}); });
       op.classes = static_cast<int>(classes);
+      op.reference = [=](const OpValues& values) {
+        return reference::SoftmaxCrossEntropy(values.input_shapes[0], Wide(values.inputs[0]),
+                                              values.labels, smoothing)
+            .loss;
+      };
       CheckOp(TestBackend(), op);
     }
   }

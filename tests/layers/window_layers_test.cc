@@ -5,6 +5,7 @@
 #include "layers/convolution.h"
 #include "layers/max_pool.h"
 #include "tests/layers/op_test.h"
+#include "tests/reference/reference.h"
 
 namespace encke {
 namespace {
@@ -14,6 +15,11 @@ OpCase ConvCase(const std::string& name, const Shape& input, const ConvolutionOp
   op.name = name + " on " + input.ToString();
   op.make = [options] { return NewConvolution(options); };
   op.inputs = {input};
+  op.reference = [options](const OpValues& values) {
+    const auto bias = options.bias ? Wide(values.parameters[1]) : std::vector<double>();
+    return reference::ConvForward(options.window, values.input_shapes[0], Wide(values.inputs[0]),
+                                  Wide(values.parameters[0]), bias, values.output_shapes[0]);
+  };
   return op;
 }
 
@@ -96,6 +102,11 @@ void CheckMaxPool(const Shape& input, const PoolOptions& window, bool ceil_mode)
   op.make = [=] { return NewMaxPool({window, ceil_mode}); };
   op.inputs = {input};
   op.separated_inputs = true;
+  op.reference = [=](const OpValues& values) {
+    return reference::MaxPoolForward(window, values.input_shapes[0], Wide(values.inputs[0]),
+                                     values.output_shapes[0])
+        .y;
+  };
   CheckOp(TestBackend(), op);
 }
 
@@ -113,11 +124,17 @@ TEST(MaxPoolTest, ChannelsAroundTheVectorWidth) {
   }
 }
 
-void CheckAveragePool(const Shape& input, const AveragePoolOptions& options) {
+// `window`: what the options come to on this input.
+void CheckAveragePool(const Shape& input, const AveragePoolOptions& options,
+                      const PoolOptions& window) {
   OpCase op;
   op.name = "average pool on " + input.ToString();
   op.make = [=] { return NewAveragePool(options); };
   op.inputs = {input};
+  op.reference = [=](const OpValues& values) {
+    return reference::AveragePoolForward(window, values.input_shapes[0], Wide(values.inputs[0]),
+                                         values.output_shapes[0]);
+  };
   CheckOp(TestBackend(), op);
 }
 
@@ -129,24 +146,28 @@ TEST(AveragePoolTest, Windows) {
       for (const int64_t stride : {1, 2}) {
         options.window = Window(3, stride, 1);
         options.window.count_include_pad = include;
-        CheckAveragePool({2, 6, 7, 3}, options);
+        CheckAveragePool({2, 6, 7, 3}, options, options.window);
       }
     }
   }
 }
 
-TEST(AveragePoolTest, GlobalAndAdaptive) {
+TEST(AveragePoolTest, Global) {
+  AveragePoolOptions options;
+  options.output_h = options.output_w = 1;
   for (const int64_t channels : AwkwardSizes()) {
-    OpCase op;
-    op.name = "global";
-    op.make = [] { return NewGlobalAveragePool(); };
-    op.inputs = {{2, 7, 5, channels}};
-    CheckOp(TestBackend(), op);
+    CheckAveragePool({2, 7, 7, channels}, options, Window(7, 1, 0));
   }
+}
+
+TEST(AveragePoolTest, Adaptive) {
   AveragePoolOptions options;
   options.output_h = 3;
   options.output_w = 2;
-  CheckAveragePool({2, 6, 8, 5}, options);
+  PoolOptions window;
+  window.kernel_h = window.stride_h = 2;
+  window.kernel_w = window.stride_w = 4;
+  CheckAveragePool({2, 6, 8, 5}, options, window);
 }
 
 }  // namespace
