@@ -1,0 +1,95 @@
+// Softmax and cross-entropy over the channels of [N,1,1,C].
+#include <algorithm>
+#include <cmath>
+
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/cpu/simd.h"
+#include "engine/core/error.h"
+
+namespace encke::cpu {
+namespace {
+
+void CheckLabels(const Tensor& labels, int64_t samples, int64_t classes) {
+  ENCKE_CHECK(labels.elements() == samples, labels.elements(), " for ", samples);
+  const int32_t* label = labels.data<int32_t>();
+  for (int64_t n = 0; n < samples; ++n) {
+    if (label[n] < 0 || label[n] >= classes) {
+      throw Error(ErrorKind::DATA,
+                  StrCat("sample ", n, " of the batch has label ", label[n], ", but the network ",
+                         "has ", classes, " classes"),
+                  "", "labels start at 0; give the last layer one output for each class");
+    }
+  }
+}
+
+// Loss of one sample: the cross-entropy of softmax(logits) against the smoothed target, which is
+// log(sum exp) - (1 - s) * logit[label] - s * mean(logit). Writes the probabilities.
+template <typename T>
+float SoftmaxRow(const T* logits, int64_t classes, int32_t label, float smoothing,
+                 float* probabilities) {
+  float highest = static_cast<float>(logits[0]);
+  double logit_sum = 0.0, sum = 0.0;
+  for (int64_t c = 0; c < classes; ++c) {
+    const float logit = static_cast<float>(logits[c]);
+    highest = logit > highest || logit != logit ? logit : highest;
+    logit_sum += logit;
+  }
+  for (int64_t c = 0; c < classes; ++c) {
+    probabilities[c] = std::exp(static_cast<float>(logits[c]) - highest);
+    sum += probabilities[c];
+  }
+  const float scale = static_cast<float>(1.0 / sum);
+  for (int64_t c = 0; c < classes; ++c) probabilities[c] *= scale;
+  const double target = (1.0 - smoothing) * static_cast<float>(logits[label]) +
+                        smoothing * logit_sum / static_cast<double>(classes);
+  return static_cast<float>(highest + std::log(sum) - target);
+}
+
+}  // namespace
+
+void CpuBackend::SoftmaxCrossEntropyForward(const Tensor& logits, const Tensor& labels,
+                                            float smoothing, const Tensor& probabilities,
+                                            const Tensor& loss) {
+  CheckSameShape(logits, probabilities);
+  const int64_t samples = logits.shape().n, classes = logits.shape().sample();
+  ENCKE_CHECK(loss.elements() == samples, loss.elements(), " for ", samples);
+  CheckLabels(labels, samples, classes);
+  const int32_t* label = labels.data<int32_t>();
+  float* out = probabilities.data<float>();
+  float* losses = loss.data<float>();
+  WithFloatType(logits.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const T* in = logits.data<T>();
+    ParallelFor(samples, RowGrain(32 * classes), [=](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        losses[n] = SoftmaxRow(in + n * classes, classes, label[n], smoothing, out + n * classes);
+      }
+    });
+  });
+}
+
+void CpuBackend::SoftmaxCrossEntropyBackward(const Tensor& probabilities, const Tensor& labels,
+                                             float smoothing, float scale, const Tensor& dlogits) {
+  CheckSameShape(probabilities, dlogits);
+  const int64_t samples = dlogits.shape().n, classes = dlogits.shape().sample();
+  CheckLabels(labels, samples, classes);
+  const int32_t* label = labels.data<int32_t>();
+  const float* in = probabilities.data<float>();
+  const float everywhere = smoothing / static_cast<float>(classes);
+  WithFloatType(dlogits.dtype(), [&](auto type) {
+    using T = decltype(type);
+    T* out = dlogits.data<T>();
+    ParallelSimd(samples, RowGrain(classes), [=](int64_t begin, int64_t end) ENCKE_INLINE {
+      for (int64_t n = begin; n < end; ++n) {
+        const float* p = in + n * classes;
+        T* d = out + n * classes;
+#pragma omp simd
+        for (int64_t c = 0; c < classes; ++c) d[c] = static_cast<T>(scale * (p[c] - everywhere));
+        const int32_t l = label[n];
+        d[l] = static_cast<T>(scale * (p[l] - everywhere - (1.0f - smoothing)));
+      }
+    });
+  });
+}
+
+}  // namespace encke::cpu
