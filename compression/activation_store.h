@@ -19,8 +19,8 @@ namespace encke {
 struct StoredValue {
   std::string codec;
   int64_t raw_bytes = 0;
-  int64_t stored_bytes = 0;  // headers, chunk tables and alignment included
-  EncodeStatistics statistics;
+  int64_t stored_bytes = 0;     // headers, chunk tables and alignment included
+  EncodeStatistics statistics;  // in a RAW pool, which does not look at elements, only their number
   double encode_seconds = 0;
 };
 

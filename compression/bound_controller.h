@@ -67,10 +67,10 @@ class BoundController {
   // Nonzero fraction and rms of a value, seen while encoding.
   void ObserveValue(int value, double nonzero_fraction, double rms);
   void ObserveGradient(int consumer, const GradientStatistics& statistics);
-  // Measured against predicted; a measured sigma above 1.25 x the predicted one tightens that
-  // consumer.
+  // Measured against predicted: a measured sigma above 1.25 x the predicted one tightens that
+  // consumer's tolerance by as much; later audits that find less ease it again, step by step.
   void ObserveAudit(int consumer, const AuditResult& audit);
-  // Loss or gradients were not finite: tightens everything by half.
+  // Loss or gradients were not finite: halves every tolerance (down to 1/64); audits ease it again.
   void ObserveNonFinite();
 
   // The uniform bound for a WEIGHT_GRADIENT value in this iteration.
@@ -78,7 +78,8 @@ class BoundController {
   // Standard deviation of the error that `bound` on `value` adds to the consumer's weight gradient
   // (VARIANCE formula).
   double PredictedSigma(int value, int consumer, double bound) const;
-  // The same from statistics at hand: bound^2 / 3 * nonzero_fraction * mean_k ||dY_k||^2, square root.
+  // The same from statistics at hand: bound^2 / 3 * nonzero_fraction * mean_k ||dY_k||^2, square
+  // root.
   double SigmaOf(const GradientStatistics& statistics, double nonzero_fraction, double bound) const;
   // Tolerance in force for a value: warm-up and tightening included.
   double ToleranceFor(int value, int64_t iteration) const;
@@ -103,6 +104,8 @@ class BoundController {
 
   double BoundFromConsumer(const ValueState& value, const ConsumerState& consumer,
                            double tolerance) const;
+  double BoundUnknown(const ValueState& value) const;
+  double Warmup(int64_t iteration) const;  // factor on the tolerance
 
   ControllerOptions options_;
   std::map<int, ValueState> values_;

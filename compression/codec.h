@@ -30,6 +30,9 @@ struct ErrorBound {
 struct CodecOptions {
   ErrorBound bound;
   bool mask = false;  // the sign survives exactly (ReLU outputs)
+  // What each channel's elements lie around, e.g. its mean: codes count from there, which makes
+  // them smaller. Not for `mask`. Empty: 0.
+  std::vector<float> channel_center;
 };
 
 // What an encoder learns in passing.
@@ -42,6 +45,8 @@ struct EncodeStatistics {
   void Add(const EncodeStatistics& other);
 };
 
+class Quantizer;
+
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -50,17 +55,18 @@ class Codec {
   // Upper limit for the bytes of one chunk of this shape.
   virtual int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const = 0;
   // Writes the stream to `out` (MaxEncodedSize bytes are there) and returns its length. `data` is
-  // NHWC, F32 or BF16.
+  // NHWC, F32 or BF16. `quantizer` holds the bounds and the mode (compression/quantizer.h); it is
+  // made once for a value and shared by all of its chunks.
   virtual int64_t Encode(const void* data, DType dtype, const Shape& chunk,
-                         const CodecOptions& options, uint8_t* out,
+                         const Quantizer& quantizer, uint8_t* out,
                          EncodeStatistics* statistics) const = 0;
-  // Writes chunk.elements() elements to `data`. The stream says its own bounds and mode. Bytes that
+  // Writes chunk.elements() elements to `data`. REQUIRES: the quantizer of the encoder. Bytes that
   // no encoder wrote give Error(CORRUPTION), never a read or write out of bounds.
   virtual void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                      void* data) const = 0;
+                      const Quantizer& quantizer, void* data) const = 0;
 };
 
-// The codecs by name; nullptr for a name that is not among Codecs().
+// The codecs by name; nullptr for a name that is not among CodecNames().
 const Codec* FindCodec(const std::string& name);
 std::vector<std::string> CodecNames();
 

@@ -1,0 +1,212 @@
+#include "compression/bound_controller.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/error.h"
+
+namespace encke {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr double kCometFactor = 0.32;  // `a` of COMET
+constexpr double kWarmupFactor = 0.1;  // of the tolerance
+constexpr double kAuditSlack = 1.25;   // measured over predicted sigma that is still accepted
+constexpr double kEase = 1.1;          // what a good audit gives back
+constexpr double kLeastTightening = 1.0 / 64;
+constexpr double kLeastBoundOfRms = 1e-6;  // tighter bounds store floats anyway
+constexpr double kMostBoundOfRms = 4.0;    // looser bounds leave nothing of the value
+constexpr double kUnknownRms = 0.1;        // stands in for an rms nobody has seen
+
+// An rms that no float tensor has counts as unknown.
+double RmsOrDefault(double rms) { return rms > 1e-30 && rms < 1e30 ? rms : kUnknownRms; }
+
+double Positive(double x) { return std::isfinite(x) && x > 0 ? x : 0; }
+
+// Standard deviation of the weight gradient's error for a bound of 1 (VARIANCE).
+double VarianceSlope(double nonzero, const GradientStatistics& s) {
+  return std::sqrt(nonzero * s.output_gradient_squares / s.output_channels / 3.0);
+}
+
+double CometSlope(double nonzero, const GradientStatistics& s) {
+  return kCometFactor * s.output_gradient_magnitude * std::sqrt(s.batch * nonzero);
+}
+
+double AcgcBound(double tolerance, const GradientStatistics& s) {
+  const double positions = static_cast<double>(s.kernel) / (s.stride * s.stride);
+  return std::sqrt(3.0 * tolerance * s.filter_gradient_squares /
+                   (2.0 * s.input_elements * positions * s.output_gradient_squares));
+}
+
+Json ToJson(const GradientStatistics& s) {
+  return {s.output_gradient_squares,
+          s.output_gradient_magnitude,
+          s.filter_gradient_squares,
+          s.mean_momentum,
+          s.output_channels,
+          s.batch,
+          s.input_elements,
+          s.kernel,
+          s.stride};
+}
+
+GradientStatistics GradientStatisticsFrom(const Json& json) {
+  GradientStatistics s;
+  s.output_gradient_squares = json.at(0);
+  s.output_gradient_magnitude = json.at(1);
+  s.filter_gradient_squares = json.at(2);
+  s.mean_momentum = json.at(3);
+  s.output_channels = json.at(4);
+  s.batch = json.at(5);
+  s.input_elements = json.at(6);
+  s.kernel = json.at(7);
+  s.stride = json.at(8);
+  return s;
+}
+
+bool Finite(const GradientStatistics& s) {
+  return std::isfinite(s.output_gradient_squares) && std::isfinite(s.output_gradient_magnitude) &&
+         std::isfinite(s.filter_gradient_squares) && std::isfinite(s.mean_momentum);
+}
+
+}  // namespace
+
+BoundController::BoundController(const ControllerOptions& options) : options_(options) {
+  ENCKE_CHECK(options.tolerance > 0 && options.interval > 0, options.tolerance, options.interval);
+}
+
+void BoundController::AddConsumer(int value, int consumer) {
+  values_[value].consumers.push_back(consumer);
+  consumers_[consumer];
+}
+
+bool BoundController::Refreshes(int64_t iteration) const {
+  const bool power_of_two = iteration > 0 && (iteration & (iteration - 1)) == 0;
+  return (power_of_two && iteration <= options_.interval) ||
+         (iteration > 0 && iteration % options_.interval == 0);
+}
+
+void BoundController::ObserveValue(int value, double nonzero_fraction, double rms) {
+  ValueState& state = values_[value];
+  if (std::isfinite(nonzero_fraction)) state.nonzero_fraction = nonzero_fraction;
+  if (std::isfinite(rms)) state.rms = rms;
+}
+
+void BoundController::ObserveGradient(int consumer, const GradientStatistics& statistics) {
+  if (!Finite(statistics)) return;  // the last good ones stay
+  ConsumerState& state = consumers_[consumer];
+  state.statistics = statistics;
+  state.known = true;
+}
+
+void BoundController::ObserveAudit(int consumer, const AuditResult& audit) {
+  const double predicted = Positive(audit.predicted_sigma);
+  if (predicted == 0 || !std::isfinite(audit.measured_sigma)) return;
+  const double ratio = audit.measured_sigma / predicted;
+  double& tightening = consumers_[consumer].tightening;
+  tightening = ratio > kAuditSlack ? std::max(tightening / ratio, kLeastTightening)
+                                   : std::min(tightening * kEase, 1.0);
+}
+
+void BoundController::ObserveNonFinite() {
+  for (auto& [id, consumer] : consumers_) {
+    consumer.tightening = std::max(consumer.tightening / 2, kLeastTightening);
+  }
+}
+
+double BoundController::Warmup(int64_t iteration) const {
+  return iteration <= options_.warmup ? kWarmupFactor : 1.0;
+}
+
+double BoundController::ToleranceFor(int value, int64_t iteration) const {
+  double tightening = 1.0;
+  const auto found = values_.find(value);
+  if (found != values_.end()) {
+    for (int id : found->second.consumers) {
+      tightening = std::min(tightening, consumers_.at(id).tightening);
+    }
+  }
+  return options_.tolerance * Warmup(iteration) * tightening;
+}
+
+// 0 when the statistics say nothing.
+double BoundController::BoundFromConsumer(const ValueState& value, const ConsumerState& consumer,
+                                          double tolerance) const {
+  const GradientStatistics& s = consumer.statistics;
+  if (options_.rule == ErrorRule::ACGC) return Positive(AcgcBound(tolerance, s));
+  const double slope = options_.rule == ErrorRule::COMET ? CometSlope(value.nonzero_fraction, s)
+                                                         : VarianceSlope(value.nonzero_fraction, s);
+  return Positive(tolerance * s.mean_momentum / slope);
+}
+
+double BoundController::BoundUnknown(const ValueState& value) const {
+  return options_.initial_bound * RmsOrDefault(value.rms);
+}
+
+double BoundController::BoundFor(int value, int64_t iteration) const {
+  if (options_.rule == ErrorRule::FIXED) return options_.fixed_bound;
+  const auto found = values_.find(value);
+  const ValueState& state = found == values_.end() ? ValueState() : found->second;
+  double bound = std::numeric_limits<double>::infinity();
+  for (int id : state.consumers) {
+    const ConsumerState& consumer = consumers_.at(id);
+    const double tolerance = options_.tolerance * Warmup(iteration) * consumer.tightening;
+    const double asked = consumer.known ? BoundFromConsumer(state, consumer, tolerance) : 0;
+    bound = std::min(bound, asked > 0 ? asked : BoundUnknown(state));
+  }
+  if (state.consumers.empty()) bound = BoundUnknown(state);
+  const double rms = RmsOrDefault(state.rms);
+  return std::clamp(bound, kLeastBoundOfRms * rms, kMostBoundOfRms * rms);
+}
+
+double BoundController::PredictedSigma(int value, int consumer, double bound) const {
+  const auto v = values_.find(value);
+  const auto c = consumers_.find(consumer);
+  if (v == values_.end() || c == consumers_.end() || !c->second.known) return 0;
+  return bound * VarianceSlope(v->second.nonzero_fraction, c->second.statistics);
+}
+
+std::string BoundController::Save() const {
+  Json json = {{"values", Json::object()}, {"consumers", Json::object()}};
+  for (const auto& [id, v] : values_) {
+    json["values"][std::to_string(id)] = {v.nonzero_fraction, v.rms};
+  }
+  for (const auto& [id, c] : consumers_) {
+    json["consumers"][std::to_string(id)] = {
+        {"statistics", ToJson(c.statistics)}, {"known", c.known}, {"tightening", c.tightening}};
+  }
+  return json.dump();
+}
+
+void BoundController::Restore(const std::string& state) {
+  auto values = values_;
+  auto consumers = consumers_;
+  try {
+    const Json json = Json::parse(state);
+    if (json.at("values").size() != values.size() ||
+        json.at("consumers").size() != consumers.size()) {
+      throw Error(ErrorKind::DATA, "the controller's state is of another network");
+    }
+    for (auto& [id, v] : values) {
+      const Json& saved = json.at("values").at(std::to_string(id));
+      v.nonzero_fraction = saved.at(0);
+      v.rms = saved.at(1);
+    }
+    for (auto& [id, c] : consumers) {
+      const Json& saved = json.at("consumers").at(std::to_string(id));
+      c.statistics = GradientStatisticsFrom(saved.at("statistics"));
+      c.known = saved.at("known");
+      c.tightening = saved.at("tightening");
+    }
+  } catch (const Json::exception& error) {
+    throw Error(ErrorKind::DATA,
+                StrCat("the controller's state is not one of this network: ", error.what()));
+  }
+  values_ = std::move(values);
+  consumers_ = std::move(consumers);
+}
+
+}  // namespace encke

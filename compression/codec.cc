@@ -1,0 +1,40 @@
+#include "compression/codec.h"
+
+#include "compression/fast_codec.h"
+#include "compression/raw_codec.h"
+#include "compression/simd/dispatch.h"
+
+namespace encke {
+namespace {
+
+// The one table of codecs.
+const std::vector<const Codec*>& Codecs() {
+  static const RawCodec raw;
+  static const FastCodec fast(simd::BestKernels());
+  static const std::vector<const Codec*> codecs = {&raw, &fast};
+  return codecs;
+}
+
+}  // namespace
+
+void EncodeStatistics::Add(const EncodeStatistics& other) {
+  elements += other.elements;
+  nonzero += other.nonzero;
+  escapes += other.escapes;
+  sum_of_squares += other.sum_of_squares;
+}
+
+const Codec* FindCodec(const std::string& name) {
+  for (const Codec* codec : Codecs()) {
+    if (codec->name() == name) return codec;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> CodecNames() {
+  std::vector<std::string> names;
+  for (const Codec* codec : Codecs()) names.push_back(codec->name());
+  return names;
+}
+
+}  // namespace encke

@@ -1,0 +1,34 @@
+// What every instruction set's block operations share: the layout of a block and of its sums.
+//
+// The files in this folder that are compiled for a newer instruction set than the rest of the
+// program include no standard header with inline functions besides <cstdint> and <cstring>: the
+// linker may keep either copy of such a function.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "compression/simd/kernels.h"
+
+#define ENCKE_INLINE static inline __attribute__((always_inline))
+
+namespace encke::simd {
+
+constexpr int kBlockElements = 64;
+constexpr int kSumLanes = 16;
+constexpr uint32_t kCodeLimit = 0xffff;  // codes above are escapes
+
+// Elements are `float`, or `uint16_t` for bfloat16. Bit patterns as the escapes keep them:
+ENCKE_INLINE uint32_t BitsOf(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return bits;
+}
+ENCKE_INLINE uint32_t BitsOf(uint16_t x) { return x; }
+
+ENCKE_INLINE void SetBits(uint32_t bits, float* x) { std::memcpy(x, &bits, sizeof(bits)); }
+ENCKE_INLINE void SetBits(uint32_t bits, uint16_t* x) { *x = static_cast<uint16_t>(bits); }
+
+ENCKE_INLINE int Popcount(uint64_t x) { return __builtin_popcountll(x); }
+
+}  // namespace encke::simd

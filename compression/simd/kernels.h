@@ -1,0 +1,51 @@
+// The inner loops of the codecs, once for each instruction set; all give identical bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "compression/quantizer_tables.h"
+#include "engine/core/dtype.h"
+
+namespace encke::simd {
+
+// Sums over the elements of a chunk, gathered while encoding.
+struct ChunkSums {
+  int64_t nonzero = 0;
+  int64_t escapes = 0;
+  double squares = 0;  // of finite elements; infinite when a float's square overflows
+};
+
+struct EncodeJob {
+  const void* data;
+  int64_t elements;
+  QuantizerTables tables;
+  bool mask;
+  uint8_t* out;
+  int64_t limit;  // give up when the stream would get longer; kMaxOvershoot more bytes are writable
+};
+
+struct DecodeJob {
+  const uint8_t* stream;
+  int64_t size;
+  QuantizerTables tables;
+  bool mask;
+  void* data;
+  int64_t elements;
+};
+
+// Bytes that an encoder may write past `limit` before it notices.
+constexpr int64_t kMaxOvershoot = 1024;
+
+struct Kernels {
+  const char* name;
+  // Length of the FAST stream of doc/codec-format.md, or -1 when it would pass the limit.
+  int64_t (*encode_fast)(DType dtype, const EncodeJob& job, ChunkSums* sums);
+  // False when the stream is broken.
+  bool (*decode_fast)(DType dtype, const DecodeJob& job);
+};
+
+const Kernels& ReferenceKernels();
+const Kernels& Avx2Kernels();    // AVX2, BMI1/2, LZCNT, POPCNT
+const Kernels& Avx512Kernels();  // the same and AVX-512 F, BW, DQ, VL
+
+}  // namespace encke::simd

@@ -1,0 +1,112 @@
+#include "compression/slab_pool.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/core/error.h"
+
+namespace encke {
+namespace {
+
+constexpr int64_t kLeastSlab = 256 << 10;
+constexpr int64_t kGreatestSlab = 8 << 20;
+constexpr int64_t kGranule = 64 << 10;
+constexpr int64_t kGrowth = 32;     // a new slab is about this part of what is held: bounded waste
+constexpr int64_t kFull = 1 << 10;  // with less room than this a slab is not looked at again
+constexpr int kIdleLimit = 2;
+
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+SlabPool::Piece SlabPool::Store(const uint8_t* data, int64_t size) {
+  Piece piece;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    piece = Place(size);
+  }
+  std::memcpy(piece.data, data, size);
+  return piece;
+}
+
+bool SlabPool::Fits(const Slab& slab, int64_t size) const {
+  return slab.buffer != nullptr && slab.buffer->bytes() - slab.top >= size;
+}
+
+SlabPool::Piece SlabPool::Place(int64_t size) {
+  while (first_open_ < slabs_.size() && !Fits(slabs_[first_open_], kFull)) ++first_open_;
+  size_t index = first_open_;
+  while (index < slabs_.size() && !Fits(slabs_[index], size)) ++index;
+  if (index == slabs_.size()) index = AddSlab(size);
+  Slab& slab = slabs_[index];
+  Piece piece;
+  piece.data = static_cast<uint8_t*>(slab.buffer->data()) + slab.top;
+  piece.size = static_cast<uint32_t>(size);
+  piece.slab = static_cast<uint32_t>(index);
+  piece.index = static_cast<uint32_t>(slab.extents.size());
+  slab.extents.push_back({slab.top, true});
+  slab.top += size;
+  slab.used = true;
+  ++live_;
+  return piece;
+}
+
+size_t SlabPool::AddSlab(int64_t least) {
+  int64_t bytes =
+      RoundUp(std::max(std::clamp(held_ / kGrowth, kLeastSlab, kGreatestSlab), least), kGranule);
+  if (limit_ > 0) bytes = std::max(std::min(bytes, limit_ - held_), least);
+  if (limit_ > 0 && held_ + bytes > limit_) {
+    throw Error(ErrorKind::MEMORY,
+                StrCat("the pool of saved values is limited to ", limit_, " bytes and needs ",
+                       held_ + bytes),
+                "", "raise the limit, the tolerance, or take a smaller batch");
+  }
+  const auto gap = std::find_if(slabs_.begin(), slabs_.end(),
+                                [](const Slab& slab) { return slab.buffer == nullptr; });
+  const size_t index = gap - slabs_.begin();
+  Slab slab;
+  slab.buffer = allocator_.Allocate(bytes, MemoryCategory::SAVED);
+  if (gap == slabs_.end()) {
+    slabs_.push_back(std::move(slab));
+  } else {
+    *gap = std::move(slab);
+  }
+  held_ += bytes;
+  first_open_ = std::min(first_open_, index);
+  return index;
+}
+
+void SlabPool::Free(const Piece& piece) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Slab& slab = slabs_[piece.slab];
+  ENCKE_CHECK(piece.index < slab.extents.size() && slab.extents[piece.index].live, piece.index);
+  slab.extents[piece.index].live = false;
+  while (!slab.extents.empty() && !slab.extents.back().live) {
+    slab.top = slab.extents.back().begin;
+    slab.extents.pop_back();
+  }
+  first_open_ = std::min<size_t>(first_open_, piece.slab);
+  if (--live_ == 0) Empty();
+}
+
+void SlabPool::Empty() {
+  for (Slab& slab : slabs_) {
+    slab.idle = slab.used ? 0 : slab.idle + 1;
+    slab.used = false;
+    if (slab.buffer != nullptr && slab.idle >= kIdleLimit) {
+      held_ -= slab.buffer->bytes();
+      slab = Slab();
+    }
+  }
+  while (!slabs_.empty() && slabs_.back().buffer == nullptr) slabs_.pop_back();
+  first_open_ = 0;
+}
+
+int64_t SlabPool::held_bytes() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return held_;
+}
+
+}  // namespace encke

@@ -1,0 +1,65 @@
+// Space for compressed chunks, in slabs from an allocator.
+//
+// Saved values are released roughly in the reverse order of their making, so a slab is filled like
+// a stack: a piece is placed on top; when the topmost pieces are freed, the top sinks; a piece
+// freed below the top waits for those above it. New pieces go to the lowest slab with room, so that
+// what an iteration does not need gathers in the last slabs, which are given back.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/core/memory.h"
+
+namespace encke {
+
+class SlabPool {
+ public:
+  // Where a piece lies. `slab` and `index` are for Free.
+  struct Piece {
+    uint8_t* data = nullptr;
+    uint32_t size = 0;
+    uint32_t slab = 0;
+    uint32_t index = 0;
+  };
+
+  // Slabs are charged as SAVED. `limit` in bytes is the most they may hold together, 0 = no limit.
+  SlabPool(Allocator& allocator, int64_t limit) : allocator_(allocator), limit_(limit) {}
+
+  // A copy of `size` bytes. Thread-safe. Error(MEMORY) at the limit.
+  Piece Store(const uint8_t* data, int64_t size);
+  // Thread-safe. REQUIRES: a piece of this pool, not freed before.
+  void Free(const Piece& piece);
+
+  int64_t held_bytes() const;
+
+ private:
+  struct Extent {
+    int64_t begin;
+    bool live;
+  };
+  struct Slab {
+    std::shared_ptr<Buffer> buffer;
+    std::vector<Extent> extents;  // in order; the last one ends at `top`
+    int64_t top = 0;
+    int idle = 0;  // how often in a row the pool emptied without this slab having been used
+    bool used = false;
+  };
+
+  Piece Place(int64_t size);      // REQUIRES: mutex_ held, as below
+  size_t AddSlab(int64_t least);  // its index
+  void Empty();                   // no piece is left: gives back what was not used lately
+  bool Fits(const Slab& slab, int64_t size) const;
+
+  Allocator& allocator_;
+  const int64_t limit_;
+  mutable std::mutex mutex_;
+  std::vector<Slab> slabs_;  // a slab that was given back stays as an empty entry
+  size_t first_open_ = 0;    // slabs below are full
+  int64_t live_ = 0;         // pieces
+  int64_t held_ = 0;         // bytes of all slabs
+};
+
+}  // namespace encke

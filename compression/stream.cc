@@ -1,0 +1,65 @@
+#include "compression/stream.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/core/error.h"
+
+namespace encke {
+namespace {
+
+constexpr int kFormatVersion = 1;
+
+template <typename T>
+void Count(const T* data, int64_t count, EncodeStatistics* statistics) {
+  for (int64_t i = 0; i < count; ++i) {
+    const double x = static_cast<float>(data[i]);
+    statistics->nonzero += x != 0;
+    if (std::isfinite(x)) statistics->sum_of_squares += x * x;
+  }
+}
+
+}  // namespace
+
+uint8_t* WriteStreamHead(StreamKind kind, uint8_t* out) {
+  *out = static_cast<uint8_t>(kFormatVersion << 4 | static_cast<int>(kind));
+  return out + kStreamHead;
+}
+
+StreamKind ReadStreamHead(const uint8_t* stream, int64_t size) {
+  if (size < kStreamHead) ThrowCorruption("a compressed chunk is empty");
+  const int version = stream[0] >> 4, kind = stream[0] & 15;
+  if (version != kFormatVersion) {
+    ThrowCorruption(StrCat("a compressed chunk has format version ", version,
+                           ", this program reads ", kFormatVersion));
+  }
+  return static_cast<StreamKind>(kind);
+}
+
+int64_t WriteCopy(const void* data, int64_t bytes, uint8_t* out) {
+  uint8_t* rest = WriteStreamHead(StreamKind::COPY, out);
+  if (bytes > 0) std::memcpy(rest, data, bytes);
+  return kStreamHead + bytes;
+}
+
+void ReadCopy(const uint8_t* stream, int64_t size, int64_t bytes, void* data) {
+  if (size != kStreamHead + bytes) {
+    ThrowCorruption(StrCat("a copied chunk has ", size, " bytes, not ", kStreamHead + bytes));
+  }
+  if (bytes > 0) std::memcpy(data, stream + kStreamHead, bytes);
+}
+
+void ThrowCorruption(const std::string& message) { throw Error(ErrorKind::CORRUPTION, message); }
+
+EncodeStatistics CountElements(const void* data, DType dtype, int64_t count) {
+  EncodeStatistics statistics;
+  statistics.elements = count;
+  if (dtype == DType::F32) {
+    Count(static_cast<const float*>(data), count, &statistics);
+  } else {
+    Count(static_cast<const bfloat16*>(data), count, &statistics);
+  }
+  return statistics;
+}
+
+}  // namespace encke

@@ -1,0 +1,32 @@
+// The first byte of every stream: format version and what follows (doc/codec-format.md).
+#pragma once
+
+#include <cstdint>
+
+#include "compression/codec.h"
+
+namespace encke {
+
+enum class StreamKind : uint8_t {
+  COPY = 0,  // the elements as they are
+  FAST = 1,
+};
+
+constexpr int64_t kStreamHead = 1;
+
+// Writes the head and returns where the rest goes.
+uint8_t* WriteStreamHead(StreamKind kind, uint8_t* out);
+// Error(CORRUPTION) for an empty stream or another version; the kind may be one nobody knows.
+StreamKind ReadStreamHead(const uint8_t* stream, int64_t size);
+
+// A stream of kind COPY, head included; returns its length.
+int64_t WriteCopy(const void* data, int64_t bytes, uint8_t* out);
+// REQUIRES: the head says COPY. Error(CORRUPTION) unless exactly `bytes` follow it.
+void ReadCopy(const uint8_t* stream, int64_t size, int64_t bytes, void* data);
+
+[[noreturn]] void ThrowCorruption(const std::string& message);
+
+// nonzero and sum_of_squares of `count` elements, element by element.
+EncodeStatistics CountElements(const void* data, DType dtype, int64_t count);
+
+}  // namespace encke

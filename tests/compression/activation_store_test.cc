@@ -1,0 +1,209 @@
+#include "compression/activation_store.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "compression/chunking.h"
+#include "engine/core/error.h"
+#include "engine/core/parallel.h"
+#include "engine/core/rng.h"
+#include "gtest/gtest.h"
+#include "tests/compression/codec_testing.h"
+
+namespace encke {
+namespace {
+
+class ActivationStoreTest : public ::testing::Test {
+ protected:
+  Tensor NewTensor(const Shape& shape, DType dtype = DType::F32) {
+    return Tensor::Empty(*allocator_, shape, dtype, MemoryCategory::TRANSIENT);
+  }
+  Tensor Maps(const Shape& shape, uint64_t seed = 1) {
+    const std::vector<float> data = testing::ReluMaps(shape, seed);
+    Tensor tensor = NewTensor(shape);
+    std::memcpy(tensor.raw(), data.data(), tensor.bytes());
+    return tensor;
+  }
+  std::unique_ptr<ActivationStore> NewStore(int64_t limit = 0) {
+    StoreOptions options;
+    options.limit_bytes = limit;
+    return NewCompressedStore(*allocator_, options);
+  }
+  int64_t Saved() { return allocator_->ledger().Current().of(MemoryCategory::SAVED); }
+
+  std::unique_ptr<Allocator> allocator_ = NewCpuAllocator();
+};
+
+CodecOptions Masked(float bound) {
+  CodecOptions options;
+  options.bound = ErrorBound::Uniform(bound);
+  options.mask = true;
+  return options;
+}
+
+CodecOptions PerChannel(int64_t channels) {
+  CodecOptions options;
+  for (int64_t c = 0; c < channels; ++c) {
+    options.bound.channel.push_back(0.01f * static_cast<float>(c % 3 + 1));
+  }
+  return options;
+}
+
+TEST_F(ActivationStoreTest, RawPoolKeepsTheTensorItself) {
+  const auto store = NewRawStore();
+  const Tensor x = Maps({4, 3, 3, 5});
+  EXPECT_EQ(store->Put(1, x, "fast", Masked(0.1f)).stored_bytes, x.bytes());
+  EXPECT_EQ(store->Get(1, 2, 2, Tensor()).raw(), x.Slice(2, 2).raw());
+  EXPECT_TRUE(store->KeepsTensors());
+  store->Release(1);
+  EXPECT_EQ(store->stored_bytes(), 0);
+  EXPECT_EQ(store->peak_stored_bytes(), x.bytes());
+}
+
+// Shapes of all kinds of chunks: many samples in one, one sample, rows of a sample, a vector.
+TEST_F(ActivationStoreTest, EverySliceKeepsTheBound) {
+  for (const Shape& shape :
+       {Shape{37, 5, 7, 16}, Shape{5, 28, 28, 24}, Shape{3, 64, 60, 33}, Shape{9, 1, 1, 4096},
+        Shape{2, 1, 1, 20000}, Shape{1, 1, 1, 1}, Shape{600, 1, 1, 10}}) {
+    const Tensor x = Maps(shape);
+    for (const CodecOptions& options : {Masked(0.1f), PerChannel(shape.c)}) {
+      const auto store = NewStore();
+      const StoredValue stored = store->Put(7, x, "fast", options);
+      EXPECT_EQ(stored.statistics.elements, shape.elements());
+      for (int64_t count = 1; count <= shape.n; count = count * 3 + 1) {
+        for (int64_t first = 0; first + count <= shape.n; first += count) {
+          const Tensor scratch = NewTensor(shape.WithBatch(count + 1));
+          const Tensor y = store->Get(7, first, count, scratch);
+          EXPECT_EQ(y.shape(), shape.WithBatch(count));
+          EXPECT_EQ(testing::ContractViolation(x.Slice(first, count).raw(), y.raw(), DType::F32,
+                                               y.shape(), options),
+                    "")
+              << shape.ToString() << " from " << first << " for " << count;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ActivationStoreTest, KeepsBfloat16) {
+  const Shape shape{6, 14, 14, 32};
+  const std::vector<uint16_t> data = testing::ToBfloat16(testing::ReluMaps(shape, 2));
+  Tensor x = NewTensor(shape, DType::BF16);
+  std::memcpy(x.raw(), data.data(), x.bytes());
+  const auto store = NewStore();
+  EXPECT_LT(store->Put(1, x, "fast", Masked(0.1f)).stored_bytes, x.bytes() / 5);
+  const Tensor y = store->Get(1, 0, 6, NewTensor(shape, DType::BF16));
+  EXPECT_EQ(testing::ContractViolation(x.raw(), y.raw(), DType::BF16, shape, Masked(0.1f)), "");
+}
+
+TEST_F(ActivationStoreTest, DoesNotReferToTheTensorAfterPut) {
+  const auto store = NewStore();
+  const Tensor x = Maps({8, 14, 14, 16});
+  Tensor copy = NewTensor(x.shape());
+  std::memcpy(copy.raw(), x.raw(), x.bytes());
+  store->Put(1, copy, "fast", Masked(0.1f));
+  std::memset(copy.raw(), 0xff, copy.bytes());
+  const Tensor y = store->Get(1, 0, 8, NewTensor(x.shape()));
+  EXPECT_EQ(testing::ContractViolation(x.raw(), y.raw(), DType::F32, x.shape(), Masked(0.1f)), "");
+}
+
+TEST_F(ActivationStoreTest, CountsWhatItHolds) {
+  auto store = NewStore();
+  for (int id = 0; id < 30; ++id) {
+    store->Put(id, Maps({16, 28, 28, 32}, id), "fast", Masked(0.02f));
+  }
+  EXPECT_EQ(Saved(), store->held_bytes());
+  EXPECT_GE(store->held_bytes(), store->stored_bytes() * 0.99);
+  EXPECT_LE(store->held_bytes(), store->stored_bytes() * 1.05);
+  const int64_t peak = store->stored_bytes();
+  for (int id = 29; id >= 0; --id) store->Release(id);
+  EXPECT_EQ(store->stored_bytes(), 0);
+  EXPECT_EQ(store->peak_stored_bytes(), peak);
+  store->ResetPeak();
+  EXPECT_EQ(store->peak_stored_bytes(), 0);
+  store.reset();
+  EXPECT_EQ(Saved(), 0);
+}
+
+TEST_F(ActivationStoreTest, DoesNotGrowOverManyIterations) {
+  const auto store = NewStore();
+  Rng rng(1, RngStream::TEST);
+  const Tensor x = Maps({64, 8, 8, 32});
+  int64_t greatest = 0;
+  for (int iteration = 0; iteration < 2000; ++iteration) {
+    const int values = 3 + static_cast<int>(rng.Below(4));
+    for (int id = 0; id < values; ++id) {
+      const auto bound = static_cast<float>(0.01 + rng.Uniform());
+      store->Put(id, x.Slice(0, 16 + static_cast<int64_t>(rng.Below(48))), "fast", Masked(bound));
+    }
+    greatest = std::max(greatest, store->stored_bytes());
+    // Mostly in reverse order, some early.
+    store->Release(1);
+    for (int id = values - 1; id >= 0; --id) {
+      if (id != 1) store->Release(id);
+    }
+  }
+  EXPECT_LE(store->held_bytes(), greatest * 1.05 + (512 << 10));
+}
+
+TEST_F(ActivationStoreTest, GivesSlabsBackAfterALargeIteration) {
+  const auto store = NewStore();
+  const Tensor x = Maps({64, 28, 28, 32});
+  for (int id = 0; id < 8; ++id) store->Put(id, x, "fast", Masked(0.001f));
+  const int64_t large = store->held_bytes();
+  for (int id = 7; id >= 0; --id) store->Release(id);
+  for (int iteration = 0; iteration < 3; ++iteration) {
+    store->Put(0, x, "fast", Masked(1.0f));
+    store->Release(0);
+  }
+  EXPECT_LT(store->held_bytes(), large / 4);
+}
+
+TEST_F(ActivationStoreTest, RefusesToPassItsLimit) {
+  const int64_t limit = 700 << 10;
+  const auto store = NewStore(limit);
+  const Tensor x = Maps({32, 28, 28, 32});
+  int id = 0;
+  try {
+    for (; id < 100; ++id) store->Put(id, x, "fast", Masked(0.1f));
+    FAIL() << "no limit";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::MEMORY);
+  }
+  EXPECT_GT(id, 0);
+  EXPECT_LE(store->held_bytes(), limit);
+  // What was there before is intact, and what failed left nothing behind.
+  const Tensor y = store->Get(id - 1, 0, 32, NewTensor(x.shape()));
+  EXPECT_EQ(testing::ContractViolation(x.raw(), y.raw(), DType::F32, x.shape(), Masked(0.1f)), "");
+  store->Release(id - 1);
+  store->Put(id, x, "fast", Masked(0.1f));
+}
+
+TEST_F(ActivationStoreTest, StoresTheSameBytesOnAnyNumberOfThreads) {
+  const Tensor x = Maps({16, 28, 28, 16});
+  const auto put = [&](int threads) {
+    SetThreads(threads);
+    return NewStore()->Put(0, x, "fast", Masked(0.1f));
+  };
+  const StoredValue one = put(1), three = put(3);
+  SetThreads(0);
+  EXPECT_EQ(one.stored_bytes, three.stored_bytes);
+  EXPECT_EQ(one.statistics.sum_of_squares, three.statistics.sum_of_squares);
+}
+
+TEST(Chunking, CoversEveryElementOnce) {
+  for (const Shape& shape : {Shape{7, 5, 3, 2}, Shape{3, 100, 100, 8}, Shape{2, 1, 1, 50000}}) {
+    const Chunking chunking(shape, DType::F32, 64 << 10);
+    int64_t next = 0;
+    for (int64_t i = 0; i < chunking.count(); ++i) {
+      const Chunk chunk = chunking.At(i);
+      EXPECT_EQ(chunk.offset, next);
+      EXPECT_LE(chunk.shape.elements(), chunking.Largest().elements());
+      next += chunk.shape.elements();
+    }
+    EXPECT_EQ(next, shape.elements());
+  }
+}
+
+}  // namespace
+}  // namespace encke

@@ -1,0 +1,192 @@
+#include "compression/bound_controller.h"
+
+#include <cmath>
+#include <limits>
+
+#include "engine/core/error.h"
+#include "gtest/gtest.h"
+
+namespace encke {
+namespace {
+
+constexpr int kValue = 4, kConsumer = 9;
+constexpr int64_t kLate = 1000;  // long after warm-up
+
+GradientStatistics SomeStatistics() {
+  GradientStatistics s;
+  s.output_gradient_squares = 6;
+  s.output_gradient_magnitude = 0.125;
+  s.filter_gradient_squares = 2;
+  s.mean_momentum = 0.5;
+  s.output_channels = 2;
+  s.batch = 16;
+  s.input_elements = 1000;
+  s.kernel = 9;
+  s.stride = 1;
+  return s;
+}
+
+BoundController Observed(ErrorRule rule, const GradientStatistics& statistics) {
+  ControllerOptions options;
+  options.rule = rule;
+  options.tolerance = 0.1;
+  BoundController controller(options);
+  controller.AddConsumer(kValue, kConsumer);
+  controller.ObserveValue(kValue, 0.25, 1.0);
+  controller.ObserveGradient(kConsumer, statistics);
+  return controller;
+}
+
+TEST(BoundController, VarianceRuleMatchesTheFormula) {
+  const BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  // 0.1 * 0.5 * sqrt(3 / (0.25 * 6 / 2)) = 0.05 * 2
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.1);
+  // The bound gives back the sigma it was made for: 0.1 * 0.5.
+  EXPECT_DOUBLE_EQ(c.PredictedSigma(kValue, kConsumer, 0.1), 0.05);
+}
+
+TEST(BoundController, CometRuleMatchesTheFormula) {
+  // 0.1 * 0.5 / (0.32 * 0.125 * sqrt(16 * 0.25)) = 0.05 / 0.08
+  EXPECT_DOUBLE_EQ(Observed(ErrorRule::COMET, SomeStatistics()).BoundFor(kValue, kLate), 0.625);
+}
+
+TEST(BoundController, AcgcRuleMatchesTheFormula) {
+  // sqrt(3 * 0.1 * 2 / (2 * 1000 * 9 * 6)) = sqrt(0.6 / 108000)
+  EXPECT_DOUBLE_EQ(Observed(ErrorRule::ACGC, SomeStatistics()).BoundFor(kValue, kLate),
+                   std::sqrt(0.6 / 108000));
+}
+
+TEST(BoundController, FixedRuleIsTheUsersBound) {
+  ControllerOptions options;
+  options.rule = ErrorRule::FIXED;
+  for (const double bound : {0.0, 0.37}) {
+    options.fixed_bound = bound;
+    EXPECT_EQ(BoundController(options).BoundFor(kValue, 1), bound);
+  }
+}
+
+TEST(BoundController, TheTightestConsumerWins) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  GradientStatistics strict = SomeStatistics();
+  strict.mean_momentum /= 8;
+  c.AddConsumer(kValue, kConsumer + 1);
+  c.ObserveGradient(kConsumer + 1, strict);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.1 / 8);
+}
+
+TEST(BoundController, BoundFollowsItsInputsMonotonically) {
+  const double before = Observed(ErrorRule::VARIANCE, SomeStatistics()).BoundFor(kValue, kLate);
+  GradientStatistics more_momentum = SomeStatistics(), more_gradient = SomeStatistics();
+  more_momentum.mean_momentum *= 2;
+  more_gradient.output_gradient_squares *= 2;
+  EXPECT_GT(Observed(ErrorRule::VARIANCE, more_momentum).BoundFor(kValue, kLate), before);
+  EXPECT_LT(Observed(ErrorRule::VARIANCE, more_gradient).BoundFor(kValue, kLate), before);
+}
+
+TEST(BoundController, WarmsUpWithATenthOfTheTolerance) {
+  const BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, c.options().warmup), 0.01);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, c.options().warmup + 1), 0.1);
+  EXPECT_DOUBLE_EQ(c.ToleranceFor(kValue, 1), 0.01);
+}
+
+TEST(BoundController, StartsFromTheValuesSize) {
+  ControllerOptions options;
+  BoundController c(options);
+  c.AddConsumer(kValue, kConsumer);
+  const double unseen = c.BoundFor(kValue, 1);
+  EXPECT_GT(unseen, 0);
+  EXPECT_LT(unseen, 0.01);
+  c.ObserveValue(kValue, 0.5, 20.0);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, 1), options.initial_bound * 20);
+}
+
+TEST(BoundController, RefreshesDenselyThenSparsely) {
+  ControllerOptions options;
+  options.interval = 20;
+  const BoundController c(options);
+  std::vector<int64_t> refreshed;
+  for (int64_t i = 0; i <= 80; ++i) {
+    if (c.Refreshes(i)) refreshed.push_back(i);
+  }
+  EXPECT_EQ(refreshed, (std::vector<int64_t>{1, 2, 4, 8, 16, 20, 40, 60, 80}));
+}
+
+TEST(BoundController, AuditsTightenAndEase) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  AuditResult audit;
+  audit.predicted_sigma = 1.0;
+  audit.measured_sigma = 1.2;
+  c.ObserveAudit(kConsumer, audit);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.1);
+  audit.measured_sigma = 2.0;
+  c.ObserveAudit(kConsumer, audit);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.05);
+  audit.measured_sigma = 1.0;
+  for (int i = 0; i < 10; ++i) c.ObserveAudit(kConsumer, audit);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.1);
+}
+
+TEST(BoundController, NonFiniteStepsTightenUpToALimit) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  c.ObserveNonFinite();
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.05);
+  for (int i = 0; i < 100; ++i) c.ObserveNonFinite();
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.1 / 64);
+}
+
+TEST(BoundController, DegenerateStatisticsGiveAUsableBound) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const ErrorRule rule : {ErrorRule::VARIANCE, ErrorRule::COMET, ErrorRule::ACGC}) {
+    for (const double bad : {0.0, inf, nan, -1.0, 1e300, 1e-300}) {
+      for (int field = 0; field < 6; ++field) {
+        GradientStatistics s = SomeStatistics();
+        double* fields[] = {&s.output_gradient_squares, &s.output_gradient_magnitude,
+                            &s.filter_gradient_squares, &s.mean_momentum};
+        if (field < 4) *fields[field] = bad;
+        BoundController c = Observed(rule, s);
+        c.ObserveValue(kValue, field == 4 ? bad : 0.5, field == 5 ? bad : 2.0);
+        const double bound = c.BoundFor(kValue, kLate);
+        EXPECT_TRUE(std::isfinite(bound) && bound > 0) << bad << " in field " << field;
+        EXPECT_GT(static_cast<float>(bound), 0.0f) << bad << " in field " << field;
+        EXPECT_LE(bound, 8.0) << bad << " in field " << field;
+      }
+    }
+  }
+}
+
+TEST(BoundController, StateSurvivesBitForBit) {
+  GradientStatistics odd = SomeStatistics();
+  odd.mean_momentum = 0.1 + 0.2;
+  odd.output_gradient_squares = 1.0 / 3.0;
+  BoundController c = Observed(ErrorRule::VARIANCE, odd);
+  AuditResult audit;
+  audit.predicted_sigma = 1;
+  audit.measured_sigma = std::sqrt(3.0);
+  c.ObserveAudit(kConsumer, audit);
+  BoundController other(c.options());
+  other.AddConsumer(kValue, kConsumer);
+  other.Restore(c.Save());
+  EXPECT_EQ(other.BoundFor(kValue, kLate), c.BoundFor(kValue, kLate));
+  EXPECT_EQ(other.Save(), c.Save());
+}
+
+TEST(BoundController, RefusesForeignState) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  const std::string good = c.Save();
+  BoundController other(c.options());
+  other.AddConsumer(kValue + 1, kConsumer);
+  for (const std::string& text : {good, std::string(), std::string("{}"), std::string("[1,2"),
+                                  good.substr(0, good.size() / 2)}) {
+    try {
+      other.Restore(text);
+      ADD_FAILURE() << "accepted " << text;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::DATA);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace encke
