@@ -41,8 +41,10 @@ std::string ConfigFile::Place(const std::string& field) const {
 ConfigSource ConfigFile::SourceOf(const std::string& field) const {
   std::string path = field;
   while (true) {
-    const auto found = sources_.find(path);
-    if (found != sources_.end()) return found->second;
+    for (const std::string& name : {path, path + "[0]"}) {
+      const auto found = sources_.find(name);
+      if (found != sources_.end()) return found->second;
+    }
     const size_t end = path.find_last_of(".[");
     if (end == std::string::npos) return {};
     path.resize(end);

@@ -31,7 +31,8 @@ class ConfigFile {
   // "file:line:col" of a field named by its path ("training.batch", "network.step[3].conv"), or ""
   // if it was not given.
   std::string Place(const std::string& field) const;
-  // Where the field was given; if it was not, the nearest group around it that was.
+  // Where the field was given (a list: its first element); if it was not, the nearest group around
+  // it that was.
   ConfigSource SourceOf(const std::string& field) const;
   // An error at a field, with source line and caret where the place is known.
   Error ErrorAt(const std::string& field, const std::string& message,
