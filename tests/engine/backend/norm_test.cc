@@ -1,0 +1,169 @@
+// Batch norm, LRN and softmax cross-entropy against plain loops.
+#include <string>
+
+#include "engine/core/error.h"
+#include "tests/engine/backend/backend_testing.h"
+
+namespace encke {
+namespace {
+
+const Shape kShapes[] = {{2, 1, 1, 1},  {1, 3, 3, 3},    {3, 5, 5, 7},
+                         {2, 4, 4, 16}, {2, 9, 7, 17},   {4, 3, 3, 33},
+                         {2, 8, 8, 64}, {64, 28, 28, 8}, {2, 2, 2, 300}};
+
+class NormTest : public BackendTest {
+ protected:
+  Tensor MakeStatistics(int64_t c) { return Make(Shape::Vector(c), DType::F32); }
+};
+
+TEST_P(NormTest, BatchNormForward) {
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(shape.ToString());
+    const Values x = Random(shape.elements()), gamma = Random(shape.c), beta = Random(shape.c);
+    const Values old_mean = Random(shape.c), old_variance = Random(shape.c);
+    const Tensor tx = MakeActivation(shape, x), y = Make(shape, dtype());
+    const Tensor mean = MakeStatistics(shape.c), inv_std = MakeStatistics(shape.c);
+    const Tensor running_mean = MakeVector(old_mean), running_variance = MakeVector(old_variance);
+    backend_->BatchNormForward(1e-3f, 0.25f, tx, MakeVector(gamma), MakeVector(beta), y, mean,
+                               inv_std, running_mean, running_variance);
+    reference::BatchNormed r = reference::BatchNormForward(1e-3f, shape, x, gamma, beta);
+    ExpectClose(y, r.y, 2e-6);
+    ExpectClose(mean, r.mean, 1e-6);
+    ExpectClose(inv_std, r.inv_std, 1e-6);
+    for (int64_t c = 0; c < shape.c; ++c) {
+      r.mean[c] = 0.75 * old_mean[c] + 0.25 * r.mean[c];
+      r.variance[c] = 0.75 * old_variance[c] + 0.25 * r.variance[c];
+    }
+    ExpectClose(running_mean, r.mean, 1e-6);
+    ExpectClose(running_variance, r.variance, 1e-6);
+  }
+}
+
+// A mean a thousand times the deviation costs sums of squares in fp32 all their digits.
+TEST_P(NormTest, LargeMeanKeepsItsVariance) {
+  if (dtype() == DType::BF16) GTEST_SKIP() << "bfloat16 cannot hold such values";
+  const Shape shape = {8, 16, 16, 20};
+  Values x = Random(shape.elements());
+  for (double& v : x) v = static_cast<float>(1000.0 + v);
+  const Values ones(20, 1.0), zeros(20, 0.0);
+  const Tensor y = Make(shape, dtype()), mean = MakeStatistics(20), inv_std = MakeStatistics(20);
+  backend_->BatchNormForward(0.0f, 0.1f, MakeActivation(shape, x), MakeVector(ones),
+                             MakeVector(zeros), y, mean, inv_std, MakeVector(zeros),
+                             MakeVector(ones));
+  const reference::BatchNormed r = reference::BatchNormForward(0.0, shape, x, ones, zeros);
+  ExpectClose(mean, r.mean, 1e-7);
+  ExpectClose(inv_std, r.inv_std, 1e-5);
+}
+
+TEST_P(NormTest, BatchNormInferenceInPlace) {
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(shape.ToString());
+    const Values x = Random(shape.elements()), gamma = Random(shape.c), beta = Random(shape.c);
+    const Values mean = Random(shape.c);
+    Values variance = Random(shape.c), expected(x.size());
+    for (double& v : variance) v = v * v + 0.5;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const size_t c = i % shape.c;
+      expected[i] = (x[i] - mean[c]) / std::sqrt(variance[c] + 1e-5) * gamma[c] + beta[c];
+    }
+    const Tensor y = MakeActivation(shape, x);
+    backend_->BatchNormInference(1e-5f, y, MakeVector(gamma), MakeVector(beta), MakeVector(mean),
+                                 MakeVector(variance), y);
+    ExpectClose(y, expected, 1e-6);
+  }
+}
+
+TEST_P(NormTest, BatchNormBackwardInPlaceAndAccumulating) {
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(shape.ToString());
+    const Values x = Random(shape.elements()), dy = Random(shape.elements());
+    const Values gamma = Random(shape.c), mean = Random(shape.c);
+    Values inv_std = Random(shape.c);
+    for (double& v : inv_std) v = std::fabs(v) + 0.5;
+    const Tensor tx = MakeActivation(shape, x), tdy = MakeActivation(shape, dy);
+    const Tensor dgamma = MakeStatistics(shape.c), dbeta = MakeStatistics(shape.c);
+    const Tensor dx = Make(shape, dtype());
+    const auto run = [&](const Tensor& out, bool accumulate) {
+      backend_->BatchNormBackward(tx, MakeVector(gamma), MakeVector(mean), MakeVector(inv_std), tdy,
+                                  out, dgamma, dbeta, accumulate);
+    };
+    reference::BatchNormGradients r =
+        reference::BatchNormBackward(shape, x, gamma, mean, inv_std, dy);
+    run(dx, false);
+    ExpectClose(dx, r.dx, 2e-6);
+    ExpectClose(dgamma, r.dgamma, 2e-6);
+    ExpectClose(dbeta, r.dbeta, 2e-6);
+    run(tdy, true);
+    ExpectIdentical(tdy, dx);
+    for (double& v : r.dgamma) v *= 2.0;
+    for (double& v : r.dbeta) v *= 2.0;
+    ExpectClose(dgamma, r.dgamma, 2e-6);
+    ExpectClose(dbeta, r.dbeta, 2e-6);
+  }
+}
+
+TEST_P(NormTest, LocalResponse) {
+  const LrnOptions options[] = {{5, 1e-4f, 0.75f, 2.0f}, {5, 1.5f, 0.75f, 1.0f},
+                                {3, 0.5f, 0.5f, 1.0f},   {4, 0.9f, 0.75f, 1.0f},
+                                {1, 0.9f, 1.0f, 2.0f},   {9, 2.0f, 0.75f, 1.0f}};
+  for (const LrnOptions& o : options) {
+    for (int64_t c : {1, 3, 7, 16, 17, 33, 64}) {
+      SCOPED_TRACE(StrCat(o.size, " of ", c));
+      const Shape shape = {2, 3, 2, c};
+      const Values x = Random(shape.elements()), dy = Random(shape.elements());
+      const Tensor tx = MakeActivation(shape, x), y = Make(shape, dtype());
+      const Tensor dx = Make(shape, dtype());
+      backend_->LrnForward(o, tx, y);
+      ExpectClose(y, reference::LrnForward(o, shape, x), 2e-6);
+      backend_->LrnBackward(o, tx, MakeActivation(shape, dy), dx);
+      ExpectClose(dx, reference::LrnBackward(o, shape, x, dy), 2e-6);
+    }
+  }
+}
+
+TEST_P(NormTest, SoftmaxCrossEntropy) {
+  for (int64_t classes : {1, 2, 10, 17, 1000}) {
+    for (float smoothing : {0.0f, 0.1f}) {
+      SCOPED_TRACE(StrCat(classes, " classes, smoothing ", smoothing));
+      const Shape shape = {5, 1, 1, classes};
+      Values logits = Random(shape.elements());
+      for (double& v : logits) v *= 64.0;  // exp() alone would overflow after the next line
+      logits[0] += 192.0;
+      std::vector<int32_t> labels;
+      for (int32_t n = 0; n < 5; ++n) labels.push_back(n * 7 % static_cast<int32_t>(classes));
+      const Tensor tl = Make({5, 1, 1, 1}, DType::I32, Values(labels.begin(), labels.end()));
+      const Tensor probabilities = Make(shape, DType::F32), loss = Make({5, 1, 1, 1}, DType::F32);
+      const Tensor tx = MakeActivation(shape, logits);
+      backend_->SoftmaxCrossEntropyForward(tx, tl, smoothing, probabilities, loss);
+      const auto r = reference::SoftmaxCrossEntropy(shape, Read(tx), labels, smoothing);
+      ExpectClose(probabilities, r.probabilities, 1e-6);
+      ExpectClose(loss, r.loss, 1e-6);
+
+      const Tensor d = Make(shape, dtype());
+      backend_->SoftmaxCrossEntropyBackward(probabilities, tl, smoothing, 0.25f, d);
+      Values expected =
+          reference::SoftmaxCrossEntropyBackward(shape, r.probabilities, labels, smoothing);
+      for (double& v : expected) v *= 0.25;
+      ExpectClose(d, expected, 1e-6);
+    }
+  }
+}
+
+TEST_P(NormTest, LabelBeyondTheClassesIsNamed) {
+  const Shape shape = {3, 1, 1, 10};
+  const Tensor logits = MakeActivation(shape, Random(30)), p = Make(shape, DType::F32);
+  const Tensor labels = Make({3, 1, 1, 1}, DType::I32, {1, 10, 2});
+  const Tensor loss = Make({3, 1, 1, 1}, DType::F32);
+  try {
+    backend_->SoftmaxCrossEntropyForward(logits, labels, 0.0f, p, loss);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::DATA);
+    EXPECT_NE(error.message().find("label 10"), std::string::npos) << error.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, NormTest, ::testing::Values(DType::F32, DType::BF16), NameOfParam);
+
+}  // namespace
+}  // namespace encke
