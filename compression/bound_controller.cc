@@ -166,7 +166,12 @@ double BoundController::PredictedSigma(int value, int consumer, double bound) co
   const auto v = values_.find(value);
   const auto c = consumers_.find(consumer);
   if (v == values_.end() || c == consumers_.end() || !c->second.known) return 0;
-  return bound * VarianceSlope(v->second.nonzero_fraction, c->second.statistics);
+  return SigmaOf(c->second.statistics, v->second.nonzero_fraction, bound);
+}
+
+double BoundController::SigmaOf(const GradientStatistics& statistics, double nonzero_fraction,
+                                double bound) const {
+  return bound * VarianceSlope(nonzero_fraction, statistics);
 }
 
 std::string BoundController::Save() const {
