@@ -7,14 +7,12 @@
 #include <mutex>
 #include <numeric>
 #include <opencv2/core.hpp>
-#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "data/augment.h"
+#include "data/sample_reader.h"
 #include "engine/core/error.h"
-#include "engine/core/log.h"
 #include "engine/core/rng.h"
 
 namespace encke {
@@ -30,56 +28,6 @@ std::vector<int64_t> EpochOrder(int64_t size, bool shuffle, uint64_t seed, int64
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.Below(i)]);
   return order;
 }
-
-// Makes samples from records; shared by the workers.
-class SampleReader {
- public:
-  SampleReader(const Dataset& dataset, const LoaderOptions& options)
-      : dataset_(dataset),
-        options_(options),
-        sample_{1, options.height, options.width, options.channels} {}
-
-  // Writes pixels and label of record `index`; returns how many broken ones it had to skip.
-  int64_t Read(int64_t epoch, int64_t index, uint8_t* pixels, int32_t* label) {
-    for (int64_t skipped = 0;; ++skipped) {
-      const int64_t record = (index + skipped) % dataset_.size();
-      try {
-        const Image image = dataset_.Read(record);
-        *label = dataset_.label(record);
-        Transform(image, epoch, index, pixels);
-        return skipped;
-      } catch (const Error& error) {
-        const bool last = skipped + 1 == dataset_.size();
-        if (!options_.skip_broken || error.kind() != ErrorKind::DATA || last) throw;
-        Report(record, error);
-      }
-    }
-  }
-
- private:
-  void Transform(const Image& image, int64_t epoch, int64_t index, uint8_t* pixels) const {
-    if (image.c != sample_.c) {
-      throw Error(ErrorKind::CONFIG,
-                  StrCat("the images have ", image.c, " channels, the batch ", sample_.c));
-    }
-    if (!options_.augment) return CenterCrop(image, options_.resize_shorter, sample_, pixels);
-    const uint64_t draw = static_cast<uint64_t>(epoch) << 40 | static_cast<uint64_t>(index);
-    Rng rng(options_.seed, RngStream::AUGMENT, draw);
-    Augment(image, options_.augmentation, options_.resize_shorter, rng, sample_, pixels);
-  }
-
-  // One line for each broken record, however often it is met.
-  void Report(int64_t record, const Error& error) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (broken_.insert(record).second) LogWarning(StrCat("image skipped: ", error.what()));
-  }
-
-  const Dataset& dataset_;
-  const LoaderOptions options_;
-  const Shape sample_;
-  std::mutex mutex_;
-  std::set<int64_t> broken_;  // guarded by mutex_
-};
 
 // Memory for batches, used again as soon as nobody refers to it. For one thread.
 class BatchPool {
