@@ -113,14 +113,14 @@ class GoldenTest : public testing::TestWithParam<bool> {
     exact.exact = true;
     const StepResult first = executor_->Train(batch, 1, exact);
     EXPECT_NEAR(first.loss / batch.size(), Loss("loss"), 1e-5);
-    Compare(executor_->gradients(), "grad.", 2e-5);
+    Compare(executor_->gradients(), "grad.", 1e-5);
     optimizer.Step(executor_->parameters(), executor_->gradients(), golden_->setting("lr"));
     const StepResult second = executor_->Train(batch, 2, exact);
-    EXPECT_NEAR(second.loss / batch.size(), Loss("second_loss"), 1e-4);
+    EXPECT_NEAR(second.loss / batch.size(), Loss("second_loss"), 2e-5);
     optimizer.Step(executor_->parameters(), executor_->gradients(), golden_->setting("lr"));
-    Compare(executor_->parameters(), "after.", 1e-4);
+    Compare(executor_->parameters(), "after.", 1e-5);
     const StepResult evaluation = executor_->Evaluate(batch);
-    EXPECT_NEAR(evaluation.loss / batch.size(), Loss("evaluation_loss"), 1e-4);
+    EXPECT_NEAR(evaluation.loss / batch.size(), Loss("evaluation_loss"), 2e-5);
   }
 
  private:
