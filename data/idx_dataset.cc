@@ -128,6 +128,9 @@ std::unique_ptr<Dataset> OpenIdx(const DatasetOptions& options, Split split) {
                 StrCat(images.extents[0], " images but ", labels.extents[0], " labels"),
                 images.path + ", " + labels.path);
   }
+  if (images.extents[1] == 0 || images.extents[2] == 0) {
+    throw Error(ErrorKind::DATA, "the header says that images have no pixels", images.path);
+  }
   const int classes = CountClasses(labels, options.classes);
   return std::make_unique<IdxDataset>(std::move(images), std::move(labels), classes,
                                       options.channels);

@@ -102,6 +102,8 @@ TEST_F(IdxTest, SizesThatDoNotAgreeAreErrors) {
   ExpectDataError([&] { Open(); }, "the file holds more");
   folder_.Write("train-images-idx3-ubyte", Images(2, 4, 4).substr(0, 40));
   ExpectDataError([&] { Open(); }, "promises 32 bytes of data, the file holds 24");
+  folder_.Write("train-images-idx3-ubyte", Images(2, 0, 4));
+  ExpectDataError([&] { Open(); }, "images have no pixels");
   const std::string huge = BigEndian(0x803) + std::string(12, '\xff');
   folder_.Write("train-images-idx3-ubyte", huge);
   ExpectDataError([&] { Open(); }, "the file holds 0");
