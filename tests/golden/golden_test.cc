@@ -65,7 +65,7 @@ OptimizerOptions OptimizerOf(const Golden& golden) {
 void ExpectNear(const Values& values, const Values& expected, double tolerance,
                 const std::string& what) {
   ASSERT_EQ(values.size(), expected.size()) << what;
-  double scale = 1e-2;  // gradients that are zero but for rounding (a bias before a batch norm)
+  double scale = 0.1;  // gradients that are zero but for rounding (a bias before a batch norm)
   for (const float value : expected) scale = std::max(scale, std::abs(double{value}));
   for (size_t i = 0; i < values.size(); ++i) {
     ASSERT_NEAR(values[i], expected[i], tolerance * scale) << what << ", element " << i;
