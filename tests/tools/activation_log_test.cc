@@ -23,8 +23,11 @@ constexpr char kTwoLayers[] =
     "\n"
     R"({"iteration":1,"layer":"fc","value":3,"raw_bytes":100,"stored_bytes":50})"
     "\n"
+    R"({"iteration":1,"layer":"conv1","value":0,"kind":"audit","consumer":"conv2","raw_bytes":0,)"
+    R"("stored_bytes":0,"predicted_sigma":0.002,"measured_sigma":0.0022,"bias":-0.01})"
+    "\n"
     R"({"iteration":21,"layer":"conv1","value":0,"raw_bytes":800,"stored_bytes":100,)"
-    R"("measured_sigma":-1,"predicted_sigma":null})"
+    R"("predicted_sigma":null})"
     "\n";
 
 TEST(ActivationLog, GroupsEntriesByValueInOrder) {
@@ -36,16 +39,23 @@ TEST(ActivationLog, GroupsEntriesByValueInOrder) {
   ASSERT_EQ(conv.entries.size(), 2u);
   EXPECT_DOUBLE_EQ(conv.entries[0].ratio(), 2);
   EXPECT_DOUBLE_EQ(conv.last().ratio(), 8);
-  EXPECT_DOUBLE_EQ(conv.entries[0].sigma_quotient(), 0.9);
 }
 
 TEST(ActivationLog, WhatALineDoesNotSayIsUnknown) {
   const ActivationLog log = ReadActivationLog(WriteLog(kTwoLayers));
   const ActivationSeries& conv = log.series[0];
-  EXPECT_TRUE(std::isnan(conv.last().measured_sigma));
   EXPECT_TRUE(std::isnan(conv.last().predicted_sigma));
-  EXPECT_EQ(conv.LastWith(&ActivationEntry::measured_sigma).iteration, 1);
-  EXPECT_EQ(conv.LastWith(&ActivationEntry::max_abs_error).iteration, 21);
+  EXPECT_TRUE(std::isnan(conv.last().encode_us));
+  EXPECT_TRUE(std::isnan(log.series[1].LastAudit().measured_sigma));
+}
+
+TEST(ActivationLog, GivesTheWorstOfTheNewestAudits) {
+  const ActivationLog log = ReadActivationLog(WriteLog(kTwoLayers));
+  ASSERT_EQ(log.series[0].audits.size(), 2u);
+  const AuditEntry audit = log.series[0].LastAudit();
+  EXPECT_EQ(audit.consumer, "conv2");
+  EXPECT_NEAR(audit.quotient(), 1.1, 1e-12);
+  EXPECT_DOUBLE_EQ(audit.bias, -0.01);
 }
 
 TEST(ActivationLog, LeavesOutLaterIterations) {
@@ -62,7 +72,7 @@ TEST(ActivationLog, SkipsDamagedLinesAndNamesThem) {
   EXPECT_NE(log.warnings[0].find("activations.jsonl:1:"), std::string::npos);
   EXPECT_NE(log.warnings[1].find("activations.jsonl:3:"), std::string::npos);
   EXPECT_NE(log.warnings[2].find("activations.jsonl:4:"), std::string::npos);
-  EXPECT_NE(log.warnings[3].find("activations.jsonl:8:"), std::string::npos);
+  EXPECT_NE(log.warnings[3].find("activations.jsonl:9:"), std::string::npos);
 }
 
 TEST(ActivationLog, MissingOrEmptyLogsAreDataErrors) {

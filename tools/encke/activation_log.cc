@@ -1,6 +1,7 @@
 #include "tools/encke/activation_log.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -38,14 +39,24 @@ ActivationEntry ParseEntry(const json& line) {
   entry.raw_bytes = line.at("raw_bytes").get<double>();
   entry.stored_bytes = line.at("stored_bytes").get<double>();
   entry.error_bound = NumberOr(line, "error_bound", kUnknown);
-  entry.max_abs_error = NumberOr(line, "max_abs_error", kUnknown);
   entry.nonzero_fraction = NumberOr(line, "nonzero_fraction", kUnknown);
   entry.predicted_sigma = NumberOr(line, "predicted_sigma", kUnknown);
-  entry.measured_sigma = NumberOr(line, "measured_sigma", kUnknown);
   entry.tolerance = NumberOr(line, "tolerance", kUnknown);
   entry.encode_us = NumberOr(line, "encode_us", kUnknown);
   entry.decode_us = NumberOr(line, "decode_us", kUnknown);
   return entry;
+}
+
+AuditEntry ParseAudit(const json& line) {
+  AuditEntry audit;
+  audit.iteration = line.at("iteration").get<int64_t>();
+  audit.consumer = TextOf(line, "consumer");
+  audit.predicted_sigma = NumberOr(line, "predicted_sigma", kUnknown);
+  audit.measured_sigma = NumberOr(line, "measured_sigma", kUnknown);
+  const auto bias = line.find("bias");  // may be negative
+  if (bias != line.end() && bias->is_number()) audit.bias = bias->get<double>();
+  audit.max_abs_error = NumberOr(line, "max_abs_error", kUnknown);
+  return audit;
 }
 
 class Reader {
@@ -57,13 +68,18 @@ class Reader {
       const json line = json::parse(text);
       const ActivationEntry entry = ParseEntry(line);
       if (until_ > 0 && entry.iteration > until_) return;
-      SeriesOf(line).entries.push_back(entry);
+      const bool is_audit = TextOf(line, "kind") == "audit";
+      if (!is_audit) SeriesOf(line).entries.push_back(entry);
+      if (is_audit || line.contains("measured_sigma")) {
+        audits_.push_back({line.at("layer").get<std::string>(), ValueOf(line), ParseAudit(line)});
+      }
     } catch (const json::exception&) {
       damaged_.push_back(number);
     }
   }
 
   ActivationLog Finish(const std::string& path) {
+    for (const FoundAudit& found : audits_) Attach(found);
     for (size_t i = 0; i < std::min(damaged_.size(), kMostWarnings); ++i) {
       log_.warnings.push_back(StrCat(path, ":", damaged_[i], ": damaged line left out"));
     }
@@ -75,9 +91,28 @@ class Reader {
   }
 
  private:
+  struct FoundAudit {
+    std::string layer;
+    int64_t value;
+    AuditEntry audit;
+  };
+
+  static int64_t ValueOf(const json& line) {
+    return static_cast<int64_t>(NumberOr(line, "value", 0));
+  }
+
+  // Audits belong to the first series of their value.
+  void Attach(const FoundAudit& found) {
+    const auto series =
+        std::find_if(log_.series.begin(), log_.series.end(), [&](const ActivationSeries& s) {
+          return s.layer == found.layer && s.value == found.value;
+        });
+    if (series != log_.series.end()) series->audits.push_back(found.audit);
+  }
+
   ActivationSeries& SeriesOf(const json& line) {
     const std::string layer = line.at("layer").get<std::string>();
-    const auto value = static_cast<int64_t>(NumberOr(line, "value", 0));
+    const int64_t value = ValueOf(line);
     const std::string kind = TextOf(line, "kind");
     const auto [found, is_new] =
         index_.emplace(std::make_tuple(layer, value, kind), log_.series.size());
@@ -96,16 +131,23 @@ class Reader {
   int64_t until_;
   ActivationLog log_;
   std::map<std::tuple<std::string, int64_t, std::string>, size_t> index_;
+  std::vector<FoundAudit> audits_;
   std::vector<int64_t> damaged_;
 };
 
 }  // namespace
 
-const ActivationEntry& ActivationSeries::LastWith(double ActivationEntry::*member) const {
-  const auto found =
-      std::find_if(entries.rbegin(), entries.rend(),
-                   [member](const ActivationEntry& e) { return e.*member == e.*member; });
-  return found == entries.rend() ? entries.back() : *found;
+AuditEntry ActivationSeries::LastAudit() const {
+  AuditEntry worst;
+  worst.predicted_sigma = last().predicted_sigma;
+  for (const AuditEntry& audit : audits) {
+    const bool is_newer = audit.iteration > worst.iteration;
+    const bool is_worse = std::isnan(worst.quotient()) || audit.quotient() > worst.quotient();
+    if (is_newer || (audit.iteration == worst.iteration && is_worse)) {
+      worst = audit;
+    }
+  }
+  return worst;
 }
 
 ActivationLog ReadActivationLog(const std::string& run, int64_t until) {

@@ -14,15 +14,24 @@ inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 struct ActivationEntry {
   int64_t iteration = 0;
   double raw_bytes = 0, stored_bytes = 0;
-  double error_bound = kUnknown, max_abs_error = kUnknown;
+  double error_bound = kUnknown;
   double nonzero_fraction = kUnknown;
-  double predicted_sigma = kUnknown, measured_sigma = kUnknown;
+  double predicted_sigma = kUnknown;
   double tolerance = kUnknown;
   double encode_us = kUnknown, decode_us = kUnknown;
 
   double ratio() const { return stored_bytes > 0 ? raw_bytes / stored_bytes : kUnknown; }
-  double sigma_quotient() const { return measured_sigma / predicted_sigma; }
   double microseconds() const { return encode_us + decode_us; }
+};
+
+// What an audit measured: the noise that the value's error adds to one layer's weight gradient.
+struct AuditEntry {
+  int64_t iteration = 0;
+  std::string consumer;  // the layer whose weight gradient was compared
+  double predicted_sigma = kUnknown, measured_sigma = kUnknown;
+  double bias = kUnknown, max_abs_error = kUnknown;
+
+  double quotient() const { return measured_sigma / predicted_sigma; }
 };
 
 // One saved value over time, oldest entry first.
@@ -32,10 +41,12 @@ struct ActivationSeries {
   int64_t value = 0;
   std::string shape, codec;
   std::vector<ActivationEntry> entries;
+  std::vector<AuditEntry> audits;
 
   const ActivationEntry& last() const { return entries.back(); }
-  // The newest entry that knows `member`; the last one if none does.
-  const ActivationEntry& LastWith(double ActivationEntry::*member) const;
+  // Of the newest audited iteration, the one that came out worst; without audits all is kUnknown
+  // but the last prediction.
+  AuditEntry LastAudit() const;
 };
 
 struct ActivationLog {

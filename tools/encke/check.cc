@@ -1,0 +1,86 @@
+// `encke check`: everything that can be found wrong with a config without training.
+#include <cstdio>
+#include <memory>
+
+#include "data/dataset.h"
+#include "engine/backend/backend.h"
+#include "engine/core/error.h"
+#include "engine/core/log.h"
+#include "engine/core/units.h"
+#include "engine/graph/plan.h"
+#include "engine/train/options.h"
+#include "tools/encke/command.h"
+#include "tools/encke/config_options.h"
+#include "tools/encke/format.h"
+
+namespace encke::cli {
+namespace {
+
+// Missing data is no mistake of the config: another machine may have it.
+bool WarnWhereDataIsMissing(const config::Config& config, Split split) {
+  try {
+    OpenDataset(MakeDatasetOptions(config, split), split);
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::DATA) throw;
+    LogWarning(error.what());
+    return false;
+  }
+}
+
+void CheckMemoryLimit(const ConfigFile& file, Graph& graph, Backend& backend, const Plan& plan) {
+  if (!file.config().training().has_memory_limit()) return;
+  const int64_t limit = ParseBytes(file.config().training().memory_limit());
+  const int64_t needed = plan.peak.use.total();
+  if (needed <= limit) return;
+  const int64_t batch = LargestBatch(graph, backend, limit, plan.options);
+  throw Error(ErrorKind::MEMORY,
+              StrCat("training with a batch of ", plan.batch, " needs about ", FormatBytes(needed),
+                     ", the memory limit is ", FormatBytes(limit)),
+              file.Place("training.memory_limit"),
+              batch > 0
+                  ? StrCat("the largest batch that fits is ", batch)
+                  : "not even a batch of 1 fits; `encke summary` shows what takes the memory");
+}
+
+int Check(const ConfigOptions& arguments) {
+  const ConfigFile file = arguments.Load();
+  Graph graph = BuildNetwork(file);
+  const auto backend = NewBackend(Device::Parse(arguments.device));
+  const Plan plan =
+      MakePlan(graph, *backend, file.config().training().batch(), MakePlanOptions(file.config()));
+  CheckMemoryLimit(file, graph, *backend, plan);
+  const bool train = WarnWhereDataIsMissing(file.config(), Split::TRAIN);
+  const bool test = train && WarnWhereDataIsMissing(file.config(), Split::TEST);
+  std::printf("ok: %s, %zu layers, %s parameters, %s MACs an image, batch %lld, %s, peak %s%s\n",
+              RunName(file.config()).c_str(), graph.nodes.size(),
+              FormatCount(graph.TrainedParameters()).c_str(),
+              FormatSi(static_cast<double>(graph.Macs()) / static_cast<double>(plan.batch)).c_str(),
+              static_cast<long long>(plan.batch), plan.options.compress ? "encke" : "raw",
+              FormatBytes(plan.peak.use.total()).c_str(),
+              train && test ? "" : "; data missing, see above");
+  return 0;
+}
+
+}  // namespace
+
+Command CheckCommand() {
+  Command command;
+  command.name = "check";
+  command.summary = "Check a config: syntax, network, plan and data, without training";
+  command.examples =
+      "  encke check models/recipes/resnet20_fashion.textproto\n"
+      "  encke check vgg16 --batch 32 --memory-limit 4GiB";
+  command.set_up = [](CLI::App& app) {
+    auto arguments = std::make_shared<ConfigOptions>();
+    arguments->AddTo(app);
+    arguments->AddBatch(app);
+    arguments->AddMode(app);
+    arguments->AddSynthetic(app);
+    arguments->AddMemoryLimit(app);
+    return [arguments] { return Check(*arguments); };
+  };
+  return command;
+}
+
+}  // namespace encke::cli

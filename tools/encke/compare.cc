@@ -1,0 +1,161 @@
+// `encke compare`: the same training in several modes, each in a process of its own, side by side.
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/error.h"
+#include "engine/core/units.h"
+#include "tools/encke/child_process.h"
+#include "tools/encke/command.h"
+#include "tools/encke/compare_table.h"
+#include "tools/encke/config_options.h"
+#include "tools/encke/terminal.h"
+
+namespace encke::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+struct CompareArguments {
+  ConfigOptions config;
+  std::vector<std::string> modes = {"raw", "encke"};
+  std::string memory_limit;
+  std::string json;
+};
+
+std::vector<std::string> OverridesOf(const CompareArguments& arguments, const ModeSpec& mode) {
+  std::vector<std::string> overrides = arguments.config.Overrides();
+  overrides.insert(overrides.end(), mode.overrides.begin(), mode.overrides.end());
+  return overrides;
+}
+
+// All modes, checked as far as can be without running them.
+std::vector<ModeSpec> CheckedModes(const CompareArguments& arguments, const std::string& config) {
+  std::vector<ModeSpec> modes;
+  for (const std::string& text : arguments.modes) {
+    modes.push_back(ParseMode(text));
+    BuildNetwork(ConfigFile::Load(config, OverridesOf(arguments, modes.back())));
+  }
+  return modes;
+}
+
+std::vector<std::string> ChildArguments(const CompareArguments& arguments,
+                                        const std::string& config, const ModeSpec& mode) {
+  std::vector<std::string> child = {"compare-mode", config, "--device", arguments.config.device};
+  for (const std::string& value : OverridesOf(arguments, mode)) {
+    child.insert(child.end(), {"--set", value});
+  }
+  if (!arguments.memory_limit.empty()) {
+    child.insert(child.end(), {"--memory-limit", arguments.memory_limit});
+  }
+  return child;
+}
+
+// Throws when a signal ended the child; its own errors it has reported itself.
+void CheckSignal(const ChildResult& child, const std::string& mode) {
+  if (child.signal == 0) return;
+  throw Error(child.signal == SIGKILL ? ErrorKind::MEMORY : ErrorKind::DEVICE,
+              StrCat("mode ", mode, " was ended by signal ", child.signal), "",
+              child.signal == SIGKILL ? "the machine may have run out of memory; try --batch" : "");
+}
+
+ordered_json Header(const CompareArguments& arguments, const std::string& path) {
+  const ConfigFile config = arguments.config.Load();
+  const config::Training& training = config.config().training();
+  ordered_json header = {{"config", path},
+                         {"name", config.config().name()},
+                         {"batch", training.batch()},
+                         {"seed", training.seed()},
+                         {"device", arguments.config.device},
+                         {"overrides", arguments.config.Overrides()}};
+  if (!arguments.memory_limit.empty()) {
+    header["memory_limit_bytes"] = ParseBytes(arguments.memory_limit);
+  }
+  return header;
+}
+
+void Save(const std::string& path, const ordered_json& result) {
+  std::error_code ignored;
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty()) fs::create_directories(folder, ignored);
+  std::ofstream out(path);
+  out << result.dump(2) << '\n';
+  out.close();
+  if (!out) throw Error(ErrorKind::DATA, "cannot write the comparison", path);
+}
+
+int Compare(const CompareArguments& arguments) {
+  if (!arguments.memory_limit.empty()) ParseBytes(arguments.memory_limit);
+  const std::string path = FindConfig(arguments.config.config);
+  const std::vector<ModeSpec> modes = CheckedModes(arguments, path);
+  ordered_json result = Header(arguments, path);
+  result["modes"] = ordered_json::object();
+  std::vector<std::string> names;
+  std::vector<ordered_json> figures;
+  for (const ModeSpec& mode : modes) {
+    std::fprintf(stderr, "mode %s (%zu of %zu)\n", mode.name.c_str(), names.size() + 1,
+                 modes.size());
+    const ChildResult child = RunSelf(ChildArguments(arguments, path, mode));
+    CheckSignal(child, mode.name);
+    if (child.exit_code != 0) return child.exit_code;
+    figures.push_back(ordered_json::parse(child.result));
+    names.push_back(mode.name);
+    result["modes"][mode.name] = figures.back();
+    if (figures.back().at("interrupted").get<bool>()) break;
+  }
+  std::printf("\n%s: batch %lld, %lld iterations, seed %llu\n\n%s",
+              result.at("name").get<std::string>().c_str(),
+              static_cast<long long>(result.at("batch").get<int64_t>()),
+              static_cast<long long>(figures.back().at("iterations").get<int64_t>()),
+              static_cast<unsigned long long>(result.at("seed").get<uint64_t>()),
+              CompareTable(names, figures, arguments.memory_limit).c_str());
+  const std::string json = arguments.json.empty()
+                               ? "runs/compare-" + result.at("name").get<std::string>() + ".json"
+                               : arguments.json;
+  Save(json, result);
+  std::printf("\nsaved to %s\n", json.c_str());
+  return 0;
+}
+
+}  // namespace
+
+Command CompareCommand() {
+  Command command;
+  command.name = "compare";
+  command.summary = "Train in several modes and show memory, speed and accuracy side by side";
+  command.examples =
+      "  encke compare resnet20_fashion --epochs 1\n"
+      "  encke compare resnet20_fashion --iterations 100 --modes raw,encke,encke:tolerance=0.1\n"
+      "  encke compare resnet50 --data synthetic --batch 8 --iterations 5 --memory-limit 4GiB\n"
+      "  encke compare vgg16 --data synthetic --iterations 5 --json vgg16.json\n"
+      "Every mode trains with the same seed in a process of its own, so that the resident peak is\n"
+      "its own. The largest batch is the plan's, with the ratio that was measured.";
+  command.set_up = [](CLI::App& app) {
+    auto arguments = std::make_shared<CompareArguments>();
+    ConfigOptions& config = arguments->config;
+    config.AddTo(app);
+    app.add_option("--modes", arguments->modes,
+                   "raw and encke, the latter also with settings: encke:tolerance=0.1:rule=COMET")
+        ->delimiter(',')
+        ->type_name("MODE,...");
+    config.AddLength(app);
+    config.AddBatch(app);
+    config.AddSeed(app);
+    config.AddTolerance(app);
+    config.AddSynthetic(app);
+    app.add_option("--memory-limit", arguments->memory_limit,
+                   "Also show the largest batch that fits, e.g. in 4GiB")
+        ->type_name("SIZE");
+    app.add_option("--json", arguments->json,
+                   "Where to save the figures; default runs/compare-NAME.json")
+        ->type_name("FILE");
+    return [arguments] { return Compare(*arguments); };
+  };
+  return command;
+}
+
+}  // namespace encke::cli

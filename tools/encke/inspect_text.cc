@@ -1,0 +1,207 @@
+#include "tools/encke/inspect_text.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/error.h"
+#include "engine/core/units.h"
+#include "tools/encke/format.h"
+#include "tools/encke/table.h"
+
+namespace encke::cli {
+namespace {
+
+constexpr int kSparkWidth = 12;
+constexpr size_t kMostRows = 40;  // of a history
+
+using Cells = std::vector<std::string>;
+
+void Append(const Cells& more, Cells* cells) {
+  cells->insert(cells->end(), more.begin(), more.end());
+}
+
+Cells EntryCells(const ActivationEntry& e) {
+  return {FormatBytes(static_cast<int64_t>(e.raw_bytes)),
+          FormatBytes(static_cast<int64_t>(e.stored_bytes)),
+          FormatRatio(e.ratio()),
+          FormatSignificant(e.error_bound, 3),
+          FormatFixed(100 * e.nonzero_fraction, 1),
+          FormatFixed(e.encode_us / 1000, 2),
+          FormatFixed(e.decode_us / 1000, 2)};
+}
+
+void AddEntryColumns(Table* table) {
+  for (const char* header :
+       {"raw", "stored", "ratio", "bound", "nonzero %", "encode ms", "decode ms"}) {
+    table->AddColumn(header);
+  }
+}
+
+Cells AuditCells(const AuditEntry& audit) {
+  return {FormatSignificant(audit.predicted_sigma, 3), FormatSignificant(audit.measured_sigma, 3),
+          FormatFixed(audit.quotient(), 2)};
+}
+
+void AddAuditColumns(Table* table) {
+  for (const char* header : {"sigma", "measured", "quotient"}) table->AddColumn(header);
+}
+
+using Member = std::function<double(const ActivationEntry&)>;
+
+std::vector<double> Over(const ActivationSeries& series, const Member& member) {
+  std::vector<double> values;
+  for (const ActivationEntry& entry : series.entries) values.push_back(member(entry));
+  return values;
+}
+
+double RatioOf(const ActivationEntry& entry) { return entry.ratio(); }
+
+// Adds what is known; unknown adds nothing.
+void Accumulate(double value, double* sum) {
+  if (!std::isnan(value)) *sum += value;
+}
+
+ActivationEntry Total(const std::vector<ActivationSeries>& series) {
+  ActivationEntry total;
+  total.encode_us = total.decode_us = 0;
+  for (const ActivationSeries& s : series) {
+    total.raw_bytes += s.last().raw_bytes;
+    total.stored_bytes += s.last().stored_bytes;
+    Accumulate(s.last().encode_us, &total.encode_us);
+    Accumulate(s.last().decode_us, &total.decode_us);
+  }
+  return total;
+}
+
+// NaN sorts last.
+bool Greater(double a, double b) { return !std::isnan(a) && (std::isnan(b) || a > b); }
+
+std::string EntryTable(const ActivationSeries& series) {
+  Table table;
+  table.AddColumn("iteration");
+  AddEntryColumns(&table);
+  table.AddColumn("sigma");
+  const size_t count = series.entries.size();
+  const size_t rows = std::min(count, kMostRows);
+  for (size_t i = 0; i < rows; ++i) {
+    const ActivationEntry& entry = series.entries[rows > 1 ? (count - 1) * i / (rows - 1) : 0];
+    Cells row = {std::to_string(entry.iteration)};
+    Append(EntryCells(entry), &row);
+    row.push_back(FormatSignificant(entry.predicted_sigma, 3));
+    table.AddRow(row);
+  }
+  std::string text = table.ToString();
+  if (rows < count) text += StrCat(rows, " of ", count, " entries shown; --csv writes all\n");
+  return text;
+}
+
+std::string AuditTable(const std::vector<AuditEntry>& audits) {
+  Table table;
+  table.AddColumn("audit of", Table::Align::LEFT);
+  table.AddColumn("iteration");
+  AddAuditColumns(&table);
+  table.AddColumn("bias");
+  table.AddColumn("max error");
+  for (const AuditEntry& audit : audits) {
+    Cells row = {audit.consumer, std::to_string(audit.iteration)};
+    Append(AuditCells(audit), &row);
+    row.push_back(FormatSignificant(audit.bias, 2));
+    row.push_back(FormatSignificant(audit.max_abs_error, 3));
+    table.AddRow(row);
+  }
+  return table.ToString();
+}
+
+// Exactly what the log said; empty for unknown.
+std::string CsvNumber(double value) {
+  return std::isfinite(value) ? nlohmann::json(value).dump() : "";
+}
+
+std::string CsvLine(const std::vector<std::string>& texts, const std::vector<double>& numbers) {
+  std::string line;
+  for (const std::string& text : texts) line += (line.empty() ? "" : ",") + text;
+  for (const double number : numbers) line += "," + CsvNumber(number);
+  return line + "\n";
+}
+
+}  // namespace
+
+void SortSeries(const std::string& key, std::vector<ActivationSeries>* series) {
+  if (key == "name") {
+    std::stable_sort(
+        series->begin(), series->end(),
+        [](const ActivationSeries& a, const ActivationSeries& b) { return a.layer < b.layer; });
+    return;
+  }
+  const std::map<std::string, std::function<double(const ActivationSeries&)>> keys = {
+      {"ratio", [](const ActivationSeries& s) { return s.last().ratio(); }},
+      {"stored", [](const ActivationSeries& s) { return s.last().stored_bytes; }},
+      {"sigma", [](const ActivationSeries& s) { return s.LastAudit().quotient(); }},
+      {"time", [](const ActivationSeries& s) { return s.last().microseconds(); }}};
+  const auto& by = keys.at(key);
+  std::stable_sort(
+      series->begin(), series->end(),
+      [&](const ActivationSeries& a, const ActivationSeries& b) { return Greater(by(a), by(b)); });
+}
+
+std::string OverviewText(const std::vector<ActivationSeries>& series, int width) {
+  Table table;
+  table.AddColumn("layer", Table::Align::LEFT);
+  table.AddColumn("kind", Table::Align::LEFT);
+  table.AddColumn("ratio, time", Table::Align::LEFT);
+  AddEntryColumns(&table);
+  AddAuditColumns(&table);
+  for (const ActivationSeries& s : series) {
+    Cells row = {s.layer, s.kind, Sparkline(Over(s, RatioOf), kSparkWidth)};
+    Append(EntryCells(s.last()), &row);
+    Append(AuditCells(s.LastAudit()), &row);
+    table.AddRow(row);
+  }
+  table.AddRule();
+  Cells total = {"total", "", ""};
+  Append(EntryCells(Total(series)), &total);
+  std::replace(total.begin(), total.end(), std::string("-"), std::string());
+  table.AddRow(total);
+  return table.ToString(width);
+}
+
+std::string HistoryText(const ActivationSeries& series, int width) {
+  const auto bound = [](const ActivationEntry& e) { return e.error_bound; };
+  const auto nonzero = [](const ActivationEntry& e) { return e.nonzero_fraction; };
+  std::string text =
+      StrCat(series.layer, ": ", series.kind, ", ", series.shape, ", codec ", series.codec, "\n",
+             "ratio    ", Sparkline(Over(series, RatioOf), width), "\n");
+  text += StrCat("bound    ", Sparkline(Over(series, bound), width), "\n");
+  text += StrCat("nonzero  ", Sparkline(Over(series, nonzero), width), "\n\n");
+  text += EntryTable(series);
+  if (!series.audits.empty()) text += "\n" + AuditTable(series.audits);
+  return text;
+}
+
+std::string CsvText(const std::vector<ActivationSeries>& series) {
+  std::string text =
+      "iteration,layer,value,kind,shape,codec,consumer,raw_bytes,stored_bytes,ratio,error_bound,"
+      "nonzero_fraction,tolerance,encode_us,decode_us,predicted_sigma,measured_sigma,bias,"
+      "max_abs_error\n";
+  for (const ActivationSeries& s : series) {
+    const std::string value = std::to_string(s.value);
+    for (const ActivationEntry& e : s.entries) {
+      text += CsvLine(
+          {std::to_string(e.iteration), s.layer, value, s.kind, s.shape, s.codec, ""},
+          {e.raw_bytes, e.stored_bytes, e.ratio(), e.error_bound, e.nonzero_fraction, e.tolerance,
+           e.encode_us, e.decode_us, e.predicted_sigma, kUnknown, kUnknown, kUnknown});
+    }
+    for (const AuditEntry& a : s.audits) {
+      text += CsvLine(
+          {std::to_string(a.iteration), s.layer, value, "audit", s.shape, s.codec, a.consumer},
+          {kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown,
+           a.predicted_sigma, a.measured_sigma, a.bias, a.max_abs_error});
+    }
+  }
+  return text;
+}
+
+}  // namespace encke::cli
