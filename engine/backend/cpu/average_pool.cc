@@ -27,13 +27,13 @@ float InverseDivisor(const PoolGeometry& g, bool padded, int64_t p, int64_t q) {
 template <typename T>
 ENCKE_INLINE inline void AddScaled(const T* x, float scale, int64_t count, float* sum) {
 #pragma omp simd
-  for (int64_t c = 0; c < count; ++c) sum[c] += scale * static_cast<float>(x[c]);
+  for (int64_t c = 0; c < count; ++c) sum[c] += scale * Widen(x[c]);
 }
 
 template <typename T>
 ENCKE_INLINE inline void StoreScaled(const float* sum, float scale, int64_t count, T* out) {
 #pragma omp simd
-  for (int64_t c = 0; c < count; ++c) out[c] = static_cast<T>(scale * sum[c]);
+  for (int64_t c = 0; c < count; ++c) out[c] = Narrow<T>(scale * sum[c]);
 }
 
 }  // namespace
@@ -44,8 +44,8 @@ void CpuBackend::AveragePoolForward(const PoolOptions& options, const Tensor& x,
   const bool padded = options.count_include_pad;
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* from = x.data<T>();
-    T* to = y.data<T>();
+    const T* from = Elements<T>(x);
+    T* to = Elements<T>(y);
     const int64_t work = g.w.output * g.c * g.h.kernel * g.w.kernel;
     ParallelSimd(g.n * g.h.output, RowGrain(work), [=](int64_t begin, int64_t end) ENCKE_INLINE {
       alignas(64) float sum[kLanes];
@@ -75,8 +75,8 @@ void CpuBackend::AveragePoolBackward(const PoolOptions& options, const Tensor& d
   const bool padded = options.count_include_pad;
   WithFloatType(dy.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* from = dy.data<T>();
-    T* to = dx.data<T>();
+    const T* from = Elements<T>(dy);
+    T* to = Elements<T>(dx);
     const int64_t work = g.w.input * g.c * 4;
     ParallelSimd(g.n * g.h.input, RowGrain(work), [=](int64_t begin, int64_t end) ENCKE_INLINE {
       alignas(64) float sum[kLanes];

@@ -86,7 +86,7 @@ void MapChannels(const Periods& p, T* out, const Op& op) {
     for (int64_t period = begin; period < end; ++period) {
       const int64_t base = period * p.length, length = p.Length(period);
 #pragma omp simd
-      for (int64_t i = 0; i < length; ++i) out[base + i] = static_cast<T>(op(base + i, i));
+      for (int64_t i = 0; i < length; ++i) out[base + i] = Narrow<T>(op(base + i, i));
     }
   });
 }
@@ -99,7 +99,7 @@ void Normalize(const Periods& p, const T* x, const float* mean, const float* sca
   const std::vector<float> shifts = p.Repeat(shift);
   const float *m = means.data(), *a = scales.data(), *b = shifts.data();
   MapChannels(p, y, [=](int64_t i, int64_t place) ENCKE_INLINE {
-    return (static_cast<float>(x[i]) - m[place]) * a[place] + b[place];
+    return (Widen(x[i]) - m[place]) * a[place] + b[place];
   });
 }
 
@@ -115,7 +115,7 @@ void UpdateRunning(float momentum, double value, float* running) {
 template <typename T>
 ChannelSums SumShifted(const Periods& p, const T* x, const float* origin) {
   return SumChannels(p, [=](int64_t i, int64_t place, float* sum, float* squares) ENCKE_INLINE {
-    const float d = static_cast<float>(x[i]) - origin[place];
+    const float d = Widen(x[i]) - origin[place];
     *sum += d;
     *squares += d * d;
   });
@@ -134,8 +134,8 @@ void CpuBackend::BatchNormForward(float epsilon, float momentum, const Tensor& x
   std::vector<float> origin(p.channels), scale(p.channels);
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* px = x.data<T>();
-    for (int64_t c = 0; c < p.channels; ++c) origin[c] = static_cast<float>(px[c]);
+    const T* px = Elements<T>(x);
+    for (int64_t c = 0; c < p.channels; ++c) origin[c] = Widen(px[c]);
     const std::vector<float> origins = p.Repeat(origin.data());
     const ChannelSums sums = SumShifted(p, px, origins.data());
     const double m = static_cast<double>(p.rows);
@@ -151,7 +151,7 @@ void CpuBackend::BatchNormForward(float epsilon, float momentum, const Tensor& x
       UpdateRunning(momentum, p.rows > 1 ? variance * m / (m - 1) : variance,
                     running_variance.data<float>() + c);
     }
-    Normalize(p, px, mean.data<float>(), scale.data(), beta.data<float>(), y.data<T>());
+    Normalize(p, px, mean.data<float>(), scale.data(), beta.data<float>(), Elements<T>(y));
   });
 }
 
@@ -167,7 +167,8 @@ void CpuBackend::BatchNormInference(float epsilon, const Tensor& x, const Tensor
   }
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    Normalize(p, x.data<T>(), mean.data<float>(), scale.data(), beta.data<float>(), y.data<T>());
+    Normalize(p, Elements<T>(x), mean.data<float>(), scale.data(), beta.data<float>(),
+              Elements<T>(y));
   });
 }
 
@@ -184,14 +185,14 @@ void CpuBackend::BatchNormBackward(const Tensor& x, const Tensor& gamma, const T
   std::vector<float> of_dy(p.channels), of_x(p.channels), constant(p.channels);
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* px = x.data<T>();
-    const T* pdy = dy.data<T>();
+    const T* px = Elements<T>(x);
+    const T* pdy = Elements<T>(dy);
     const float* mu = means.data();
     const ChannelSums sums =
         SumChannels(p, [=](int64_t i, int64_t place, float* sum, float* products) ENCKE_INLINE {
-          const float g = static_cast<float>(pdy[i]);
+          const float g = Widen(pdy[i]);
           *sum += g;
-          *products += g * (static_cast<float>(px[i]) - mu[place]);
+          *products += g * (Widen(px[i]) - mu[place]);
         });
     const double m = static_cast<double>(p.rows);
     for (int64_t c = 0; c < p.channels; ++c) {
@@ -209,9 +210,8 @@ void CpuBackend::BatchNormBackward(const Tensor& x, const Tensor& gamma, const T
     const std::vector<float> as = p.Repeat(of_dy.data()), bs = p.Repeat(of_x.data());
     const std::vector<float> cs = p.Repeat(constant.data());
     const float *a = as.data(), *b = bs.data(), *k = cs.data();
-    MapChannels(p, dx.data<T>(), [=](int64_t i, int64_t place) ENCKE_INLINE {
-      return static_cast<float>(pdy[i]) * a[place] +
-             ((static_cast<float>(px[i]) - mu[place]) * b[place] + k[place]);
+    MapChannels(p, Elements<T>(dx), [=](int64_t i, int64_t place) ENCKE_INLINE {
+      return Widen(pdy[i]) * a[place] + ((Widen(px[i]) - mu[place]) * b[place] + k[place]);
     });
   });
 }

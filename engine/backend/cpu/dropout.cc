@@ -60,8 +60,8 @@ void CpuBackend::Dropout(float p, uint64_t seed, uint64_t stream, const Tensor& 
   const int64_t n = x.elements();
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* from = x.data<T>();
-    T* to = y.data<T>();
+    const T* from = Elements<T>(x);
+    T* to = Elements<T>(y);
     const int64_t groups = (n + kGroup - 1) / kGroup;
     ParallelSimd(groups, 8, [=](int64_t begin, int64_t end) ENCKE_INLINE {
       alignas(64) uint32_t words[kGroup];
@@ -70,8 +70,8 @@ void CpuBackend::Dropout(float p, uint64_t seed, uint64_t stream, const Tensor& 
         const int64_t base = group * kGroup, count = std::min(kGroup, n - base);
 #pragma omp simd
         for (int64_t i = 0; i < count; ++i) {
-          const float kept = static_cast<float>(from[base + i]) * scale;
-          to[base + i] = static_cast<T>(words[i] >= threshold ? kept : 0.0f);
+          const float kept = Widen(from[base + i]) * scale;
+          to[base + i] = Narrow<T>(words[i] >= threshold ? kept : 0.0f);
         }
       }
     });

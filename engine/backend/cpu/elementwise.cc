@@ -24,13 +24,12 @@ void CpuBackend::Add(const Tensor& a, const Tensor& b, const Tensor& y) {
   CheckAlike(a, y);
   WithFloatType(a.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* pa = a.data<T>();
-    const T* pb = b.data<T>();
-    T* py = y.data<T>();
+    const T* pa = Elements<T>(a);
+    const T* pb = Elements<T>(b);
+    T* py = Elements<T>(y);
     ParallelSimd(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) ENCKE_INLINE {
 #pragma omp simd
-      for (int64_t i = begin; i < end; ++i)
-        py[i] = static_cast<T>(static_cast<float>(pa[i]) + static_cast<float>(pb[i]));
+      for (int64_t i = begin; i < end; ++i) py[i] = Narrow<T>(Widen(pa[i]) + Widen(pb[i]));
     });
   });
 }
@@ -56,9 +55,9 @@ void CpuBackend::Copy(const Tensor& src, const Tensor& dst) {
   if (src.dtype() == dst.dtype()) {
     CopyBytes(src.raw(), dst.raw(), src.bytes());
   } else if (src.dtype() == DType::F32) {
-    Convert(src.data<float>(), dst.data<bfloat16>(), src.elements());
+    Convert(src.data<float>(), Elements<Bf16Bits>(dst), src.elements());
   } else {
-    Convert(src.data<bfloat16>(), dst.data<float>(), src.elements());
+    Convert(Elements<Bf16Bits>(src), dst.data<float>(), src.elements());
   }
 }
 
@@ -73,9 +72,9 @@ void CpuBackend::CopyFromHost(const void* src, const Tensor& dst) {
 void CpuBackend::Fill(const Tensor& x, float value) {
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    T* data = x.data<T>();
+    T* data = Elements<T>(x);
     ParallelFor(x.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
-      std::fill(data + begin, data + end, static_cast<T>(value));
+      std::fill(data + begin, data + end, Narrow<T>(value));
     });
   });
 }
@@ -90,11 +89,11 @@ void CpuBackend::NormalizeImage(const Tensor& image, const std::vector<float>& m
   const uint8_t* from = image.data<uint8_t>();
   WithFloatType(y.dtype(), [&](auto type) {
     using T = decltype(type);
-    T* to = y.data<T>();
+    T* to = Elements<T>(y);
     std::vector<std::array<T, 256>> table(channels);  // what each byte becomes
     for (int64_t c = 0; c < channels; ++c) {
       for (int v = 0; v < 256; ++v)
-        table[c][v] = static_cast<T>((static_cast<float>(v) / 255.0f - mean[c]) / std[c]);
+        table[c][v] = Narrow<T>((static_cast<float>(v) / 255.0f - mean[c]) / std[c]);
     }
     ParallelFor(y.elements() / channels, RowGrain(channels), [&](int64_t begin, int64_t end) {
       for (int64_t pixel = begin; pixel < end; ++pixel) {

@@ -42,7 +42,7 @@ struct Fp32Copies {
 // The tensor's elements in fp32: its own, or converted into `copy`.
 const float* Fp32Input(const Tensor& tensor, float* copy) {
   if (tensor.dtype() == DType::F32) return tensor.data<float>();
-  Convert(tensor.data<bfloat16>(), copy, tensor.elements());
+  Convert(Elements<Bf16Bits>(tensor), copy, tensor.elements());
   return copy;
 }
 
@@ -51,7 +51,7 @@ float* Fp32Output(const Tensor& tensor, float* copy) {
 }
 
 void StoreOutput(const Tensor& tensor, const float* copy) {
-  if (tensor.dtype() != DType::F32) Convert(copy, tensor.data<bfloat16>(), tensor.elements());
+  if (tensor.dtype() != DType::F32) Convert(copy, Elements<Bf16Bits>(tensor), tensor.elements());
 }
 
 // out[k] (+)= sum over n of dy[n][k]

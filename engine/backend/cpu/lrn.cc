@@ -66,8 +66,7 @@ struct LrnScale {
   ENCKE_INLINE void Compute(const T* x, int64_t channels) {
     float* square = squares.channel(0);
 #pragma omp simd
-    for (int64_t c = 0; c < channels; ++c)
-      square[c] = static_cast<float>(x[c]) * static_cast<float>(x[c]);
+    for (int64_t c = 0; c < channels; ++c) square[c] = Widen(x[c]) * Widen(x[c]);
     WindowSums(square, channels, below, above, s.data());
     const float factor = o.alpha / static_cast<float>(o.size);
     float* ps = s.data();
@@ -89,8 +88,8 @@ void CpuBackend::LrnForward(const LrnOptions& options, const Tensor& x, const Te
   const int64_t channels = x.shape().c;
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* from = x.data<T>();
-    T* to = y.data<T>();
+    const T* from = Elements<T>(x);
+    T* to = Elements<T>(y);
     ParallelSimd(x.elements() / channels, RowGrain(4 * channels),
                  [&](int64_t begin, int64_t end) ENCKE_INLINE {
                    LrnScale scale(options, channels);
@@ -101,7 +100,7 @@ void CpuBackend::LrnForward(const LrnOptions& options, const Tensor& x, const Te
                      const float* power = scale.power.data();
 #pragma omp simd
                      for (int64_t c = 0; c < channels; ++c)
-                       py[c] = static_cast<T>(static_cast<float>(px[c]) * power[c]);
+                       py[c] = Narrow<T>(Widen(px[c]) * power[c]);
                    }
                  });
   });
@@ -115,9 +114,9 @@ void CpuBackend::LrnBackward(const LrnOptions& options, const Tensor& x, const T
   const float factor = 2.0f * options.alpha * options.beta / static_cast<float>(options.size);
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* input = x.data<T>();
-    const T* gradient = dy.data<T>();
-    T* out = dx.data<T>();
+    const T* input = Elements<T>(x);
+    const T* gradient = Elements<T>(dy);
+    T* out = Elements<T>(dx);
     ParallelSimd(x.elements() / channels, RowGrain(8 * channels),
                  [&](int64_t begin, int64_t end) ENCKE_INLINE {
                    LrnScale scale(options, channels);
@@ -133,14 +132,12 @@ void CpuBackend::LrnBackward(const LrnOptions& options, const Tensor& x, const T
                      scale.Compute(px, channels);
 #pragma omp simd
                      for (int64_t c = 0; c < channels; ++c) {
-                       ratio[c] =
-                           static_cast<float>(pd[c]) * static_cast<float>(px[c]) * power[c] / s[c];
+                       ratio[c] = Widen(pd[c]) * Widen(px[c]) * power[c] / s[c];
                      }
                      WindowSums(ratio, channels, scale.above, scale.below, sum);
 #pragma omp simd
                      for (int64_t c = 0; c < channels; ++c) {
-                       po[c] = static_cast<T>(static_cast<float>(pd[c]) * power[c] -
-                                              factor * static_cast<float>(px[c]) * sum[c]);
+                       po[c] = Narrow<T>(Widen(pd[c]) * power[c] - factor * Widen(px[c]) * sum[c]);
                      }
                    }
                  });

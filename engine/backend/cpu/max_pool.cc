@@ -22,7 +22,7 @@ struct Winners {
   ENCKE_INLINE void Start(const T* x, int32_t at, int64_t count) {
 #pragma omp simd
     for (int64_t c = 0; c < count; ++c) {
-      value[c] = static_cast<float>(x[c]);
+      value[c] = Widen(x[c]);
       place[c] = at;
     }
   }
@@ -32,7 +32,7 @@ struct Winners {
   ENCKE_INLINE void Meet(const T* x, int32_t at, int64_t count) {
 #pragma omp simd
     for (int64_t c = 0; c < count; ++c) {
-      const float v = static_cast<float>(x[c]), best = value[c];
+      const float v = Widen(x[c]), best = value[c];
       const bool take = !(v <= best) & (best == best);
       value[c] = take ? v : best;
       place[c] = take ? at : place[c];
@@ -42,7 +42,7 @@ struct Winners {
   template <typename T>
   ENCKE_INLINE void Store(T* y, uint8_t* index, int64_t count) const {
 #pragma omp simd
-    for (int64_t c = 0; c < count; ++c) y[c] = static_cast<T>(value[c]);
+    for (int64_t c = 0; c < count; ++c) y[c] = Narrow<T>(value[c]);
     if (index == nullptr) return;
 #pragma omp simd
     for (int64_t c = 0; c < count; ++c) index[c] = static_cast<uint8_t>(place[c]);
@@ -84,7 +84,7 @@ ENCKE_INLINE inline void GatherGradient(const PoolGeometry& g, const T* dy, cons
           static_cast<uint8_t>((i - g.h.Start(p)) * g.w.kernel + (j - g.w.Start(q)));
 #pragma omp simd
       for (int64_t c = 0; c < count; ++c) {
-        const float gradient = static_cast<float>(dy[at + c]);
+        const float gradient = Widen(dy[at + c]);
         sum[c] += index[at + c] == place ? gradient : 0.0f;
       }
     }
@@ -102,8 +102,8 @@ void CpuBackend::MaxPoolForward(const PoolOptions& options, const Tensor& x, con
   uint8_t* places = index.defined() ? index.data<uint8_t>() : nullptr;
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* from = x.data<T>();
-    T* to = y.data<T>();
+    const T* from = Elements<T>(x);
+    T* to = Elements<T>(y);
     const int64_t work = g.w.output * g.c * g.h.kernel * g.w.kernel;
     ParallelSimd(g.n * g.h.output, RowGrain(work), [=](int64_t begin, int64_t end) ENCKE_INLINE {
       for (int64_t row = begin; row < end; ++row) {
@@ -129,8 +129,8 @@ void CpuBackend::MaxPoolBackward(const PoolOptions& options, const Tensor& index
   const uint8_t* places = index.data<uint8_t>();
   WithFloatType(dy.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* from = dy.data<T>();
-    T* to = dx.data<T>();
+    const T* from = Elements<T>(dy);
+    T* to = Elements<T>(dx);
     const int64_t work = g.w.input * g.c * 4;
     ParallelSimd(g.n * g.h.input, RowGrain(work), [=](int64_t begin, int64_t end) ENCKE_INLINE {
       alignas(64) float sum[kLanes];
@@ -143,7 +143,7 @@ void CpuBackend::MaxPoolBackward(const PoolOptions& options, const Tensor& index
             GatherGradient(g, from + first + c, places + first + c, i, j, count, sum);
             T* out = to + (row * g.w.input + j) * g.c + c;
 #pragma omp simd
-            for (int64_t k = 0; k < count; ++k) out[k] = static_cast<T>(sum[k]);
+            for (int64_t k = 0; k < count; ++k) out[k] = Narrow<T>(sum[k]);
           }
         }
       }

@@ -17,13 +17,12 @@ double Sum(const Tensor& x, const F& f) {
   std::vector<double> partial(Threads(), 0.0);
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* data = x.data<T>();
+    const T* data = Elements<T>(x);
     ParallelForIndexed(x.elements(), kElementGrain, [&](int range, int64_t begin, int64_t end) {
       Simd([&]() ENCKE_INLINE {
         double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; ++i)
-          sum += f(static_cast<double>(static_cast<float>(data[i])));
+        for (int64_t i = begin; i < end; ++i) sum += f(static_cast<double>(Widen(data[i])));
         partial[range] = sum;
       });
     });
@@ -45,14 +44,14 @@ bool CpuBackend::AllFinite(const Tensor& x) {
   std::vector<uint32_t> found(Threads(), 0);
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* data = x.data<T>();
+    const T* data = Elements<T>(x);
     ParallelForIndexed(x.elements(), kElementGrain, [&](int range, int64_t begin, int64_t end) {
       Simd([&]() ENCKE_INLINE {
         constexpr uint32_t kExponent = 0x7f800000u;  // all ones: infinite or NaN
         uint32_t bad = 0;
 #pragma omp simd reduction(| : bad)
         for (int64_t i = begin; i < end; ++i) {
-          const float v = static_cast<float>(data[i]);
+          const float v = Widen(data[i]);
           uint32_t bits;
           std::memcpy(&bits, &v, sizeof(bits));
           bad |= (bits & kExponent) == kExponent ? 1u : 0u;

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "engine/core/dtype.h"
 #include "engine/core/error.h"
@@ -66,23 +68,59 @@ inline int64_t RowGrain(int64_t row_elements) {
   return row_elements >= kElementGrain ? 1 : kElementGrain / (row_elements > 0 ? row_elements : 1);
 }
 
+// Elements as kernels see them: float, or the bits of a bfloat16. (A class type, small as it is,
+// would keep the compiler from vectorising.)
+using Bf16Bits = uint16_t;
+
+ENCKE_INLINE inline float Widen(float value) { return value; }
+
+ENCKE_INLINE inline float Widen(Bf16Bits bits) {
+  const uint32_t u = static_cast<uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &u, sizeof(value));
+  return value;
+}
+
+// Rounds as bfloat16(value) does.
+template <typename T>
+ENCKE_INLINE inline T Narrow(float value) {
+  if constexpr (std::is_same_v<T, float>) {
+    return value;
+  } else {
+    uint32_t u;
+    std::memcpy(&u, &value, sizeof(u));
+    const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    const uint32_t nan = (u >> 16) | 0x40u;
+    return static_cast<Bf16Bits>((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+  }
+}
+
+// The tensor's elements. REQUIRES: T is float for F32, Bf16Bits for BF16.
+template <typename T>
+T* Elements(const Tensor& tensor) {
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, Bf16Bits>);
+  ENCKE_CHECK(tensor.dtype() == (std::is_same_v<T, float> ? DType::F32 : DType::BF16),
+              NameOf(tensor.dtype()));
+  return static_cast<T*>(tensor.raw());
+}
+
 // to[i] = from[i], between float and bfloat16.
 template <typename To, typename From>
 void Convert(const From* from, To* to, int64_t n) {
   ParallelSimd(n, kElementGrain, [=](int64_t begin, int64_t end) ENCKE_INLINE {
 #pragma omp simd
-    for (int64_t i = begin; i < end; ++i) to[i] = static_cast<To>(static_cast<float>(from[i]));
+    for (int64_t i = begin; i < end; ++i) to[i] = Narrow<To>(Widen(from[i]));
   });
 }
 
-// Calls f(T()) with the element type of `dtype`. REQUIRES: F32 or BF16.
+// Calls f(T()) with T = float or Bf16Bits. REQUIRES: F32 or BF16.
 template <typename F>
 void WithFloatType(DType dtype, const F& f) {
   ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
   if (dtype == DType::F32) {
     f(float());
   } else {
-    f(bfloat16());
+    f(Bf16Bits());
   }
 }
 

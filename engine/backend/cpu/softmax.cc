@@ -27,20 +27,20 @@ void CheckLabels(const Tensor& labels, int64_t samples, int64_t classes) {
 template <typename T>
 float SoftmaxRow(const T* logits, int64_t classes, int32_t label, float smoothing,
                  float* probabilities) {
-  float highest = static_cast<float>(logits[0]);
+  float highest = Widen(logits[0]);
   double logit_sum = 0.0, sum = 0.0;
   for (int64_t c = 0; c < classes; ++c) {
-    const float logit = static_cast<float>(logits[c]);
+    const float logit = Widen(logits[c]);
     highest = logit > highest || logit != logit ? logit : highest;
     logit_sum += logit;
   }
   for (int64_t c = 0; c < classes; ++c) {
-    probabilities[c] = std::exp(static_cast<float>(logits[c]) - highest);
+    probabilities[c] = std::exp(Widen(logits[c]) - highest);
     sum += probabilities[c];
   }
   const float scale = static_cast<float>(1.0 / sum);
   for (int64_t c = 0; c < classes; ++c) probabilities[c] *= scale;
-  const double target = (1.0 - smoothing) * static_cast<float>(logits[label]) +
+  const double target = (1.0 - smoothing) * Widen(logits[label]) +
                         smoothing * logit_sum / static_cast<double>(classes);
   return static_cast<float>(highest + std::log(sum) - target);
 }
@@ -59,7 +59,7 @@ void CpuBackend::SoftmaxCrossEntropyForward(const Tensor& logits, const Tensor& 
   float* losses = loss.data<float>();
   WithFloatType(logits.dtype(), [&](auto type) {
     using T = decltype(type);
-    const T* in = logits.data<T>();
+    const T* in = Elements<T>(logits);
     ParallelFor(samples, RowGrain(32 * classes), [=](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
         losses[n] = SoftmaxRow(in + n * classes, classes, label[n], smoothing, out + n * classes);
@@ -78,15 +78,15 @@ void CpuBackend::SoftmaxCrossEntropyBackward(const Tensor& probabilities, const 
   const float everywhere = smoothing / static_cast<float>(classes);
   WithFloatType(dlogits.dtype(), [&](auto type) {
     using T = decltype(type);
-    T* out = dlogits.data<T>();
+    T* out = Elements<T>(dlogits);
     ParallelSimd(samples, RowGrain(classes), [=](int64_t begin, int64_t end) ENCKE_INLINE {
       for (int64_t n = begin; n < end; ++n) {
         const float* p = in + n * classes;
         T* d = out + n * classes;
 #pragma omp simd
-        for (int64_t c = 0; c < classes; ++c) d[c] = static_cast<T>(scale * (p[c] - everywhere));
+        for (int64_t c = 0; c < classes; ++c) d[c] = Narrow<T>(scale * (p[c] - everywhere));
         const int32_t l = label[n];
-        d[l] = static_cast<T>(scale * (p[l] - everywhere - (1.0f - smoothing)));
+        d[l] = Narrow<T>(scale * (p[l] - everywhere - (1.0f - smoothing)));
       }
     });
   });
