@@ -10,8 +10,6 @@
 namespace encke::cpu {
 namespace {
 
-constexpr int64_t kLanes = 64;  // channels worked on together
-
 // Pixels that the window of output p counts along one axis: those inside the input, or with
 // `padded` also those in the padding, which reaches `pad` beyond either end.
 int64_t Counted(const PoolAxis& axis, int64_t p, bool padded) {
@@ -48,21 +46,20 @@ void CpuBackend::AveragePoolForward(const PoolOptions& options, const Tensor& x,
     T* to = Elements<T>(y);
     const int64_t work = g.w.output * g.c * g.h.kernel * g.w.kernel;
     ParallelSimd(g.n * g.h.output, RowGrain(work), [=](int64_t begin, int64_t end) ENCKE_INLINE {
-      alignas(64) float sum[kLanes];
+      alignas(64) float sum[kPoolLanes];
       for (int64_t at = begin * g.w.output; at < end * g.w.output; ++at) {
         const int64_t q = at % g.w.output, p = at / g.w.output % g.h.output;
         const T* sample = from + at / g.w.output / g.h.output * g.h.input * g.w.input * g.c;
         const Span rows = g.h.Inputs(p), columns = g.w.Inputs(q);
         const float scale = InverseDivisor(g, padded, p, q);
-        for (int64_t c = 0; c < g.c; c += kLanes) {
-          const int64_t count = std::min(kLanes, g.c - c);
-          std::fill(sum, sum + kLanes, 0.0f);
+        ForEachRun(g.c, [&](int64_t c, auto count) ENCKE_INLINE {
+          std::fill(sum, sum + kPoolLanes, 0.0f);
           for (int64_t i = rows.begin; i < rows.end; ++i) {
             for (int64_t j = columns.begin; j < columns.end; ++j)
               AddScaled(sample + (i * g.w.input + j) * g.c + c, 1.0f, count, sum);
           }
           StoreScaled(sum, scale, count, to + at * g.c + c);
-        }
+        });
       }
     });
   });
@@ -79,14 +76,13 @@ void CpuBackend::AveragePoolBackward(const PoolOptions& options, const Tensor& d
     T* to = Elements<T>(dx);
     const int64_t work = g.w.input * g.c * 4;
     ParallelSimd(g.n * g.h.input, RowGrain(work), [=](int64_t begin, int64_t end) ENCKE_INLINE {
-      alignas(64) float sum[kLanes];
+      alignas(64) float sum[kPoolLanes];
       for (int64_t at = begin * g.w.input; at < end * g.w.input; ++at) {
         const int64_t j = at % g.w.input, i = at / g.w.input % g.h.input;
         const T* sample = from + at / g.w.input / g.h.input * g.h.output * g.w.output * g.c;
         const Span rows = g.h.Outputs(i), columns = g.w.Outputs(j);
-        for (int64_t c = 0; c < g.c; c += kLanes) {
-          const int64_t count = std::min(kLanes, g.c - c);
-          std::fill(sum, sum + kLanes, 0.0f);
+        ForEachRun(g.c, [&](int64_t c, auto count) ENCKE_INLINE {
+          std::fill(sum, sum + kPoolLanes, 0.0f);
           for (int64_t p = rows.begin; p < rows.end; ++p) {
             for (int64_t q = columns.begin; q < columns.end; ++q) {
               AddScaled(sample + (p * g.w.output + q) * g.c + c, InverseDivisor(g, padded, p, q),
@@ -94,7 +90,7 @@ void CpuBackend::AveragePoolBackward(const PoolOptions& options, const Tensor& d
             }
           }
           StoreScaled(sum, 1.0f, count, to + at * g.c + c);
-        }
+        });
       }
     });
   });

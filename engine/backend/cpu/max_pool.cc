@@ -11,12 +11,10 @@
 namespace encke::cpu {
 namespace {
 
-constexpr int64_t kLanes = 64;  // channels worked on together
-
-// The best of up to kLanes channels in one window and its place there.
+// The best of up to kPoolLanes channels in one window and its place there.
 struct Winners {
-  float value[kLanes];
-  int32_t place[kLanes];
+  float value[kPoolLanes];
+  int32_t place[kPoolLanes];
 
   template <typename T>
   ENCKE_INLINE void Start(const T* x, int32_t at, int64_t count) {
@@ -110,11 +108,11 @@ void CpuBackend::MaxPoolForward(const PoolOptions& options, const Tensor& x, con
         const int64_t sample = row / g.h.output, p = row % g.h.output;
         const T* px = from + sample * g.h.input * g.w.input * g.c;
         for (int64_t q = 0; q < g.w.output; ++q) {
-          for (int64_t c = 0; c < g.c; c += kLanes) {
-            const int64_t at = (row * g.w.output + q) * g.c + c;
-            PoolWindow(g, px + c, p, q, std::min(kLanes, g.c - c), to + at,
-                       places == nullptr ? nullptr : places + at);
-          }
+          const int64_t at = (row * g.w.output + q) * g.c;
+          ForEachRun(g.c, [&](int64_t c, auto count) ENCKE_INLINE {
+            PoolWindow(g, px + c, p, q, count, to + at + c,
+                       places == nullptr ? nullptr : places + at + c);
+          });
         }
       }
     });
@@ -133,18 +131,17 @@ void CpuBackend::MaxPoolBackward(const PoolOptions& options, const Tensor& index
     T* to = Elements<T>(dx);
     const int64_t work = g.w.input * g.c * 4;
     ParallelSimd(g.n * g.h.input, RowGrain(work), [=](int64_t begin, int64_t end) ENCKE_INLINE {
-      alignas(64) float sum[kLanes];
+      alignas(64) float sum[kPoolLanes];
       for (int64_t row = begin; row < end; ++row) {
         const int64_t sample = row / g.h.input, i = row % g.h.input;
         const int64_t first = sample * g.h.output * g.w.output * g.c;
         for (int64_t j = 0; j < g.w.input; ++j) {
-          for (int64_t c = 0; c < g.c; c += kLanes) {
-            const int64_t count = std::min(kLanes, g.c - c);
+          ForEachRun(g.c, [&](int64_t c, auto count) ENCKE_INLINE {
             GatherGradient(g, from + first + c, places + first + c, i, j, count, sum);
             T* out = to + (row * g.w.input + j) * g.c + c;
 #pragma omp simd
             for (int64_t k = 0; k < count; ++k) out[k] = Narrow<T>(sum[k]);
-          }
+          });
         }
       }
     });

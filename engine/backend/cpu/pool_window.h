@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "engine/backend/backend.h"
+#include "engine/backend/cpu/simd.h"
 #include "engine/core/error.h"
 
 namespace encke::cpu {
@@ -32,6 +34,19 @@ struct PoolAxis {
     return {std::min(first, output), std::min((h + pad) / stride + 1, output)};
   }
 };
+
+// Channels worked on together.
+inline constexpr int64_t kPoolLanes = 64;
+
+// Calls f(c, count) for the channels [c, c + count) of each run of at most kPoolLanes; `count` is a
+// constant for full runs, so that their loops unroll.
+template <typename F>
+ENCKE_INLINE inline void ForEachRun(int64_t channels, const F& f) {
+  int64_t c = 0;
+  for (; c + kPoolLanes <= channels; c += kPoolLanes)
+    f(c, std::integral_constant<int64_t, kPoolLanes>());
+  if (c < channels) f(c, channels - c);
+}
 
 struct PoolGeometry {
   // Checks that every window holds at least one pixel.

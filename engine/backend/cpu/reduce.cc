@@ -1,5 +1,6 @@
 // Reductions to one number. Each thread sums its fixed range in double and the partial sums are
 // added in order, so that the result depends on the thread count alone.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -11,7 +12,21 @@
 namespace encke::cpu {
 namespace {
 
-// Sum of f(x[i]) over the tensor; f takes and returns double.
+constexpr int64_t kLanes = 32;  // independent sums, so that additions need not wait for each other
+
+// Sum of f(x[i]), begin <= i < end; f takes and returns double.
+template <typename T, typename F>
+ENCKE_INLINE inline double SumRange(const T* x, int64_t begin, int64_t end, const F& f) {
+  double lanes[kLanes] = {};
+  for (; begin + kLanes <= end; begin += kLanes) {
+#pragma omp simd
+    for (int64_t j = 0; j < kLanes; ++j) lanes[j] += f(static_cast<double>(Widen(x[begin + j])));
+  }
+  double sum = std::accumulate(lanes, lanes + kLanes, 0.0);
+  for (; begin < end; ++begin) sum += f(static_cast<double>(Widen(x[begin])));
+  return sum;
+}
+
 template <typename F>
 double Sum(const Tensor& x, const F& f) {
   std::vector<double> partial(Threads(), 0.0);
@@ -19,15 +34,25 @@ double Sum(const Tensor& x, const F& f) {
     using T = decltype(type);
     const T* data = Elements<T>(x);
     ParallelForIndexed(x.elements(), kElementGrain, [&](int range, int64_t begin, int64_t end) {
-      Simd([&]() ENCKE_INLINE {
-        double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; ++i) sum += f(static_cast<double>(Widen(data[i])));
-        partial[range] = sum;
-      });
+      Simd([&]() ENCKE_INLINE { partial[range] = SumRange(data, begin, end, f); });
     });
   });
   return std::accumulate(partial.begin(), partial.end(), 0.0);
+}
+
+// Whether some x[i], begin <= i < end, is infinite or NaN.
+template <typename T>
+ENCKE_INLINE inline bool AnyNotFinite(const T* x, int64_t begin, int64_t end) {
+  constexpr uint32_t kExponent = 0x7f800000u;
+  uint32_t bad = 0;
+#pragma omp simd reduction(| : bad)
+  for (int64_t i = begin; i < end; ++i) {
+    const float v = Widen(x[i]);
+    uint32_t bits;
+    std::memcpy(&bits, &v, sizeof(bits));
+    bad |= (bits & kExponent) == kExponent ? 1u : 0u;
+  }
+  return bad != 0;
 }
 
 }  // namespace
@@ -41,26 +66,15 @@ double CpuBackend::SumOfMagnitudes(const Tensor& x) {
 }
 
 bool CpuBackend::AllFinite(const Tensor& x) {
-  std::vector<uint32_t> found(Threads(), 0);
+  std::vector<char> found(Threads(), 0);
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
     const T* data = Elements<T>(x);
     ParallelForIndexed(x.elements(), kElementGrain, [&](int range, int64_t begin, int64_t end) {
-      Simd([&]() ENCKE_INLINE {
-        constexpr uint32_t kExponent = 0x7f800000u;  // all ones: infinite or NaN
-        uint32_t bad = 0;
-#pragma omp simd reduction(| : bad)
-        for (int64_t i = begin; i < end; ++i) {
-          const float v = Widen(data[i]);
-          uint32_t bits;
-          std::memcpy(&bits, &v, sizeof(bits));
-          bad |= (bits & kExponent) == kExponent ? 1u : 0u;
-        }
-        found[range] = bad;
-      });
+      Simd([&]() ENCKE_INLINE { found[range] = AnyNotFinite(data, begin, end); });
     });
   });
-  return std::accumulate(found.begin(), found.end(), 0u) == 0;
+  return std::find(found.begin(), found.end(), 1) == found.end();
 }
 
 }  // namespace encke::cpu
