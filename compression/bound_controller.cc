@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -191,12 +192,13 @@ void BoundController::Restore(const std::string& state) {
   auto consumers = consumers_;
   try {
     const Json json = Json::parse(state);
-    if (json.at("values").size() != values.size() ||
-        json.at("consumers").size() != consumers.size()) {
+    if (json.at("consumers").size() != consumers.size()) {
       throw Error(ErrorKind::DATA, "the controller's state is of another network");
     }
-    for (auto& [id, v] : values) {
-      const Json& saved = json.at("values").at(std::to_string(id));
+    for (const auto& [id, v] : values) json.at("values").at(std::to_string(id));  // must be there
+    for (const auto& [id, saved] : json.at("values").items()) {
+      ValueState& v =
+          values[std::atoi(id.c_str())];  // perhaps one without consumers, observed only
       v.nonzero_fraction = saved.at(0);
       v.rms = saved.at(1);
     }

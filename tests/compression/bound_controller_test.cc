@@ -165,9 +165,11 @@ TEST(BoundController, StateSurvivesBitForBit) {
   audit.predicted_sigma = 1;
   audit.measured_sigma = std::sqrt(3.0);
   c.ObserveAudit(kConsumer, audit);
+  c.ObserveValue(kValue + 5, 0.5, 2.0);  // a value that no weight gradient reads
   BoundController other(c.options());
   other.AddConsumer(kValue, kConsumer);
   other.Restore(c.Save());
+  EXPECT_EQ(other.BoundFor(kValue + 5, kLate), c.BoundFor(kValue + 5, kLate));
   EXPECT_EQ(other.BoundFor(kValue, kLate), c.BoundFor(kValue, kLate));
   EXPECT_EQ(other.Save(), c.Save());
 }
