@@ -130,6 +130,7 @@ void Trainer::Impl::OpenRun() {
     log_file_ = std::make_unique<LogFile>(directory_->File("log.txt"));
     log_ = RunLog(directory_.get());
   }
+  UpdateProgress(PlanOf(std::max<int64_t>(1, position_.iteration)).learning_rate);
   Announce();
 }
 

@@ -1,0 +1,132 @@
+// Training as a whole: what is learnt, what is written, what stops it.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "engine/core/error.h"
+#include "engine/train/checkpoint.h"
+#include "tests/integration/training_testing.h"
+
+namespace encke {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+std::vector<json> ReadLines(const std::string& path) {
+  std::istringstream text(ReadText(path));
+  std::vector<json> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+TEST(TrainingTest, BothModesLearnAndAgree) {
+  const TrainingResult raw = Train(TinyConfig({"activations.mode=RAW"}), {});
+  const TrainingResult encke = Train(TinyConfig({"activations.mode=ENCKE"}), {});
+  EXPECT_EQ(raw.iterations, 48);
+  EXPECT_EQ(raw.evaluation.samples, 256);
+  EXPECT_GT(raw.evaluation.top1, 90) << "four classes: chance is 25";
+  EXPECT_NEAR(encke.evaluation.top1, raw.evaluation.top1, 4);
+  EXPECT_EQ(encke.evaluation.top5, 100) << "top-5 of four classes";
+  EXPECT_GT(encke.raw_saved_bytes, 2 * encke.stored_bytes);
+  EXPECT_LT(encke.raw_saved_bytes, raw.raw_saved_bytes * 1.01);
+  EXPECT_GT(raw.images_per_second, 0);
+  EXPECT_FALSE(raw.interrupted);
+}
+
+TEST(TrainingTest, AccumulationEqualsOneLargeBatch) {
+  // Without batch norm, dropout and augmentation the sums are the same but for rounding.
+  const std::vector<std::string> plain = {
+      "activations.mode=RAW",          "network.step[0].conv.bn=false",
+      "network.step[2].conv.bn=false", "network.step[4].dropout.p=0",
+      "data.augment.crop_padding=0",   "training.iterations=8"};
+  std::vector<std::string> accumulated = plain;
+  accumulated.insert(accumulated.end(), {"training.batch=8", "training.accumulate=4"});
+  const TrainingResult large = Train(TinyConfig(plain), {});
+  const TrainingResult small = Train(TinyConfig(accumulated), {});
+  EXPECT_EQ(small.iterations, 8);
+  EXPECT_NEAR(small.loss, large.loss, 1e-4);
+  EXPECT_NEAR(small.evaluation.loss, large.evaluation.loss, 1e-3);
+}
+
+TEST(TrainingTest, AveragedWeightsEvaluateAndAreKept) {
+  const std::string folder = TestFolder("ema");
+  const TrainingResult result = Train(TinyConfig({"training.ema=0.95"}), {folder, ""});
+  EXPECT_GT(result.evaluation.top1, 85);
+  const Checkpoint checkpoint(folder + "/last.safetensors");
+  EXPECT_TRUE(checkpoint.Has("ema.fc.weight") || checkpoint.Has("ema.fc1.weight"));
+  EXPECT_EQ(checkpoint.state().average_updates, 48);
+  TrainerOptions options;
+  options.resume = folder;
+  options.evaluate_only = true;
+  const EvaluationResult again = Trainer(TinyConfig({"training.ema=0.95"}), options).Evaluate();
+  EXPECT_EQ(again.top1, result.evaluation.top1);
+  EXPECT_EQ(again.loss, result.evaluation.loss);
+}
+
+TEST(TrainingTest, WritesWhatHappened) {
+  const std::string folder = TestFolder("files");
+  const TrainingResult result =
+      Train(TinyConfig({"activations.audit_at=10", "training.epochs=2"}), {folder, ""});
+  EXPECT_EQ(result.run_directory, folder);
+  for (const char* name : {"config.textproto", "log.txt", "memory.csv", "summary.csv",
+                           "last.safetensors", "best.safetensors", "epoch_0002.safetensors"})
+    EXPECT_TRUE(fs::exists(folder + "/" + name)) << name;
+  EXPECT_FALSE(fs::exists(folder + "/epoch_0001.safetensors")) << "one numbered one is kept";
+
+  const std::vector<json> metrics = ReadLines(folder + "/metrics.jsonl");
+  ASSERT_EQ(metrics.size(), 8u + 2u) << "every 4 of 32 iterations, and two evaluations";
+  EXPECT_EQ(metrics[0]["iteration"], 4);
+  EXPECT_GT(metrics[0]["loss"], metrics[8]["loss"]);
+  EXPECT_GT(metrics[0]["ratio"], 1);
+  EXPECT_GT(metrics[0]["memory_peak"]["total"], metrics[0]["memory"]["parameter"]);
+  for (const char* key : {"epoch", "top1", "lr", "images_per_second", "wait_fraction", "raw_bytes",
+                          "stored_bytes", "resident"})
+    EXPECT_TRUE(metrics[0].contains(key)) << key;
+  EXPECT_GT(metrics[4]["eval_top1"], 25);
+
+  int audited = 0;
+  for (const json& line : ReadLines(folder + "/activations.jsonl")) {
+    for (const char* key : {"iteration", "layer", "value", "shape", "codec", "raw_bytes",
+                            "stored_bytes", "encode_us", "decode_us"})
+      EXPECT_TRUE(line.contains(key)) << key << " in " << line;
+    if (line.contains("measured_sigma")) {
+      ++audited;
+      EXPECT_EQ(line["iteration"], 10);
+    }
+  }
+  EXPECT_GT(audited, 0);
+}
+
+TEST(TrainingTest, RefusesWhatDoesNotFitInMemory) {
+  try {
+    Train(TinyConfig({"training.memory_limit=1MiB", "training.batch=512"}), {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::MEMORY) << error.what();
+    EXPECT_NE(error.hint().find("batch"), std::string::npos) << error.what();
+  }
+}
+
+TEST(TrainingTest, ADivergedLossStopsWithTheLayerAndAnIntactCheckpoint) {
+  const std::string folder = TestFolder("diverged");
+  Train(TinyConfig({"training.epochs=1"}), {folder, ""});
+  const std::string before = ReadText(folder + "/last.safetensors");
+  for (const char* mode : {"activations.mode=RAW", "activations.mode=ENCKE"}) {
+    const std::string other = TestFolder("diverged_now");
+    try {
+      Train(TinyConfig({mode, "optimizer.learning_rate=1e30", "training.epochs=20"}), {other, ""});
+      FAIL() << mode;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::NUMERIC) << error.what();
+      EXPECT_NE(error.place().find("layer "), std::string::npos) << error.what();
+      EXPECT_NE(error.hint().find("learning rate"), std::string::npos);
+    }
+  }
+  EXPECT_EQ(ReadText(folder + "/last.safetensors"), before);
+}
+
+}  // namespace
+}  // namespace encke
