@@ -63,9 +63,12 @@ ChannelSums SumChannels(const Periods& p, const Terms& terms) {
           for (int64_t i = 0; i < length; ++i) terms(base + i, i, a + i, b + i);
         }
       });
-      for (int64_t i = 0; i < p.length; ++i) {
-        total[i % p.channels] += sums[i];
-        total[p.channels + i % p.channels] += sums[p.length + i];
+      for (int64_t row = 0; row < p.length; row += p.channels) {
+        const float *a = sums.data() + row, *b = a + p.length;
+        for (int64_t c = 0; c < p.channels; ++c) {
+          total[c] += a[c];
+          total[p.channels + c] += b[c];
+        }
       }
     }
   });
@@ -172,7 +175,7 @@ void CpuBackend::BatchNormInference(float epsilon, const Tensor& x, const Tensor
   });
 }
 
-// With m rows and xh = (x - mean) / std (DESIGN of the saved values: doc/saved-values.md):
+// With m rows and xh = (x - mean) / std (Ioffe and Szegedy 2015, section 3):
 //   dbeta = sum dy,  dgamma = sum dy * xh,  dx = gamma / std * (dy - dbeta / m - xh * dgamma / m)
 void CpuBackend::BatchNormBackward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                    const Tensor& inv_std, const Tensor& dy, const Tensor& dx,

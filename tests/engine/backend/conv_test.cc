@@ -1,7 +1,9 @@
 // Convolution and fully connected layers against plain loops.
 #include <string>
 
+#include "engine/backend/cpu/conv_plan.h"
 #include "engine/core/error.h"
+#include "engine/core/parallel.h"
 #include "tests/engine/backend/backend_testing.h"
 
 namespace encke {
@@ -136,6 +138,22 @@ TEST_P(ConvTest, SameCallSameBytes) {
   ExpectIdentical(first, again);
 }
 
+// Primitives are kept between calls; one made for another number of threads must not be used.
+TEST_P(ConvTest, ThreadsMayChange) {
+  const Shape x = {4, 14, 14, 64}, w = {64, 3, 3, 64};
+  const ConvOptions o = Options(3, 1, 1);
+  const Values vx = Random(x.elements()), vdy = Random(x.elements());
+  const Tensor tx = MakeActivation(x, vx), dy = MakeActivation(x, vdy), dw = Make(w, DType::F32);
+  const Values expected = reference::ConvBackwardFilter(o, x, vx, x, vdy);
+  const int before = Threads();
+  for (int threads : {1, 3, 2}) {
+    SetThreads(threads);
+    backend_->ConvBackwardFilter(o, tx, dy, dw, nullptr, false);
+    ExpectClose(dw, expected, kTolerance);
+  }
+  SetThreads(before);
+}
+
 TEST_P(ConvTest, MemoryLimitIsAnError) {
   const Shape x = {2, 8, 8, 16}, w = {16, 3, 3, 16};
   const Tensor tx = MakeActivation(x, Random(x.elements())), y = Make(x, dtype());
@@ -146,6 +164,21 @@ TEST_P(ConvTest, MemoryLimitIsAnError) {
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::MEMORY);
+  }
+}
+
+// NHWC must not cost us oneDNN's fast kernels: none of these may fall back to its reference loops.
+TEST_P(ConvTest, PicksCompiledKernels) {
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  for (const ConvCase& c : Cases()) {
+    if (c.x.sample() < 1000) continue;
+    const Shape y = reference::ConvOutput(c.o, c.x, c.k);
+    for (auto kind :
+         {cpu::ConvKind::FORWARD, cpu::ConvKind::BACKWARD_DATA, cpu::ConvKind::BACKWARD_FILTER}) {
+      const cpu::ConvCall call = {kind, c.o, c.x, y, dtype(), false, false};
+      const std::string implementation = cpu::ConvPlan(call, engine).implementation();
+      EXPECT_EQ(implementation.find("ref"), std::string::npos) << Describe(c) << implementation;
+    }
   }
 }
 

@@ -102,6 +102,26 @@ TEST_P(NormTest, BatchNormBackwardInPlaceAndAccumulating) {
   }
 }
 
+TEST_P(NormTest, SameCallSameBytes) {
+  const Shape shape = {16, 14, 14, 48};
+  const Tensor x = MakeActivation(shape, Random(shape.elements()));
+  const Tensor dy = MakeActivation(shape, Random(shape.elements()));
+  const Tensor gamma = MakeVector(Random(48)), beta = MakeVector(Random(48));
+  Tensor y[2], dx[2], statistics[2][4];
+  for (int i = 0; i < 2; ++i) {
+    y[i] = Make(shape, dtype());
+    dx[i] = Make(shape, dtype());
+    for (Tensor& s : statistics[i]) s = MakeStatistics(48);
+    const auto& [mean, inv_std, dgamma, dbeta] = statistics[i];
+    backend_->BatchNormForward(1e-5f, 0.1f, x, gamma, beta, y[i], mean, inv_std, MakeStatistics(48),
+                               MakeStatistics(48));
+    backend_->BatchNormBackward(x, gamma, mean, inv_std, dy, dx[i], dgamma, dbeta, false);
+  }
+  ExpectIdentical(y[0], y[1]);
+  ExpectIdentical(dx[0], dx[1]);
+  for (int s = 0; s < 4; ++s) ExpectIdentical(statistics[0][s], statistics[1][s]);
+}
+
 TEST_P(NormTest, LocalResponse) {
   const LrnOptions options[] = {{5, 1e-4f, 0.75f, 2.0f}, {5, 1.5f, 0.75f, 1.0f},
                                 {3, 0.5f, 0.5f, 1.0f},   {4, 0.9f, 0.75f, 1.0f},
