@@ -1,5 +1,6 @@
 #include "compression/codec.h"
 
+#include "compression/dense_codec.h"
 #include "compression/fast_codec.h"
 #include "compression/raw_codec.h"
 #include "compression/simd/dispatch.h"
@@ -11,7 +12,8 @@ namespace {
 const std::vector<const Codec*>& Codecs() {
   static const RawCodec raw;
   static const FastCodec fast(simd::BestKernels());
-  static const std::vector<const Codec*> codecs = {&raw, &fast};
+  static const DenseCodec dense(simd::BestKernels());
+  static const std::vector<const Codec*> codecs = {&raw, &fast, &dense};
   return codecs;
 }
 
@@ -23,6 +25,8 @@ void EncodeStatistics::Add(const EncodeStatistics& other) {
   escapes += other.escapes;
   sum_of_squares += other.sum_of_squares;
 }
+
+void Codec::Prepare(const std::vector<ChunkView>&, DType, ValueCoding*) const {}
 
 const Codec* FindCodec(const std::string& name) {
   for (const Codec* codec : Codecs()) {

@@ -45,25 +45,35 @@ struct EncodeStatistics {
   void Add(const EncodeStatistics& other);
 };
 
-class Quantizer;
+struct ValueCoding;  // compression/value_coding.h
+
+// A piece of a value in memory.
+struct ChunkView {
+  const void* data;
+  Shape shape;
+};
 
 class Codec {
  public:
   virtual ~Codec() = default;
   virtual std::string name() const = 0;  // "raw", "fast", ...
 
+  // Learns from some chunks of a value what all of its chunks will share besides the quantiser
+  // (code tables), and keeps it in `coding`.
+  virtual void Prepare(const std::vector<ChunkView>& sample, DType dtype,
+                       ValueCoding* coding) const;
   // Upper limit for the bytes of one chunk of this shape.
   virtual int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const = 0;
   // Writes the stream to `out` (MaxEncodedSize bytes are there) and returns its length. `data` is
-  // NHWC, F32 or BF16. `quantizer` holds the bounds and the mode (compression/quantizer.h); it is
-  // made once for a value and shared by all of its chunks.
+  // NHWC, F32 or BF16. `coding` holds the bounds and the mode and went through Prepare; it is made
+  // once for a value and shared by all of its chunks.
   virtual int64_t Encode(const void* data, DType dtype, const Shape& chunk,
-                         const Quantizer& quantizer, uint8_t* out,
+                         const ValueCoding& coding, uint8_t* out,
                          EncodeStatistics* statistics) const = 0;
-  // Writes chunk.elements() elements to `data`. REQUIRES: the quantizer of the encoder. Bytes that
+  // Writes chunk.elements() elements to `data`. REQUIRES: the encoder's `coding`. Bytes that
   // no encoder wrote give Error(CORRUPTION), never a read or write out of bounds.
   virtual void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                      const Quantizer& quantizer, void* data) const = 0;
+                      const ValueCoding& coding, void* data) const = 0;
 };
 
 // The codecs by name; nullptr for a name that is not among CodecNames().

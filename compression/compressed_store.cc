@@ -7,8 +7,8 @@
 
 #include "compression/activation_store.h"
 #include "compression/chunking.h"
-#include "compression/quantizer.h"
 #include "compression/slab_pool.h"
+#include "compression/value_coding.h"
 #include "engine/core/error.h"
 #include "engine/core/parallel.h"
 
@@ -30,6 +30,20 @@ void ParallelOrThrow(int64_t count, const Body& body) {
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);
   }
+}
+
+constexpr int64_t kSampleChunks = 4;
+
+// A few chunks, evenly spread over the value.
+std::vector<ChunkView> Sample(const Tensor& value, const Chunking& chunking) {
+  std::vector<ChunkView> sample;
+  const int64_t count = std::min(chunking.count(), kSampleChunks);
+  for (int64_t i = 0; i < count; ++i) {
+    const Chunk chunk = chunking.At((2 * i + 1) * chunking.count() / (2 * count));
+    const auto* data = static_cast<const uint8_t*>(value.raw());
+    sample.push_back({data + chunk.offset * SizeOf(value.dtype()), chunk.shape});
+  }
+  return sample;
 }
 
 // Scratch memory for each thread, kept between calls.
@@ -77,7 +91,7 @@ class CompressedStore : public ActivationStore {
         : shape(value.shape()),
           dtype(value.dtype()),
           codec(used),
-          quantizer(options, shape.c),
+          coding(options, shape.c),
           chunking(shape, dtype, chunk_bytes),
           pieces(chunking.count()) {}
 
@@ -86,7 +100,7 @@ class CompressedStore : public ActivationStore {
     Shape shape;
     DType dtype;
     const Codec* codec;
-    Quantizer quantizer;
+    ValueCoding coding;
     Chunking chunking;
     std::vector<SlabPool::Piece> pieces;  // by chunk; no data: not encoded
   };
@@ -106,7 +120,7 @@ class CompressedStore : public ActivationStore {
 };
 
 int64_t CompressedStore::Entry::StoredBytes() const {
-  int64_t bytes = quantizer.bytes() + sizeof(Entry);
+  int64_t bytes = coding.bytes() + sizeof(Entry);
   for (const SlabPool::Piece& piece : pieces) bytes += piece.size + sizeof(piece);
   return bytes;
 }
@@ -138,6 +152,7 @@ StoredValue CompressedStore::Put(int id, const Tensor& value, const std::string&
 
 EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Entry& entry) {
   const auto* data = static_cast<const uint8_t*>(value.raw());
+  entry.codec->Prepare(Sample(value, entry.chunking), entry.dtype, &entry.coding);
   scratch_.Reserve(entry.codec->MaxEncodedSize(entry.chunking.Largest(), entry.dtype));
   // By chunk, so that the sum does not depend on the number of threads.
   std::vector<EncodeStatistics> statistics(entry.pieces.size());
@@ -146,7 +161,7 @@ EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Entry& entry) {
       const Chunk chunk = entry.chunking.At(i);
       const int64_t size =
           entry.codec->Encode(data + chunk.offset * SizeOf(entry.dtype), entry.dtype, chunk.shape,
-                              entry.quantizer, scratch_.Of(range), &statistics[i]);
+                              entry.coding, scratch_.Of(range), &statistics[i]);
       entry.pieces[i] = pool_.Store(scratch_.Of(range), size);
     }
   });
@@ -184,7 +199,7 @@ void CompressedStore::DecodeChunk(const Entry& entry, int64_t index, int64_t fir
   const int64_t end = std::min(offset + chunk.shape.elements(), count * sample);
   const bool whole = end - begin == chunk.shape.elements();
   uint8_t* target = whole ? out + begin * bytes : scratch_.Of(thread);
-  entry.codec->Decode(piece.data, piece.size, entry.dtype, chunk.shape, entry.quantizer, target);
+  entry.codec->Decode(piece.data, piece.size, entry.dtype, chunk.shape, entry.coding, target);
   if (!whole)
     std::memcpy(out + begin * bytes, target + (begin - offset) * bytes, (end - begin) * bytes);
 }

@@ -51,6 +51,14 @@ void ReadCopy(const uint8_t* stream, int64_t size, int64_t bytes, void* data) {
 
 void ThrowCorruption(const std::string& message) { throw Error(ErrorKind::CORRUPTION, message); }
 
+EncodeStatistics StatisticsOf(const simd::ChunkSums& sums, const void* data, DType dtype,
+                              int64_t count) {
+  if (std::isfinite(sums.squares)) return {count, sums.nonzero, sums.escapes, sums.squares};
+  EncodeStatistics statistics = CountElements(data, dtype, count);
+  statistics.escapes = sums.escapes;
+  return statistics;
+}
+
 EncodeStatistics CountElements(const void* data, DType dtype, int64_t count) {
   EncodeStatistics statistics;
   statistics.elements = count;

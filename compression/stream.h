@@ -4,12 +4,14 @@
 #include <cstdint>
 
 #include "compression/codec.h"
+#include "compression/simd/kernels.h"
 
 namespace encke {
 
 enum class StreamKind : uint8_t {
   COPY = 0,  // the elements as they are
   FAST = 1,
+  DENSE = 2,
 };
 
 constexpr int64_t kStreamHead = 1;
@@ -26,6 +28,9 @@ void ReadCopy(const uint8_t* stream, int64_t size, int64_t bytes, void* data);
 
 [[noreturn]] void ThrowCorruption(const std::string& message);
 
+// What a kernel summed up, as statistics; looks at the elements again where floats overflowed.
+EncodeStatistics StatisticsOf(const simd::ChunkSums& sums, const void* data, DType dtype,
+                              int64_t count);
 // nonzero and sum_of_squares of `count` elements, element by element.
 EncodeStatistics CountElements(const void* data, DType dtype, int64_t count);
 

@@ -33,6 +33,17 @@ struct DecodeJob {
   int64_t elements;
 };
 
+struct DenseTables;  // compression/simd/dense_format.h
+
+// The DENSE codec's jobs are the FAST codec's with shape, tables and scratch memory.
+struct DenseShape {
+  int64_t channels;
+  int64_t width;
+};
+
+// Scratch memory that encode_dense and decode_dense need for a chunk.
+int64_t DenseScratch(int64_t elements, const DenseShape& shape);
+
 // Bytes that an encoder may write past `limit` before it notices.
 constexpr int64_t kMaxOvershoot = 1024;
 
@@ -42,6 +53,13 @@ struct Kernels {
   int64_t (*encode_fast)(DType dtype, const EncodeJob& job, ChunkSums* sums);
   // False when the stream is broken.
   bool (*decode_fast)(DType dtype, const DecodeJob& job);
+  // The codes of all elements, 0 for escapes; `codes` has room for whole blocks of 64.
+  void (*quantize)(DType dtype, const EncodeJob& job, uint16_t* codes);
+  // As encode_fast and decode_fast.
+  int64_t (*encode_dense)(DType dtype, const EncodeJob& job, const DenseShape& shape,
+                          const DenseTables& tables, uint8_t* scratch, ChunkSums* sums);
+  bool (*decode_dense)(DType dtype, const DecodeJob& job, const DenseShape& shape,
+                       const DenseTables& tables, uint8_t* scratch);
 };
 
 const Kernels& ReferenceKernels();

@@ -40,6 +40,15 @@ struct Avx2Ops {
            static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(b))) << 32;
   }
 
+  ENCKE_INLINE Codes LoadCodes(const uint8_t* in) {
+    Codes codes;
+    std::memcpy(&codes, in, sizeof(codes));
+    return codes;
+  }
+  ENCKE_INLINE void StoreCodes(const Codes& codes, uint8_t* out) {
+    std::memcpy(out, &codes, sizeof(codes));
+  }
+
   ENCKE_INLINE uint64_t AtLeast(const Codes& codes, int least) {
     const __m256i t = _mm256_set1_epi8(static_cast<char>(least));
     return SignBits(_mm256_cmpeq_epi8(_mm256_max_epu8(codes.half[0], t), codes.half[0]),

@@ -33,6 +33,9 @@ struct Avx512Ops {
 
   ENCKE_INLINE Codes Zero() { return _mm512_setzero_si512(); }
 
+  ENCKE_INLINE Codes LoadCodes(const uint8_t* in) { return _mm512_loadu_si512(in); }
+  ENCKE_INLINE void StoreCodes(Codes codes, uint8_t* out) { _mm512_storeu_si512(out, codes); }
+
   ENCKE_INLINE uint64_t AtLeast(Codes codes, int least) {
     return _mm512_cmpge_epu8_mask(codes, _mm512_set1_epi8(static_cast<char>(least)));
   }

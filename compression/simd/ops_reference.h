@@ -33,6 +33,15 @@ struct ReferenceOps {
 
   static Codes Zero() { return {}; }
 
+  static Codes LoadCodes(const uint8_t* in) {
+    Codes codes;
+    std::memcpy(codes.v, in, sizeof(codes.v));
+    return codes;
+  }
+  static void StoreCodes(const Codes& codes, uint8_t* out) {
+    std::memcpy(out, codes.v, sizeof(codes.v));
+  }
+
   static uint64_t AtLeast(const Codes& codes, int least) {
     uint64_t bits = 0;
     for (int i = 0; i < kBlockElements; ++i) {

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <limits>
 
-#include "compression/quantizer.h"
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 
@@ -93,6 +92,13 @@ std::vector<float> ReluMaps(const Shape& shape, uint64_t seed) {
   return maps;
 }
 
+CodecOptions Uniform(float bound, bool mask) {
+  CodecOptions options;
+  options.bound = ErrorBound::Uniform(bound);
+  options.mask = mask;
+  return options;
+}
+
 std::vector<uint16_t> ToBfloat16(const std::vector<float>& values) {
   std::vector<uint16_t> result;
   for (float v : values) result.push_back(bfloat16(v).bits);
@@ -102,9 +108,11 @@ std::vector<uint16_t> ToBfloat16(const std::vector<float>& values) {
 Encoded Encode(const Codec& codec, const void* data, DType dtype, const Shape& shape,
                const CodecOptions& options) {
   Encoded result;
+  result.coding = std::make_shared<ValueCoding>(options, shape.c);
+  codec.Prepare({{data, shape}}, dtype, result.coding.get());
   result.stream.resize(codec.MaxEncodedSize(shape, dtype));
-  const int64_t size = codec.Encode(data, dtype, shape, Quantizer(options, shape.c),
-                                    result.stream.data(), &result.statistics);
+  const int64_t size =
+      codec.Encode(data, dtype, shape, *result.coding, result.stream.data(), &result.statistics);
   ENCKE_CHECK(size <= static_cast<int64_t>(result.stream.size()));
   result.stream.resize(size);
   result.stream.shrink_to_fit();
@@ -112,10 +120,9 @@ Encoded Encode(const Codec& codec, const void* data, DType dtype, const Shape& s
 }
 
 std::vector<uint8_t> Decode(const Codec& codec, const std::vector<uint8_t>& stream, DType dtype,
-                            const Shape& shape, const CodecOptions& options) {
+                            const Shape& shape, const ValueCoding& coding) {
   std::vector<uint8_t> data(shape.elements() * SizeOf(dtype), 0xcd);
-  codec.Decode(stream.data(), stream.size(), dtype, shape, Quantizer(options, shape.c),
-               data.data());
+  codec.Decode(stream.data(), stream.size(), dtype, shape, coding, data.data());
   return data;
 }
 
@@ -137,7 +144,7 @@ std::string ContractViolation(const void* data, const void* decoded, DType dtype
 std::string RoundTripViolation(const Codec& codec, const void* data, DType dtype,
                                const Shape& shape, const CodecOptions& options) {
   const Encoded encoded = Encode(codec, data, dtype, shape, options);
-  const std::vector<uint8_t> decoded = Decode(codec, encoded.stream, dtype, shape, options);
+  const std::vector<uint8_t> decoded = Decode(codec, encoded.stream, dtype, shape, *encoded.coding);
   return ContractViolation(data, decoded.data(), dtype, shape, options);
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "compression/codec.h"
+#include "compression/value_coding.h"
 #include "engine/core/dtype.h"
 
 namespace encke::testing {
@@ -20,9 +22,12 @@ std::vector<NamedInput> Inputs(int64_t count);
 // Smooth maps with a ReLU behind them: about 60% zeros, `shape` in NHWC.
 std::vector<float> ReluMaps(const Shape& shape, uint64_t seed);
 
+CodecOptions Uniform(float bound, bool mask);
+
 std::vector<uint16_t> ToBfloat16(const std::vector<float>& values);
 
 struct Encoded {
+  std::shared_ptr<ValueCoding> coding;
   std::vector<uint8_t> stream;
   EncodeStatistics statistics;
 };
@@ -30,7 +35,7 @@ Encoded Encode(const Codec& codec, const void* data, DType dtype, const Shape& s
                const CodecOptions& options);
 // The decoded elements as they lie in memory.
 std::vector<uint8_t> Decode(const Codec& codec, const std::vector<uint8_t>& stream, DType dtype,
-                            const Shape& shape, const CodecOptions& options);
+                            const Shape& shape, const ValueCoding& coding);
 
 // "" when `decoded` keeps the contract of codec.h for `data`, else what it breaks, where.
 std::string ContractViolation(const void* data, const void* decoded, DType dtype,

@@ -1,0 +1,82 @@
+#include "compression/dense_codec.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "compression/dense_tables.h"
+#include "compression/stream.h"
+#include "compression/value_coding.h"
+#include "engine/core/error.h"
+
+namespace encke {
+namespace {
+
+constexpr int64_t kSampleElements = 8192;  // of each chunk
+
+// Scratch memory, not cleared.
+std::unique_ptr<uint8_t[]> NewScratch(int64_t elements, const simd::DenseShape& shape) {
+  return std::unique_ptr<uint8_t[]>(new uint8_t[simd::DenseScratch(elements, shape)]);
+}
+
+simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }
+
+}  // namespace
+
+void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
+                         ValueCoding* coding) const {
+  const Quantizer& quantizer = coding->quantizer;
+  DenseTableBuilder builder(quantizer.mask());
+  for (const ChunkView& chunk : sample) {
+    const int64_t elements = std::min(chunk.shape.elements(), kSampleElements);
+    std::vector<uint16_t> codes((elements + 63) / 64 * 64);
+    kernels_.quantize(dtype,
+                      {chunk.data, elements, quantizer.tables(), quantizer.mask(), nullptr, 0},
+                      codes.data());
+    codes.resize(elements);
+    builder.Add(std::move(codes), DenseShapeOf(chunk.shape));
+  }
+  coding->tables = builder.Build();
+}
+
+int64_t DenseCodec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
+  return fast_.MaxEncodedSize(chunk, dtype);
+}
+
+int64_t DenseCodec::Encode(const void* data, DType dtype, const Shape& chunk,
+                           const ValueCoding& coding, uint8_t* out,
+                           EncodeStatistics* statistics) const {
+  ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
+  const Quantizer& quantizer = coding.quantizer;
+  const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
+  const simd::DenseShape shape = DenseShapeOf(chunk);
+  uint8_t* rest = WriteStreamHead(StreamKind::DENSE, out);
+  simd::ChunkSums sums;
+  const int64_t size = kernels_.encode_dense(
+      dtype, {data, elements, quantizer.tables(), quantizer.mask(), rest, bytes - 1}, shape,
+      ExpandDenseTables(coding.tables), NewScratch(elements, shape).get(), &sums);
+  if (size < 0) return fast_.Encode(data, dtype, chunk, coding, out, statistics);
+  *statistics = StatisticsOf(sums, data, dtype, elements);
+  return kStreamHead + size;
+}
+
+void DenseCodec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                        const ValueCoding& coding, void* data) const {
+  if (ReadStreamHead(stream, size) != StreamKind::DENSE) {
+    return fast_.Decode(stream, size, dtype, chunk, coding, data);
+  }
+  const Quantizer& quantizer = coding.quantizer;
+  const int64_t elements = chunk.elements();
+  const simd::DenseShape shape = DenseShapeOf(chunk);
+  const simd::DecodeJob job = {stream + kStreamHead,
+                               size - kStreamHead,
+                               quantizer.tables(),
+                               quantizer.mask(),
+                               data,
+                               elements};
+  if (!kernels_.decode_dense(dtype, job, shape, ExpandDenseTables(coding.tables),
+                             NewScratch(elements, shape).get())) {
+    ThrowCorruption("a compressed chunk is broken");
+  }
+}
+
+}  // namespace encke

@@ -1,0 +1,30 @@
+// DENSE: quantised codes, entropy coded under the context of their neighbours in the same channel,
+// with distributions learnt from a sample of each value. Goes below one bit an element.
+#pragma once
+
+#include "compression/codec.h"
+#include "compression/fast_codec.h"
+#include "compression/simd/kernels.h"
+
+namespace encke {
+
+class DenseCodec : public Codec {
+ public:
+  // `kernels` must outlive the codec.
+  explicit DenseCodec(const simd::Kernels& kernels) : kernels_(kernels), fast_(kernels) {}
+
+  std::string name() const override { return "dense"; }
+  void Prepare(const std::vector<ChunkView>& sample, DType dtype,
+               ValueCoding* coding) const override;
+  int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const override;
+  int64_t Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
+                 uint8_t* out, EncodeStatistics* statistics) const override;
+  void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+              const ValueCoding& coding, void* data) const override;
+
+ private:
+  const simd::Kernels& kernels_;
+  FastCodec fast_;  // for chunks full of escapes
+};
+
+}  // namespace encke

@@ -1,0 +1,362 @@
+// The DENSE codec for one instruction set: `Ops` quantises blocks (simd/ops_*.h), `Rans` codes
+// tokens (simd/rans_*.h). The stream is drawn in doc/codec-format.md.
+#pragma once
+
+#include "compression/simd/bit_stream.h"
+#include "compression/simd/dense_format.h"
+#include "compression/simd/walk.h"
+
+namespace encke::simd {
+namespace {
+
+constexpr int64_t kEscapeShare =
+    32;  // more escapes than one element in so many: not for this codec
+
+// Pieces of the scratch memory. n: elements, rounded up to whole blocks.
+struct DenseBuffers {
+  uint8_t* tokens;    // n, with zeros before them as far as neighbours reach
+  uint8_t* indexes;   // n: context | token << 4
+  uint8_t* bits;      // 2 n + 64: the bit stream
+  uint16_t* words;    // n
+  uint32_t* escapes;  // positions
+  int64_t max_escapes;
+
+  DenseBuffers(uint8_t* scratch, int64_t elements, const DenseNeighbours& neighbours) {
+    const int64_t n = (elements + kBlockElements - 1) / kBlockElements * kBlockElements;
+    max_escapes = n / kEscapeShare;
+    escapes = reinterpret_cast<uint32_t*>(scratch);
+    words = reinterpret_cast<uint16_t*>(escapes + max_escapes + kBlockElements);
+    bits = reinterpret_cast<uint8_t*>(words + n);
+    indexes = bits + 2 * n + kBlockElements;
+    tokens = indexes + n + neighbours.left;
+    std::memset(tokens - neighbours.left, 0, neighbours.left);
+  }
+};
+
+// 64 codes split into what tokens stand for and the raw bits below.
+struct SplitCodes {
+  alignas(64) uint8_t high[kBlockElements];
+  alignas(64) uint8_t low[kBlockElements];
+  uint64_t overflow;  // codes that do not fit
+};
+
+template <typename Ops, bool kMask>
+ENCKE_INLINE void Split(const typename Ops::Quantized& block, int shift, SplitCodes* split) {
+  Ops::StoreCodes(block.low, split->high);
+  split->overflow = block.wide && shift == 0 ? Ops::AtLeast(block.high, 1) : 0;
+  if (shift == 0) return;
+  alignas(64) uint8_t upper[kBlockElements] = {};
+  if (block.wide) Ops::StoreCodes(block.high, upper);
+  alignas(64) uint8_t too_wide[kBlockElements];
+  for (int i = 0; i < kBlockElements; ++i) {
+    const int code = split->high[i] | upper[i] << 8;
+    const int high = HighPart(code, shift, kMask);
+    const int base = kMask && code > 0 ? code - 1 : code;
+    split->low[i] = static_cast<uint8_t>(base & ((1 << shift) - 1));
+    split->high[i] = static_cast<uint8_t>(high);
+    too_wide[i] = high > 255;
+  }
+  split->overflow = Ops::AtLeast(Ops::LoadCodes(too_wide), 1);
+}
+
+ENCKE_INLINE void WriteExtras(const uint8_t* high, const uint8_t* tokens, uint64_t where,
+                              BitWriter& writer) {
+  for (; where != 0; where &= where - 1) {
+    const int i = __builtin_ctzll(where);
+    writer.Put(high[i] - kTokenBase[tokens[i]], kTokenExtra[tokens[i]]);
+  }
+}
+
+template <typename Ops, bool kMask>
+ENCKE_INLINE void WriteLowBits(const SplitCodes& split, int shift, BitWriter& writer) {
+  const uint64_t active = kMask ? Ops::AtLeast(Ops::LoadCodes(split.high), 1) : ~uint64_t{0};
+  const int count = Popcount(active);
+  const auto low = Ops::LoadCodes(split.low);
+  for (int plane = 0; plane < shift; ++plane) {
+    writer.Put(Ops::Pext(Ops::Plane(low, plane), active), count);
+  }
+}
+
+// Quantises everything into tokens, raw bits and escapes. False when there are too many escapes.
+template <typename Ops, typename T, bool kMask>
+bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuffers& buffers,
+                 BitWriter& writer, int64_t* escape_count, ChunkSums* sums) {
+  const T* data = static_cast<const T*>(job.data);
+  TableCursor cursor(job.tables);
+  typename Ops::Sums block_sums;
+  T padded[kBlockElements];
+  SplitCodes split;
+  int64_t escaped = 0;
+  for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
+    const T* x = WholeBlock(data + begin, job.elements - begin, padded);
+    const auto block = Ops::template Quantize<kMask>(x, cursor.At(), &block_sums);
+    Split<Ops, kMask>(block, tables.shift, &split);
+    uint8_t* tokens = buffers.tokens + begin;
+    for (int i = 0; i < kBlockElements; ++i) tokens[i] = TokenOf(split.high[i]);
+    const uint64_t unknown = Ops::AtLeast(Ops::LoadCodes(tokens), tables.tokens);
+    const uint64_t escapes = block.escapes | split.overflow | unknown;
+    for (uint64_t left = escapes; left != 0; left &= left - 1) {
+      const int i = __builtin_ctzll(left);
+      tokens[i] = split.high[i] = 0;
+      buffers.escapes[escaped++] = static_cast<uint32_t>(begin + i);
+    }
+    if (escaped > buffers.max_escapes) return false;
+    block_sums.escapes += Popcount(escapes & ~block.escapes);
+    WriteExtras(split.high, tokens, Ops::AtLeast(Ops::LoadCodes(tokens), kPlainTokens), writer);
+    if (tables.shift > 0) WriteLowBits<Ops, kMask>(split, tables.shift, writer);
+  }
+  writer.Flush();
+  *escape_count = escaped;
+  block_sums.AddTo(sums);
+  return true;
+}
+
+// The neighbours' tokens that make the contexts of 16 elements from `position` on.
+ENCKE_INLINE const uint8_t* UpOf(const uint8_t* tokens, int64_t position,
+                                 const DenseNeighbours& neighbours) {
+  return tokens + position - (position < neighbours.up ? neighbours.left : neighbours.up);
+}
+
+// Entropy codes the tokens of the chunk; returns the first word.
+template <typename Rans>
+uint16_t* CodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool halve,
+                     const DenseBuffers& buffers, uint16_t* words, Rans& rans) {
+  const int64_t groups = (elements + kLanes - 1) / kLanes;
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t i = g * kLanes;
+    const uint8_t* tokens = buffers.tokens;
+    uint8_t* indexes = buffers.indexes + i;
+    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), halve, indexes);
+    for (int k = 0; k < kLanes; ++k) indexes[k] |= static_cast<uint8_t>(tokens[i + k] << 4);
+  }
+  for (int64_t g = groups - 1; g >= 0; --g) rans.Put(buffers.indexes + g * kLanes, &words);
+  return words;
+}
+
+// Numbers as groups of seven bits, low ones first; the top bit says that more follow.
+ENCKE_INLINE void WriteVarint(uint64_t value, uint8_t** out) {
+  for (; value >= 128; value >>= 7) *(*out)++ = static_cast<uint8_t>(value | 128);
+  *(*out)++ = static_cast<uint8_t>(value);
+}
+
+ENCKE_INLINE bool ReadVarint(const uint8_t** in, const uint8_t* end, uint64_t* value) {
+  *value = 0;
+  for (int shift = 0; shift < 63 && *in < end; shift += 7) {
+    const uint8_t byte = *(*in)++;
+    *value |= static_cast<uint64_t>(byte & 127) << shift;
+    if (byte < 128) return true;
+  }
+  return false;
+}
+
+template <typename T>
+void WriteEscapeList(const T* data, const uint32_t* positions, int64_t count, uint8_t** out) {
+  uint32_t next = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    WriteVarint(positions[i] - next, out);
+    next = positions[i] + 1;
+    std::memcpy(*out, data + positions[i], sizeof(T));
+    *out += sizeof(T);
+  }
+}
+
+template <typename Ops, typename Rans, typename T, bool kMask>
+int64_t EncodeDenseAs(const EncodeJob& job, const DenseShape& shape, const DenseTables& tables,
+                      uint8_t* scratch, ChunkSums* sums) {
+  const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
+  const DenseBuffers buffers(scratch, job.elements, neighbours);
+  BitWriter writer(buffers.bits);
+  int64_t escapes = 0;
+  if (!TokenizeAll<Ops, T, kMask>(job, tables, buffers, writer, &escapes, sums)) return -1;
+  Rans rans(tables);
+  uint16_t* const words_end = reinterpret_cast<uint16_t*>(buffers.bits);
+  const bool halve = !kMask && tables.shift == 0;
+  const uint16_t* words = CodeTokens(job.elements, neighbours, halve, buffers, words_end, rans);
+  const int64_t word_bytes = (words_end - words) * 2;
+  const int64_t most = 16 + kLanes * 4 + word_bytes + escapes * (5 + sizeof(T)) + writer.Size();
+  if (most > job.limit) return -1;
+  uint8_t* out = job.out;
+  WriteVarint(word_bytes / 2, &out);
+  WriteVarint(escapes, &out);
+  rans.Save(out);
+  out += kLanes * 4;
+  std::memcpy(out, words, word_bytes);
+  out += word_bytes;
+  WriteEscapeList(static_cast<const T*>(job.data), buffers.escapes, escapes, &out);
+  std::memcpy(out, buffers.bits, writer.Size());
+  return out + writer.Size() - job.out;
+}
+
+// Adds the raw bits of the codes that stand for ranges; false when one leaves its byte.
+ENCKE_INLINE bool ReadExtras(uint64_t where, BitReader& reader, uint8_t* codes) {
+  for (; where != 0; where &= where - 1) {
+    uint8_t& code = codes[__builtin_ctzll(where)];
+    const int extra = kTokenExtra[code];
+    const int value = kTokenBase[code] + static_cast<int>(reader.Get(extra) & ((1u << extra) - 1));
+    if (value > 255) return false;
+    code = static_cast<uint8_t>(value);
+  }
+  return true;
+}
+
+// Puts the raw low bits below the codes in `high`.
+template <typename Ops, bool kMask>
+ENCKE_INLINE void ReadLowBits(const uint8_t* high, int shift, BitReader& reader,
+                              typename Ops::Quantized* block) {
+  const uint64_t active = kMask ? Ops::AtLeast(Ops::LoadCodes(high), 1) : ~uint64_t{0};
+  const int count = Popcount(active);
+  auto planes = Ops::Zero();
+  for (int plane = 0; plane < shift; ++plane) {
+    Ops::AddWhere(Ops::Pdep(reader.Get(count), active), 1 << plane, &planes);
+  }
+  alignas(64) uint8_t low[kBlockElements], upper[kBlockElements];
+  Ops::StoreCodes(planes, low);
+  for (int i = 0; i < kBlockElements; ++i) {
+    const int whole = kMask ? ((high[i] - 1) << shift | low[i]) + 1 : high[i] << shift | low[i];
+    const int code = kMask && high[i] == 0 ? 0 : whole;
+    low[i] = static_cast<uint8_t>(code);
+    upper[i] = static_cast<uint8_t>(code >> 8);
+  }
+  block->low = Ops::LoadCodes(low);
+  block->high = Ops::LoadCodes(upper);
+  block->wide = true;
+}
+
+template <typename Rans>
+bool DecodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool halve,
+                  const uint8_t* words, const uint8_t* end, uint8_t* tokens, Rans& rans) {
+  alignas(16) uint8_t contexts[kLanes];
+  for (int64_t i = 0; i < elements; i += kLanes) {
+    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), halve, contexts);
+    if (!rans.Get(contexts, tokens + i, &words, end)) return false;
+  }
+  return words == end && rans.AtStart();
+}
+
+template <typename T>
+bool ReadEscapeList(const uint8_t** in, const uint8_t* end, int64_t count, int64_t elements,
+                    T* data) {
+  uint64_t next = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint64_t gap;
+    if (!ReadVarint(in, end, &gap) || gap >= static_cast<uint64_t>(elements)) return false;
+    const uint64_t position = next + gap;
+    if (position >= static_cast<uint64_t>(elements)) return false;
+    if (end - *in < static_cast<int64_t>(sizeof(T))) return false;
+    std::memcpy(data + position, *in, sizeof(T));
+    *in += sizeof(T);
+    next = position + 1;
+  }
+  return true;
+}
+
+// Tokens and raw bits back to elements.
+template <typename Ops, typename T, bool kMask>
+bool Reconstruct(const DecodeJob& job, int shift, uint8_t* tokens, BitReader& reader) {
+  T* data = static_cast<T*>(job.data);
+  TableCursor cursor(job.tables);
+  for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
+    uint8_t* codes = tokens + begin;
+    const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(codes), kPlainTokens);
+    if (!ReadExtras(ranges, reader, codes)) return false;
+    typename Ops::Quantized block;
+    block.wide = false;
+    if (shift == 0) {
+      block.low = Ops::LoadCodes(codes);
+    } else {
+      ReadLowBits<Ops, kMask>(codes, shift, reader, &block);
+    }
+    if (!reader.ok()) return false;
+    const int64_t left = job.elements - begin;
+    T padded[kBlockElements];
+    Ops::template Dequantize<kMask>(block, cursor.At(),
+                                    left >= kBlockElements ? data + begin : padded);
+    if (left < kBlockElements) std::memcpy(data + begin, padded, left * sizeof(T));
+  }
+  return reader.AtEnd();
+}
+
+template <typename Ops, typename Rans, typename T, bool kMask>
+bool DecodeDenseAs(const DecodeJob& job, const DenseShape& shape, const DenseTables& tables,
+                   uint8_t* scratch) {
+  const uint8_t* in = job.stream;
+  const uint8_t* const end = job.stream + job.size;
+  uint64_t words, escapes;
+  if (!ReadVarint(&in, end, &words) || !ReadVarint(&in, end, &escapes)) return false;
+  const auto limit = static_cast<uint64_t>(job.size);
+  if (words > limit || escapes > limit) return false;
+  if (end - in < static_cast<int64_t>(kLanes * 4 + 2 * words)) return false;
+  Rans rans(tables);
+  rans.Load(in);
+  in += kLanes * 4;
+  const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
+  const DenseBuffers buffers(scratch, job.elements, neighbours);
+  // The last block's tokens are not all decoded.
+  const int64_t last = job.elements / kBlockElements * kBlockElements;
+  if (last < job.elements) std::memset(buffers.tokens + last, 0, kBlockElements);
+  const bool halve = !kMask && tables.shift == 0;
+  if (!DecodeTokens(job.elements, neighbours, halve, in, in + 2 * words, buffers.tokens, rans)) {
+    return false;
+  }
+  const uint8_t* list = in + 2 * words;
+  // The escapes are read twice: once to find the bit stream behind them, once in their places.
+  const uint8_t* bits = list;
+  T* data = static_cast<T*>(job.data);
+  if (!ReadEscapeList(&bits, end, escapes, job.elements, data)) return false;
+  BitReader reader(bits, end - bits);
+  if (!Reconstruct<Ops, T, kMask>(job, tables.shift, buffers.tokens, reader)) return false;
+  return ReadEscapeList(&list, end, escapes, job.elements, data);
+}
+
+template <typename Ops, typename T, bool kMask>
+void QuantizeAllAs(const EncodeJob& job, uint16_t* codes) {
+  const T* data = static_cast<const T*>(job.data);
+  TableCursor cursor(job.tables);
+  typename Ops::Sums sums;
+  T padded[kBlockElements];
+  alignas(64) uint8_t low[kBlockElements], high[kBlockElements];
+  for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
+    const T* x = WholeBlock(data + begin, job.elements - begin, padded);
+    const auto block = Ops::template Quantize<kMask>(x, cursor.At(), &sums);
+    Ops::StoreCodes(block.low, low);
+    Ops::StoreCodes(block.high, high);
+    for (int i = 0; i < kBlockElements; ++i) {
+      codes[begin + i] = static_cast<uint16_t>(low[i] | high[i] << 8);
+    }
+  }
+}
+
+template <typename Ops>
+void QuantizeAll(DType dtype, const EncodeJob& job, uint16_t* codes) {
+  if (dtype == DType::F32) {
+    return job.mask ? QuantizeAllAs<Ops, float, true>(job, codes)
+                    : QuantizeAllAs<Ops, float, false>(job, codes);
+  }
+  return job.mask ? QuantizeAllAs<Ops, uint16_t, true>(job, codes)
+                  : QuantizeAllAs<Ops, uint16_t, false>(job, codes);
+}
+
+template <typename Ops, typename Rans>
+int64_t EncodeDense(DType dtype, const EncodeJob& job, const DenseShape& shape,
+                    const DenseTables& tables, uint8_t* scratch, ChunkSums* sums) {
+  if (dtype == DType::F32) {
+    return job.mask ? EncodeDenseAs<Ops, Rans, float, true>(job, shape, tables, scratch, sums)
+                    : EncodeDenseAs<Ops, Rans, float, false>(job, shape, tables, scratch, sums);
+  }
+  return job.mask ? EncodeDenseAs<Ops, Rans, uint16_t, true>(job, shape, tables, scratch, sums)
+                  : EncodeDenseAs<Ops, Rans, uint16_t, false>(job, shape, tables, scratch, sums);
+}
+
+template <typename Ops, typename Rans>
+bool DecodeDense(DType dtype, const DecodeJob& job, const DenseShape& shape,
+                 const DenseTables& tables, uint8_t* scratch) {
+  if (dtype == DType::F32) {
+    return job.mask ? DecodeDenseAs<Ops, Rans, float, true>(job, shape, tables, scratch)
+                    : DecodeDenseAs<Ops, Rans, float, false>(job, shape, tables, scratch);
+  }
+  return job.mask ? DecodeDenseAs<Ops, Rans, uint16_t, true>(job, shape, tables, scratch)
+                  : DecodeDenseAs<Ops, Rans, uint16_t, false>(job, shape, tables, scratch);
+}
+
+}  // namespace
+}  // namespace encke::simd

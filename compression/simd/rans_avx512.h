@@ -1,0 +1,113 @@
+// Sixteen rANS coders in one AVX-512 register. Tables are looked up by permuting: an entry's 16
+// contexts are one register, so no gather is needed.
+#pragma once
+
+#include <immintrin.h>
+
+#include "compression/simd/block.h"
+#include "compression/simd/dense_format.h"
+
+namespace encke::simd {
+namespace {
+
+class Avx512Rans {
+ public:
+  explicit Avx512Rans(const DenseTables& tables)
+      : tables_(tables), states_(_mm512_set1_epi32(kStateLow)) {}
+
+  ENCKE_INLINE void Contexts(const uint8_t* left, const uint8_t* up, bool halve,
+                             uint8_t* contexts) {
+    __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(left));
+    __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(up));
+    if (halve) {
+      a = _mm_avg_epu8(a, _mm_setzero_si128());
+      b = _mm_avg_epu8(b, _mm_setzero_si128());
+    }
+    const __m128i sum = _mm_min_epu8(_mm_add_epi8(a, b), _mm_set1_epi8(kContexts - 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(contexts), sum);
+  }
+
+  __attribute__((always_inline)) void Put(const uint8_t* indexes, uint16_t** words) {
+    const __m512i index = Bytes(indexes);
+    const __m512i token = _mm512_srli_epi32(index, 4);
+    __m512i entry = _mm512_permutexvar_epi32(index, Entries(0));
+    for (int t = 1; t < tables_.tokens; ++t) {
+      const __mmask16 is = _mm512_cmpeq_epi32_mask(token, _mm512_set1_epi32(t));
+      entry = _mm512_mask_permutexvar_epi32(entry, is, index, Entries(t));
+    }
+    const __m512i start = _mm512_srli_epi32(entry, 16);
+    const __m512i slots = Slots(entry);
+    const __mmask16 full =
+        _mm512_cmpge_epu32_mask(states_, _mm512_slli_epi32(slots, 31 - kProbabilityBits));
+    const int count = Popcount(full);
+    *words -= count;
+    const __m256i low = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, states_));
+    _mm256_mask_storeu_epi16(*words, static_cast<__mmask16>((1u << count) - 1), low);
+    states_ = _mm512_mask_srli_epi32(states_, full, states_, 16);
+    const __m512i quotient = Divide(states_, slots);
+    const __m512i rest = _mm512_sub_epi32(states_, _mm512_mullo_epi32(quotient, slots));
+    states_ = _mm512_add_epi32(_mm512_slli_epi32(quotient, kProbabilityBits),
+                               _mm512_add_epi32(rest, start));
+  }
+
+  __attribute__((always_inline)) bool Get(const uint8_t* contexts, uint8_t* tokens,
+                                          const uint8_t** words, const uint8_t* end) {
+    const __m512i context = Bytes(contexts);
+    const __m512i slot = _mm512_and_si512(states_, _mm512_set1_epi32(kProbabilityOne - 1));
+    const __m512i key = _mm512_or_si512(_mm512_slli_epi32(slot, 16), _mm512_set1_epi32(0xffff));
+    __m512i entry = _mm512_permutexvar_epi32(context, Entries(0));
+    for (int t = 1; t < tables_.tokens; ++t) {
+      const __m512i next = _mm512_permutexvar_epi32(context, Entries(t));
+      entry = _mm512_mask_mov_epi32(entry, _mm512_cmple_epu32_mask(next, key), next);
+    }
+    const __m512i token = _mm512_and_si512(entry, _mm512_set1_epi32(15));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens), _mm512_cvtepi32_epi8(token));
+    const __m512i high = _mm512_srli_epi32(states_, kProbabilityBits);
+    const __m512i offset = _mm512_sub_epi32(slot, _mm512_srli_epi32(entry, 16));
+    states_ = _mm512_add_epi32(_mm512_mullo_epi32(Slots(entry), high), offset);
+    const __mmask16 empty = _mm512_cmplt_epu32_mask(states_, _mm512_set1_epi32(kStateLow));
+    const int count = Popcount(empty);
+    if (__builtin_expect(end - *words < 2 * count, 0)) return false;
+    const __m256i read =
+        _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), *words);
+    *words += 2 * count;
+    const __m512i spread = _mm512_maskz_expand_epi32(empty, _mm512_cvtepu16_epi32(read));
+    states_ = _mm512_mask_or_epi32(states_, empty, _mm512_slli_epi32(states_, 16), spread);
+    return true;
+  }
+
+  void Save(uint8_t* out) const { _mm512_storeu_si512(out, states_); }
+  void Load(const uint8_t* in) { states_ = _mm512_loadu_si512(in); }
+  bool AtStart() const {
+    return _mm512_cmpeq_epi32_mask(states_, _mm512_set1_epi32(kStateLow)) == 0xffff;
+  }
+
+ private:
+  __attribute__((always_inline)) __m512i Entries(int token) const {
+    return _mm512_load_si512(tables_.entries[token]);
+  }
+  ENCKE_INLINE __m512i Bytes(const uint8_t* bytes) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+  }
+  ENCKE_INLINE __m512i Slots(__m512i entry) {
+    return _mm512_and_si512(_mm512_srli_epi32(entry, 4), _mm512_set1_epi32(kProbabilityOne - 1));
+  }
+  // Whole quotients of numbers below 2^31: (a + 0.5) / b is at least 0.5 / b away from the next
+  // integer, so that rounding cannot cross one.
+  ENCKE_INLINE __m512i Divide(__m512i a, __m512i b) {
+    const __m256i low = DivideHalf(_mm512_castsi512_si256(a), _mm512_castsi512_si256(b));
+    const __m256i high =
+        DivideHalf(_mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  }
+  ENCKE_INLINE __m256i DivideHalf(__m256i a, __m256i b) {
+    const __m512d numerator = _mm512_add_pd(_mm512_cvtepi32_pd(a), _mm512_set1_pd(0.5));
+    return _mm512_cvttpd_epi32(_mm512_div_pd(numerator, _mm512_cvtepi32_pd(b)));
+  }
+
+  const DenseTables& tables_;
+  __m512i states_;
+};
+
+}  // namespace
+}  // namespace encke::simd

@@ -1,0 +1,195 @@
+// The contract of codec.h, checked alike on every codec that keeps a bound.
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "compression/dense_codec.h"
+#include "compression/fast_codec.h"
+#include "compression/simd/dispatch.h"
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+#include "gtest/gtest.h"
+#include "tests/compression/codec_testing.h"
+
+namespace encke {
+namespace {
+
+using testing::Decode;
+using testing::Encode;
+using testing::Encoded;
+using testing::Uniform;
+
+using CodecFactory = std::function<std::unique_ptr<Codec>(const simd::Kernels&)>;
+
+struct NamedFactory {
+  std::string name;
+  CodecFactory make;
+};
+
+class BoundedCodec : public ::testing::TestWithParam<NamedFactory> {
+ protected:
+  std::unique_ptr<Codec> codec_ = GetParam().make(simd::BestKernels());
+};
+
+CodecOptions PerChannel(int64_t channels, bool mask, bool centers) {
+  CodecOptions options;
+  options.mask = mask;
+  for (int64_t c = 0; c < channels; ++c) {
+    options.bound.channel.push_back(c % 7 == 3 ? 0.0f : 0.01f * static_cast<float>(c % 5 + 1));
+    if (centers && !mask) {
+      options.channel_center.push_back(static_cast<float>(c % 11) - 4.7f);
+    }
+  }
+  return options;
+}
+
+std::vector<CodecOptions> ManyOptions(int64_t channels) {
+  std::vector<CodecOptions> all;
+  for (const bool mask : {false, true}) {
+    for (const float bound : {0.0f, 1e-45f, 1e-38f, 1e-30f, 1e-6f, 0.01f, 0.5f, 1e6f, 3.4e38f}) {
+      all.push_back(Uniform(bound, mask));
+    }
+    all.push_back(PerChannel(channels, mask, false));
+    all.push_back(PerChannel(channels, mask, true));
+  }
+  return all;
+}
+
+TEST_P(BoundedCodec, KeepsTheContractOnEveryInput) {
+  for (const int64_t channels : {1, 3, 16, 17, 64, 100}) {
+    const Shape shape{1, 1, 1009 / channels, channels};
+    for (const testing::NamedInput& input : testing::Inputs(shape.elements())) {
+      const std::vector<uint16_t> half = testing::ToBfloat16(input.values);
+      for (const CodecOptions& options : ManyOptions(channels)) {
+        const float* data = input.values.data();
+        EXPECT_EQ(testing::RoundTripViolation(*codec_, data, DType::F32, shape, options), "")
+            << input.name << ", C = " << channels << ", mask " << options.mask;
+        EXPECT_EQ(testing::RoundTripViolation(*codec_, half.data(), DType::BF16, shape, options),
+                  "")
+            << input.name << " in bf16, C = " << channels << ", mask " << options.mask;
+      }
+    }
+  }
+}
+
+TEST_P(BoundedCodec, HandlesEveryLength) {
+  const std::vector<float> data = testing::Inputs(300)[0].values;
+  for (int64_t n = 0; n < 300; ++n) {
+    const Shape shape{1, 1, n, 1};
+    EXPECT_EQ(testing::RoundTripViolation(*codec_, data.data(), DType::F32, shape,
+                                          Uniform(0.01f, n % 2 == 0)),
+              "")
+        << n;
+  }
+}
+
+// Every exponent and sign, with mantissas from a sparse set and at random.
+TEST_P(BoundedCodec, KeepsTheContractOverAllExponents) {
+  Rng rng(3, RngStream::TEST);
+  std::vector<float> data;
+  for (uint32_t head = 0; head < 512; ++head) {
+    for (int k = 0; k < 128; ++k) {
+      const uint32_t mantissa = k < 24 ? (1u << k) - 1 : rng.NextU32();
+      const uint32_t bits = head << 23 | (mantissa & 0x7fffffu);
+      float value;
+      std::memcpy(&value, &bits, sizeof(value));
+      data.push_back(value);
+    }
+  }
+  const Shape shape = Shape::Vector(static_cast<int64_t>(data.size()));
+  for (const CodecOptions& options : ManyOptions(shape.c)) {
+    EXPECT_EQ(testing::RoundTripViolation(*codec_, data.data(), DType::F32, shape, options), "");
+  }
+}
+
+TEST_P(BoundedCodec, AllInstructionSetsGiveTheReferencesBytes) {
+  const std::unique_ptr<Codec> reference = GetParam().make(simd::ReferenceKernels());
+  for (const simd::Kernels* kernels : simd::UsableKernels()) {
+    const std::unique_ptr<Codec> codec = GetParam().make(*kernels);
+    for (const int64_t channels : {1, 17, 100}) {
+      const Shape shape{1, 1, 2000 / channels, channels};
+      for (const testing::NamedInput& input : testing::Inputs(shape.elements())) {
+        const std::vector<uint16_t> half = testing::ToBfloat16(input.values);
+        for (const CodecOptions& options : ManyOptions(channels)) {
+          for (const DType dtype : {DType::F32, DType::BF16}) {
+            const void* data =
+                dtype == DType::F32 ? static_cast<const void*>(input.values.data()) : half.data();
+            const Encoded expected = Encode(*reference, data, dtype, shape, options);
+            const Encoded encoded = Encode(*codec, data, dtype, shape, options);
+            ASSERT_EQ(encoded.stream, expected.stream) << kernels->name << ", " << input.name;
+            ASSERT_EQ(encoded.statistics.nonzero, expected.statistics.nonzero);
+            ASSERT_EQ(encoded.statistics.escapes, expected.statistics.escapes);
+            ASSERT_EQ(encoded.statistics.sum_of_squares, expected.statistics.sum_of_squares);
+            ASSERT_EQ(Decode(*codec, encoded.stream, dtype, shape, *encoded.coding),
+                      Decode(*reference, encoded.stream, dtype, shape, *encoded.coding))
+                << kernels->name << ", " << input.name;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BoundedCodec, CountsWhatItSees) {
+  const std::vector<float> data = {0, 1, -2, 0, 3, std::nanf(""), 0.5f};
+  const Encoded encoded =
+      Encode(*codec_, data.data(), DType::F32, Shape::Vector(7), Uniform(0.1f, false));
+  EXPECT_EQ(encoded.statistics.elements, 7);
+  EXPECT_EQ(encoded.statistics.nonzero, 5);
+  EXPECT_EQ(encoded.statistics.escapes, 1);
+  EXPECT_DOUBLE_EQ(encoded.statistics.sum_of_squares, 14.25);
+}
+
+// Decodes on every instruction set; whatever comes, it must not crash.
+void DecodeHostile(const CodecFactory& make, const std::vector<uint8_t>& stream, const Shape& shape,
+                   const ValueCoding& coding) {
+  // An exact copy on the heap, so that a sanitizer sees any read past its end.
+  const std::vector<uint8_t> exact(stream.begin(), stream.end());
+  for (const simd::Kernels* kernels : simd::UsableKernels()) {
+    try {
+      Decode(*make(*kernels), exact, DType::F32, shape, coding);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::CORRUPTION);
+    }
+  }
+}
+
+TEST_P(BoundedCodec, SurvivesTruncationBitFlipsAndNoise) {
+  Rng rng(5, RngStream::TEST);
+  const Shape shape{1, 1, 27, 10};
+  for (const testing::NamedInput& input : testing::Inputs(shape.elements())) {
+    const CodecOptions options = Uniform(0.01f, input.name == "relu");
+    const Encoded encoded = Encode(*codec_, input.values.data(), DType::F32, shape, options);
+    const std::vector<uint8_t>& stream = encoded.stream;
+    for (size_t n = 0; n < stream.size(); ++n) {
+      const std::vector<uint8_t> cut(stream.begin(), stream.begin() + n);
+      EXPECT_THROW(Decode(*codec_, cut, DType::F32, shape, *encoded.coding), Error)
+          << input.name << n;
+      DecodeHostile(GetParam().make, cut, shape, *encoded.coding);
+    }
+    for (size_t bit = 0; bit < stream.size() * 8; ++bit) {
+      std::vector<uint8_t> flipped = stream;
+      flipped[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
+      DecodeHostile(GetParam().make, flipped, shape, *encoded.coding);
+    }
+    for (int round = 0; round < 200; ++round) {
+      std::vector<uint8_t> noise = stream;
+      for (size_t i = 1; i < noise.size(); ++i) noise[i] = static_cast<uint8_t>(rng.NextU32());
+      DecodeHostile(GetParam().make, noise, shape, *encoded.coding);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BoundedCodec,
+                         ::testing::Values(NamedFactory{"fast",
+                                                        [](const simd::Kernels& k) {
+                                                          return std::make_unique<FastCodec>(k);
+                                                        }},
+                                           NamedFactory{"dense",
+                                                        [](const simd::Kernels& k) {
+                                                          return std::make_unique<DenseCodec>(k);
+                                                        }}),
+                         [](const auto& param_info) { return param_info.param.name; });
+
+}  // namespace
+}  // namespace encke
