@@ -125,39 +125,43 @@ class NetworkBuilder {
 
   int PlaceStep(const config::Step& step, const std::string& path, const Scope& scope, int input) {
     const Site site{scope, path, NameOf(step, scope), step.has_name(), input};
-    const std::string kind_path = path + "." + KindName(step);
     try {
-      switch (step.kind_case()) {
-        case config::Step::kConv:
-          return PlaceConv(step.conv(), site);
-        case config::Step::kBatchNorm:
-          return Add(site, site.name, NewBatchNorm(BatchNormOptionsOf(step.batch_norm(), network_)),
-                     {input});
-        case config::Step::kRelu:
-          return Add(site, site.name, NewRelu(), {input});
-        case config::Step::kPool:
-          return PlacePool(step.pool(), site);
-        case config::Step::kFc:
-          return PlaceFullyConnected(step.fc(), site);
-        case config::Step::kDropout:
-          return Add(site, site.name, NewDropout(DropoutOptionsOf(step.dropout())), {input});
-        case config::Step::kLrn:
-          return Add(site, site.name, NewLrn(LrnOptionsOf(step.lrn())), {input});
-        case config::Step::kFlatten:
-          return Add(site, site.name, NewFlatten(), {input});
-        case config::Step::kBranches:
-          return PlaceBranches(step.branches(), site);
-        case config::Step::kUse:
-          return PlaceUse(step.use(), site);
-        case config::Step::kShortcut:
-          Report(path, "a shortcut stands alone in a branch of branches { join: ADD }");
-          return kUnknown;
-        case config::Step::KIND_NOT_SET:
-          Report(path, "the step does nothing", "give it one of conv, fc, pool, use, ...");
-          return kUnknown;
-      }
+      return PlaceKind(step, site);
     } catch (const OptionMistake& mistake) {
-      Report(kind_path + "." + mistake.field, mistake.message, mistake.hint);
+      Report(path + "." + KindName(step) + "." + mistake.field, mistake.message, mistake.hint);
+      return kUnknown;
+    }
+  }
+
+  int PlaceKind(const config::Step& step, const Site& site) {
+    switch (step.kind_case()) {
+      case config::Step::kConv:
+        return PlaceConv(step.conv(), site);
+      case config::Step::kBatchNorm:
+        return Add(site, site.name, NewBatchNorm(BatchNormOptionsOf(step.batch_norm(), network_)),
+                   {site.input});
+      case config::Step::kRelu:
+        return Add(site, site.name, NewRelu(), {site.input});
+      case config::Step::kPool:
+        return PlacePool(step.pool(), site);
+      case config::Step::kFc:
+        return PlaceFullyConnected(step.fc(), site);
+      case config::Step::kDropout:
+        return Add(site, site.name, NewDropout(DropoutOptionsOf(step.dropout())), {site.input});
+      case config::Step::kLrn:
+        return Add(site, site.name, NewLrn(LrnOptionsOf(step.lrn())), {site.input});
+      case config::Step::kFlatten:
+        return Add(site, site.name, NewFlatten(), {site.input});
+      case config::Step::kBranches:
+        return PlaceBranches(step.branches(), site);
+      case config::Step::kUse:
+        return PlaceUse(step.use(), site);
+      case config::Step::kShortcut:
+        Report(site.path, "a shortcut stands alone in a branch of branches { join: ADD }");
+        return kUnknown;
+      case config::Step::KIND_NOT_SET:
+        Report(site.path, "the step does nothing", "give it one of conv, fc, pool, use, ...");
+        return kUnknown;
     }
     return kUnknown;
   }
@@ -196,14 +200,14 @@ class NetworkBuilder {
     config::Conv conv = network_.conv();
     MergeMessage(step, &conv);
     const ConvolutionOptions options = ConvolutionOptionsOf(conv, network_, site.scope.block);
-    int value = Add(site, site.name, NewConvolution(options), {site.input});
+    const std::string name = conv.unit() ? site.name + ".conv" : site.name;
+    int value = Add(site, name, NewConvolution(options), {site.input});
     if (conv.bn()) {
-      const std::string name =
-          conv.has_bn_name() ? site.scope.prefix + conv.bn_name() : SiblingName(site.name, "bn");
-      value = Add(site, name, NewBatchNorm(BatchNormOptionsOf({}, network_)), {value});
+      const std::string bn =
+          conv.has_bn_name() ? site.scope.prefix + conv.bn_name() : SiblingName(name, "bn");
+      value = Add(site, bn, NewBatchNorm(BatchNormOptionsOf({}, network_)), {value});
     }
-    if (!conv.relu()) return value;
-    return Add(site, SiblingName(site.name, "relu"), NewRelu(), {value});
+    return conv.relu() ? Add(site, SiblingName(name, "relu"), NewRelu(), {value}) : value;
   }
 
   int PlacePool(const config::Pool& pool, const Site& site) {
@@ -267,7 +271,7 @@ class NetworkBuilder {
   }
 
   static bool IsShortcut(const config::Branch& branch) {
-    return branch.step_size() == 1 && branch.step(0).has_shortcut();
+    return branch.step_size() == 1 && branch.step(0).has_shortcut() && branch.conv().empty();
   }
 
   int PlaceBranches(const config::Branches& branches, const Site& site) {
@@ -278,7 +282,7 @@ class NetworkBuilder {
     int target = kUnknown;  // what shortcuts have to match
     for (int i = 0; i < branches.branch_size(); ++i) {
       if (IsShortcut(branches.branch(i))) continue;
-      ends[i] = PlaceSteps(branches.branch(i).step(), BranchScope(branches, i, site), site.input);
+      ends[i] = PlaceBranch(branches.branch(i), BranchScope(branches, i, site), site.input);
       if (target == kUnknown) target = ends[i];
     }
     for (int i = 0; i < branches.branch_size(); ++i) {
@@ -288,6 +292,21 @@ class NetworkBuilder {
     const bool add = branches.join() == config::Branches::ADD;
     const int value = Add(site, site.name, add ? NewAdd() : NewConcat(), ends);
     return branches.relu() ? Add(site, site.name + ".relu", NewRelu(), {value}) : value;
+  }
+
+  int PlaceBranch(const config::Branch& branch, const Scope& scope, int input) {
+    int value = PlaceSteps(branch.step(), scope, input);
+    for (int i = 0; i < branch.conv_size(); ++i) {
+      const std::string name = StrCat(scope.prefix, branch.step_size() + i);
+      const Site site{scope, StrCat(scope.path, ".conv[", i, "]"), name, true, value};
+      try {
+        value = PlaceConv(branch.conv(i), site);
+      } catch (const OptionMistake& mistake) {
+        Report(site.path + "." + mistake.field, mistake.message, mistake.hint);
+        value = kUnknown;
+      }
+    }
+    return value;
   }
 
   static Scope BranchScope(const config::Branches& branches, int index, const Site& site) {

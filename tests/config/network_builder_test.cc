@@ -99,6 +99,19 @@ TEST(NetworkBuilder, ConcatJoinsBranchesInOrderUnderTheStepsName) {
   EXPECT_THAT(graph.nodes[1].inputs, ElementsAre(0, 1));
 }
 
+TEST(NetworkBuilder, ChainsInBranchesAreNumberedBehindTheSteps) {
+  const Graph graph = BuildNetwork(
+      Network(StrCat("conv { unit: true bn: true kernel: 1 }"
+                     "step { branches { join: CONCAT branch { } branch { name: 'b'"
+                     "  step { pool { kernel: 1 } } conv { out: 4 } conv { out: 2 } } } }",
+                     kEnd)));
+  EXPECT_THAT(NodeNames(graph), ElementsAre("b.pool1", "b.1.conv", "b.1.bn", "b.2.conv", "b.2.bn",
+                                            "cat1", "pool1", "fc1", "loss"));
+  EXPECT_THAT(MistakesOf(Network("step { branches { branch { conv { out: 4 kernel: 1 } }\n"
+                                 "branch { conv { out: 4 } } } }")),
+              HasSubstr("my.textproto:3:10: the convolution does not say its kernel"));
+}
+
 TEST(NetworkBuilder, DefaultsOfTheNetworkLieUnderTheStepsOwnFields) {
   const Graph graph = BuildNetwork(
       Network(StrCat("conv { kernel: [5, 5] padding: VALID } batch_norm { epsilon: 0.5 }"
