@@ -31,13 +31,6 @@ void ClearReplaced(const Message& child, Message* base, const std::string& prefi
   }
 }
 
-void ErasePrefix(const std::string& prefix, SourceMap* sources) {
-  auto it = sources->lower_bound(prefix);
-  while (it != sources->end() && it->first.compare(0, prefix.size(), prefix) == 0) {
-    it = sources->erase(it);
-  }
-}
-
 std::vector<std::string> FilesIn(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
@@ -66,7 +59,7 @@ void MergeConfig(const ParsedConfig& child, ParsedConfig* base) {
   std::vector<std::string> replaced;
   ClearReplaced(child.config, &base->config, "", &replaced);
   base->config.MergeFrom(child.config);
-  for (const std::string& prefix : replaced) ErasePrefix(prefix, &base->sources);
+  for (const std::string& prefix : replaced) EraseSources(prefix, &base->sources);
   for (const auto& [path, source] : child.sources) base->sources[path] = source;
 }
 
@@ -104,7 +97,7 @@ ParsedConfig ParseWithBases(const std::string& text, const std::string& path,
   }
   MergeConfig(own, &merged);
   merged.config.clear_base();
-  ErasePrefix("base[", &merged.sources);
+  EraseSources("base[", &merged.sources);
   return merged;
 }
 

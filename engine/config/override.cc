@@ -114,13 +114,6 @@ std::string Assign(const Target& target, const std::string& value) {
   return "";
 }
 
-void EraseList(const std::string& path, SourceMap* sources) {
-  auto it = sources->lower_bound(path + "[");
-  while (it != sources->end() && it->first.compare(0, path.size() + 1, path + "[") == 0) {
-    it = sources->erase(it);
-  }
-}
-
 }  // namespace
 
 void ApplyOverride(const std::string& text, ParsedConfig* parsed, Diagnostics* diagnostics) {
@@ -130,11 +123,14 @@ void ApplyOverride(const std::string& text, ParsedConfig* parsed, Diagnostics* d
     return diagnostics->Add(source, "an '=' is missing", "write --set training.batch=32");
   }
   const std::string path = Trim(text.substr(0, equals));
+  if (path == "base") {
+    return diagnostics->Add(source, "'base' can be given in a file only");
+  }
   std::string mistake;
   const Target target = Find(path, &parsed->config, &mistake);
   if (mistake.empty()) mistake = Assign(target, text.substr(equals + 1));
   if (!mistake.empty()) return diagnostics->Add(source, mistake);
-  EraseList(path, &parsed->sources);
+  EraseSources(path + "[", &parsed->sources);
   parsed->sources[path] = source;
 }
 

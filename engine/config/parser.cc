@@ -108,6 +108,13 @@ std::string EnumMistake(const std::string& value, const FieldDescriptor& field) 
 
 }  // namespace
 
+void EraseSources(const std::string& prefix, SourceMap* sources) {
+  auto it = sources->lower_bound(prefix);
+  while (it != sources->end() && it->first.compare(0, prefix.size(), prefix) == 0) {
+    it = sources->erase(it);
+  }
+}
+
 std::vector<std::string> FieldNames(const Descriptor& message) {
   std::vector<std::string> names;
   for (int i = 0; i < message.field_count(); ++i) names.push_back(message.field(i)->name());

@@ -16,6 +16,9 @@ namespace encke {
 // By field path: "training.batch", "network.step[3].conv".
 using SourceMap = std::map<std::string, ConfigSource>;
 
+// Forgets the fields whose paths begin with `prefix`.
+void EraseSources(const std::string& prefix, SourceMap* sources);
+
 struct ParsedConfig {
   config::Config config;
   SourceMap sources;

@@ -151,9 +151,9 @@ TEST(ConfigOverride, SetsValuesOfEveryType) {
 }
 
 TEST(ConfigOverride, MistakesNameTheNearestField) {
-  const std::string what =
-      MessageOf("", {"training.bach=3", "trainin.batch=3", "training.batch=x", "training=3",
-                     "data.kind=IDY", "network.step[2].conv.out=3", "batch", "training.batch.x=1"});
+  const std::string what = MessageOf(
+      "", {"training.bach=3", "trainin.batch=3", "training.batch=x", "training=3", "data.kind=IDY",
+           "network.step[2].conv.out=3", "batch", "training.batch.x=1", "base=x"});
   EXPECT_THAT(what, HasSubstr("--set training.bach=3: 'Training' has no field 'bach'; did you mean "
                               "'batch'?"));
   EXPECT_THAT(what, HasSubstr("did you mean 'training'?"));
@@ -163,6 +163,7 @@ TEST(ConfigOverride, MistakesNameTheNearestField) {
   EXPECT_THAT(what, HasSubstr("there are 0 of 'step'"));
   EXPECT_THAT(what, HasSubstr("--set batch: an '=' is missing"));
   EXPECT_THAT(what, HasSubstr("'batch' is a value and has no fields"));
+  EXPECT_THAT(what, HasSubstr("--set base=x: 'base' can be given in a file only"));
 }
 
 TEST(ConfigFileText, MergedTextLoadsAgainToTheSameConfig) {
