@@ -19,6 +19,7 @@ int Test(const TestArguments& arguments) {
   TrainerOptions options;
   options.device = Device::Parse(arguments.config.device);
   options.resume = arguments.checkpoint;
+  options.evaluate_only = true;
   options.write_run = false;
   Trainer trainer(arguments.config.Load(), options);
   const EvaluationResult result = trainer.Evaluate();
