@@ -31,7 +31,8 @@ struct CodecOptions {
   ErrorBound bound;
   bool mask = false;  // the sign survives exactly (ReLU outputs)
   // What each channel's elements lie around, e.g. its mean: codes count from there, which makes
-  // them smaller. Not for `mask`. Empty: 0.
+  // them smaller. Not for `mask`. Empty: 0 (the ENCKE pool finds them itself where bounds differ
+  // by channel).
   std::vector<float> channel_center;
 };
 

@@ -1,6 +1,7 @@
 // The ENCKE pool: values encoded chunk by chunk, in parallel, into slabs.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <map>
@@ -46,6 +47,52 @@ std::vector<ChunkView> Sample(const Tensor& value, const Chunking& chunking) {
   return sample;
 }
 
+constexpr int64_t kMeanPixels = 256;  // of each sampled chunk
+
+template <typename T>
+void AddChannels(const T* data, int64_t pixels, std::vector<double>* sums) {
+  const int64_t channels = sums->size();
+  for (int64_t i = 0; i < pixels; ++i) {
+    for (int64_t c = 0; c < channels; ++c) {
+      (*sums)[c] += static_cast<float>(data[i * channels + c]);
+    }
+  }
+}
+
+// Each channel's mean over part of the sample, about; what is not finite counts as 0.
+std::vector<float> ChannelMeans(const std::vector<ChunkView>& sample, DType dtype,
+                                int64_t channels) {
+  std::vector<double> sums(channels);
+  int64_t pixels = 0;
+  for (const ChunkView& chunk : sample) {
+    const int64_t some = std::min(chunk.shape.n * chunk.shape.h * chunk.shape.w, kMeanPixels);
+    if (dtype == DType::F32) {
+      AddChannels(static_cast<const float*>(chunk.data), some, &sums);
+    } else {
+      AddChannels(static_cast<const bfloat16*>(chunk.data), some, &sums);
+    }
+    pixels += some;
+  }
+  std::vector<float> means;
+  for (double sum : sums) {
+    const auto mean = static_cast<float>(sum / static_cast<double>(pixels));
+    means.push_back(std::isfinite(mean) ? mean : 0.0f);
+  }
+  return means;
+}
+
+// `options` as asked for, with centers where bounds differ by channel, as those of normalisation
+// do: its inputs' means are as far from 0 as their deviations are wide.
+CodecOptions WithCenters(const CodecOptions& options, const std::vector<ChunkView>& sample,
+                         const Tensor& value) {
+  CodecOptions centered = options;
+  const bool pays = !options.mask && !options.bound.channel.empty() && !sample.empty();
+  if (pays && options.channel_center.empty()) {
+    centered.channel_center = ChannelMeans(sample, value.dtype(), value.shape().c);
+  }
+  return centered;
+}
+
 // Scratch memory for each thread, kept between calls.
 class Scratch {
  public:
@@ -87,13 +134,13 @@ class CompressedStore : public ActivationStore {
 
  private:
   struct Entry {
-    Entry(const Tensor& value, const Codec* used, const CodecOptions& options, int64_t chunk_bytes)
+    Entry(const Tensor& value, const Codec* used, const CodecOptions& options, const Chunking& cut)
         : shape(value.shape()),
           dtype(value.dtype()),
           codec(used),
           coding(options, shape.c),
-          chunking(shape, dtype, chunk_bytes),
-          pieces(chunking.count()) {}
+          chunking(cut),
+          pieces(cut.count()) {}
 
     int64_t StoredBytes() const;
 
@@ -131,7 +178,10 @@ StoredValue CompressedStore::Put(int id, const Tensor& value, const std::string&
   ENCKE_CHECK(used != nullptr, "codec ", codec);
   ENCKE_CHECK(value.defined() && entries_.count(id) == 0, id);
   const auto start = std::chrono::steady_clock::now();
-  Entry entry(value, used, options, options_.chunk_bytes);
+  const Chunking chunking(value.shape(), value.dtype(), options_.chunk_bytes);
+  const std::vector<ChunkView> sample = Sample(value, chunking);
+  Entry entry(value, used, WithCenters(options, sample, value), chunking);
+  used->Prepare(sample, entry.dtype, &entry.coding);
   StoredValue result;
   try {
     result.statistics = EncodeAll(value, entry);
@@ -152,7 +202,6 @@ StoredValue CompressedStore::Put(int id, const Tensor& value, const std::string&
 
 EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Entry& entry) {
   const auto* data = static_cast<const uint8_t*>(value.raw());
-  entry.codec->Prepare(Sample(value, entry.chunking), entry.dtype, &entry.coding);
   scratch_.Reserve(entry.codec->MaxEncodedSize(entry.chunking.Largest(), entry.dtype));
   // By chunk, so that the sum does not depend on the number of threads.
   std::vector<EncodeStatistics> statistics(entry.pieces.size());

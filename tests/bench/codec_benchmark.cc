@@ -1,0 +1,144 @@
+// Speed and size of the codecs on built-in samples that look like what training stores. Bytes are
+// those of the uncompressed elements; `bits` is stored bits an element, `contexts` the entropy of
+// the codes given the classes (0, 1, more) of the left and the upper neighbour, `ratio` raw over
+// stored.
+//
+//   bazel run -c opt //tests/bench:codec_benchmark -- --benchmark_filter=dense
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compression/codec.h"
+#include "compression/value_coding.h"
+#include "engine/core/rng.h"
+
+namespace encke {
+namespace {
+
+struct Sample {
+  std::string name;
+  Shape shape;
+  std::vector<float> data;
+  CodecOptions options;
+};
+
+// Gaussian noise, blurred by 3x3 along h and w, of deviation 1.
+std::vector<float> Smooth(const Shape& shape, uint64_t seed) {
+  Rng rng(seed, RngStream::TEST);
+  std::vector<float> noise(shape.elements());
+  for (float& x : noise) x = static_cast<float>(rng.Normal());
+  const auto at = [&](int64_t h, int64_t w, int64_t c) {
+    h = (h + shape.h) % shape.h;
+    w = (w + shape.w) % shape.w;
+    return noise[(h * shape.w + w) * shape.c + c];
+  };
+  std::vector<float> smooth(noise.size());
+  for (int64_t i = 0; i < shape.elements(); ++i) {
+    const int64_t c = i % shape.c, w = i / shape.c % shape.w, h = i / shape.c / shape.w;
+    float sum = 0;
+    for (int64_t dh = -1; dh <= 1; ++dh) {
+      for (int64_t dw = -1; dw <= 1; ++dw) sum += at(h + dh, w + dw, c);
+    }
+    smooth[i] = sum / 3;
+  }
+  return smooth;
+}
+
+// Behind a ReLU: thresholds differ by channel, 50-70% of the elements are 0.
+Sample Relu(const std::string& name, const Shape& shape, float bound) {
+  Sample sample{name, shape, Smooth(shape, 1), {}};
+  for (int64_t i = 0; i < shape.elements(); ++i) {
+    const float threshold = 0.05f * static_cast<float>(i % shape.c % 11);
+    sample.data[i] = std::max(sample.data[i] - threshold, 0.0f);
+  }
+  sample.options.mask = true;
+  sample.options.bound = ErrorBound::Uniform(bound);
+  return sample;
+}
+
+// In front of a batch norm: Gaussian, kept within a quarter of its deviation.
+Sample NormInput(const std::string& name, const Shape& shape) {
+  Sample sample{name, shape, Smooth(shape, 2), {}};
+  sample.options.bound = ErrorBound::PerChannel(std::vector<float>(shape.c, 0.25f));
+  return sample;
+}
+
+std::vector<Sample> Samples() {
+  return {Relu("relu28/fine", {1, 9, 28, 64}, 0.02f), Relu("relu28/mid", {1, 9, 28, 64}, 0.1f),
+          Relu("relu28/coarse", {1, 9, 28, 64}, 0.3f), Relu("relu7/mid", {1, 7, 7, 334}, 0.1f),
+          NormInput("norm28", {1, 9, 28, 64})};
+}
+
+// Bits an element of an ideal coder that knows the distributions in nine contexts.
+double ContextEntropy(const Sample& sample) {
+  const double bound = sample.options.mask ? sample.options.bound.uniform : 0.25;
+  std::map<int, std::map<int, double>> counts;
+  std::vector<int> codes;
+  const auto class_at = [&](int64_t i) { return i < 0 ? 0 : std::min(std::abs(codes[i]), 2); };
+  for (int64_t i = 0; i < sample.shape.elements(); ++i) {
+    const double x = sample.data[i] / (2 * bound);
+    codes.push_back(static_cast<int>(sample.options.mask ? std::ceil(x) : std::nearbyint(x)));
+    const int64_t row = sample.shape.w * sample.shape.c;
+    ++counts[3 * class_at(i - sample.shape.c) + class_at(i - row)][codes.back()];
+  }
+  double bits = 0;
+  for (const auto& context : counts) {
+    double total = 0;
+    for (const auto& code : context.second) total += code.second;
+    for (const auto& code : context.second) bits -= code.second * std::log2(code.second / total);
+  }
+  return bits / static_cast<double>(sample.shape.elements());
+}
+
+void Run(benchmark::State& state, const Codec& codec, const Sample& sample, bool decode) {
+  ValueCoding coding(sample.options, sample.shape.c);
+  codec.Prepare({{sample.data.data(), sample.shape}}, DType::F32, &coding);
+  std::vector<uint8_t> stream(codec.MaxEncodedSize(sample.shape, DType::F32));
+  std::vector<float> decoded(sample.data.size());
+  EncodeStatistics statistics;
+  const auto encode = [&] {
+    return codec.Encode(sample.data.data(), DType::F32, sample.shape, coding, stream.data(),
+                        &statistics);
+  };
+  const int64_t size = encode();
+  for (auto _ : state) {
+    if (decode) {
+      codec.Decode(stream.data(), size, DType::F32, sample.shape, coding, decoded.data());
+    } else {
+      encode();
+    }
+    benchmark::ClobberMemory();
+  }
+  const double elements = static_cast<double>(sample.shape.elements());
+  state.SetBytesProcessed(state.iterations() * sample.shape.elements() * 4);
+  state.counters["bits"] = 8.0 * static_cast<double>(size) / elements;
+  state.counters["contexts"] = ContextEntropy(sample);
+  state.counters["ratio"] = 4 * elements / static_cast<double>(size);
+}
+
+void RegisterAll() {
+  for (const Sample& sample : Samples()) {
+    for (const std::string& name : CodecNames()) {
+      for (const bool decode : {false, true}) {
+        const std::string title = sample.name + "/" + name + (decode ? "/decode" : "/encode");
+        benchmark::RegisterBenchmark(title.c_str(), [=](benchmark::State& state) {
+          Run(state, *FindCodec(name), sample, decode);
+        });
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace encke
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  encke::RegisterAll();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
