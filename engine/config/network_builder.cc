@@ -64,7 +64,8 @@ class NetworkBuilder {
 
   std::optional<Graph> Build() {
     CheckFrame();
-    const int logits = PlaceSteps(network_.step(), {"network", "", {}, {}}, graph_.input());
+    const int input = failed_ ? kUnknown : graph_.input();
+    const int logits = PlaceSteps(network_.step(), {"network", "", {}, {}}, input);
     CheckLogits(logits);
     if (failed_) return std::nullopt;
     SoftmaxCrossEntropyOptions loss;
@@ -100,7 +101,6 @@ class NetworkBuilder {
       Report(StrCat("network.block[", i, "].name"),
              "two blocks are called '" + network_.block(i).name() + "'");
     }
-    input_known_ = !failed_;
   }
 
   void CheckLogits(int logits) {
@@ -116,7 +116,7 @@ class NetworkBuilder {
   // ------------------------------------------------------------------------------------- placing
 
   int PlaceSteps(const Steps& steps, const Scope& scope, int input) {
-    int value = input_known_ ? input : kUnknown;
+    int value = input;
     for (int i = 0; i < steps.size(); ++i) {
       value = PlaceStep(steps.Get(i), StrCat(scope.path, ".step[", i, "]"), scope, value);
     }
@@ -345,7 +345,6 @@ class NetworkBuilder {
   Diagnostics* diagnostics_;
   GraphBuilder graph_;
   bool failed_ = false;
-  bool input_known_ = false;
   std::set<std::string> reported_;      // fields
   std::set<std::string> names_;         // of nodes
   std::map<std::string, int> numbers_;  // last number given, by prefix and type
