@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr double kCometFactor = 0.32;  // `a` of COMET
-constexpr double kWarmupFactor = 0.1;  // of the tolerance
+constexpr double kWarmupFactor = 0.5;  // of the tolerance
 constexpr double kAuditSlack = 1.25;   // measured over predicted sigma that is still accepted
 constexpr double kEase = 1.1;          // what a good audit gives back
 constexpr double kLeastTightening = 1.0 / 64;

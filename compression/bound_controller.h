@@ -26,10 +26,10 @@ struct ControllerOptions {
   double channel_std_bound =
       0.25;                 // BoundRule::CHANNEL_STD: fraction of the channel's standard deviation
   double rms_bound = 0.02;  // BoundRule::VALUE_RMS: fraction of the root mean square
-  int64_t warmup = 10;      // iterations with a tenth of the tolerance while momentum builds up
+  int64_t warmup = 10;      // iterations at half the tolerance while momentum builds up
   int64_t interval =
       50;  // iterations between refreshes; the first ones come at 1, 2, 4, 8, ... up to this
-  double initial_bound = 0.01;  // fraction of the value's rms before anything is known
+  double initial_bound = 0.05;  // fraction of the value's rms before anything is known
 };
 
 // What one consumer (a conv or fc layer) knows at a refresh.

@@ -2,6 +2,9 @@
 
 #include "compression/dense_codec.h"
 #include "compression/fast_codec.h"
+#include "compression/jpeg_codec.h"
+#include "compression/lossless_codec.h"
+#include "compression/quant_codec.h"
 #include "compression/raw_codec.h"
 #include "compression/simd/dispatch.h"
 
@@ -13,7 +16,11 @@ const std::vector<const Codec*>& Codecs() {
   static const RawCodec raw;
   static const FastCodec fast(simd::BestKernels());
   static const DenseCodec dense(simd::BestKernels());
-  static const std::vector<const Codec*> codecs = {&raw, &fast, &dense};
+  static const LosslessCodec lossless;
+  static const QuantCodec quant2(2), quant4(4), quant8(8);
+  static const JpegCodec jpeg;
+  static const std::vector<const Codec*> codecs = {&raw,    &fast,   &dense,  &lossless,
+                                                   &quant2, &quant4, &quant8, &jpeg};
   return codecs;
 }
 

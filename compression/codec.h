@@ -1,10 +1,12 @@
 // A codec turns one chunk of a tensor (whole samples, or rows of one sample) into bytes and back.
 //
-// Contract of every codec, for every input, NaN, Inf, -0.0 and denormals included:
+// Contract of every codec that is bounded(), for every input, NaN, Inf, -0.0 and denormals
+// included:
 //   |decode(encode(x))[i] - x[i]| <= bound of i's channel, exactly; an element for which that
 //   cannot be had otherwise (NaN and Inf among them) comes back bit for bit. A bound of 0 is
 //   lossless. With `mask`: decode > 0 exactly where x > 0, and where x <= 0 the decoded element is
 //   0 (bound permitting; -0.0 and negative values are otherwise escapes).
+// Rivals that are not bounded() promise the mask only, and nothing for values that are not finite.
 // Same input, same bytes, on every machine and thread. Codecs are stateless and thread-safe.
 #pragma once
 
@@ -58,6 +60,8 @@ class Codec {
  public:
   virtual ~Codec() = default;
   virtual std::string name() const = 0;  // "raw", "fast", ...
+  // Whether errors stay within the bound.
+  virtual bool bounded() const { return true; }
 
   // Learns from some chunks of a value what all of its chunks will share besides the quantiser
   // (code tables), and keeps it in `coding`.

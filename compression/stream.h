@@ -12,6 +12,9 @@ enum class StreamKind : uint8_t {
   COPY = 0,  // the elements as they are
   FAST = 1,
   DENSE = 2,
+  LOSSLESS = 3,
+  QUANT = 4,
+  JPEG = 5,
 };
 
 constexpr int64_t kStreamHead = 1;
