@@ -56,6 +56,17 @@ TEST(OverviewText, ShowsTheLastEntryAndTheTotal) {
       << text;
 }
 
+TEST(OverviewText, PutsWhatHardlyMattersInOneRow) {
+  const std::string text =
+      OverviewText({Series("conv1", 1 << 20, {1 << 17}), Series("bn1.mean", 64, {64}),
+                    Series("bn1.inv_std", 64, {64})},
+                   0);
+  EXPECT_EQ(text.find("bn1"), std::string::npos) << text;
+  EXPECT_NE(text.find("2 small ones                        128 B    128 B  1.00x"),
+            std::string::npos)
+      << text;
+}
+
 TEST(HistoryText, ThinsOutLongHistories) {
   const std::string text = HistoryText(Series("conv1", 4096, std::vector<double>(500, 512)), 30);
   EXPECT_NE(text.find("40 of 500 entries shown"), std::string::npos);

@@ -25,14 +25,20 @@ Progress Example() {
 
 TEST(ProgressLine, ShowsEverythingWhereThereIsRoom) {
   EXPECT_EQ(ProgressLine(Example(), 64, 200),
-            "epoch 0.44/2  it 412/1876  7.10 it/s  455 img/s  loss 0.512  top-1 81.3%  "
-            "mem 61.0 MiB / 73.0 MiB  ratio 8.91x  ETA 1m 17s");
+            "epoch 0.44/2  it 412/1876  loss 0.512  top-1 81.3%  mem 61.0 MiB / 73.0 MiB  "
+            "ratio 8.91x  7.10 it/s  455 img/s  ETA 1m 17s");
 }
 
 TEST(ProgressLine, LeavesOutWhatMattersLeast) {
   EXPECT_EQ(ProgressLine(Example(), 64, 79),
-            "epoch 0.44/2  455 img/s  loss 0.512  top-1 81.3%  ETA 1m 17s");
+            "epoch 0.44/2  loss 0.512  top-1 81.3%  ratio 8.91x  455 img/s  ETA 1m 17s");
   EXPECT_EQ(ProgressLine(Example(), 64, 15), "epoch 0.44/2");
+}
+
+TEST(ProgressLine, SaysNothingOfSpeedBeforeItIsKnown) {
+  Progress progress = Example();
+  progress.images_per_second = 0;
+  EXPECT_EQ(ProgressLine(progress, 64, 55), "epoch 0.44/2  loss 0.512  top-1 81.3%  ratio 8.91x");
 }
 
 TEST(ProgressLine, FitsEveryWidth) {

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kSparkWidth = 12;
 constexpr size_t kMostRows = 40;  // of a history
+constexpr double kSmall = 0.001;  // of all raw bytes: such values share a row of the overview
 
 using Cells = std::vector<std::string>;
 
@@ -64,16 +65,31 @@ void Accumulate(double value, double* sum) {
   if (!std::isnan(value)) *sum += value;
 }
 
-ActivationEntry Total(const std::vector<ActivationSeries>& series) {
-  ActivationEntry total;
-  total.encode_us = total.decode_us = 0;
-  for (const ActivationSeries& s : series) {
-    total.raw_bytes += s.last().raw_bytes;
-    total.stored_bytes += s.last().stored_bytes;
-    Accumulate(s.last().encode_us, &total.encode_us);
-    Accumulate(s.last().decode_us, &total.decode_us);
+void Add(const ActivationEntry& entry, ActivationEntry* sum) {
+  sum->raw_bytes += entry.raw_bytes;
+  sum->stored_bytes += entry.stored_bytes;
+  Accumulate(entry.encode_us, &sum->encode_us);
+  Accumulate(entry.decode_us, &sum->decode_us);
+}
+
+// What several values take together.
+struct Sum {
+  int64_t count = 0;
+  ActivationEntry entry;
+
+  Sum() { entry.encode_us = entry.decode_us = 0; }
+  void operator+=(const ActivationEntry& other) {
+    ++count;
+    Add(other, &entry);
   }
-  return total;
+};
+
+// A row for a sum: what cannot be summed stays empty.
+Cells SumRow(const std::string& name, const Sum& sum) {
+  Cells row = {name, "", ""};
+  Append(EntryCells(sum.entry), &row);
+  std::replace(row.begin(), row.end(), std::string("-"), std::string());
+  return row;
 }
 
 // NaN sorts last.
@@ -154,17 +170,21 @@ std::string OverviewText(const std::vector<ActivationSeries>& series, int width)
   table.AddColumn("ratio, time", Table::Align::LEFT);
   AddEntryColumns(&table);
   AddAuditColumns(&table);
+  Sum total, small;
+  for (const ActivationSeries& s : series) total += s.last();
   for (const ActivationSeries& s : series) {
+    if (s.last().raw_bytes < kSmall * total.entry.raw_bytes) {
+      small += s.last();
+      continue;
+    }
     Cells row = {s.layer, s.kind, Sparkline(Over(s, RatioOf), kSparkWidth)};
     Append(EntryCells(s.last()), &row);
     Append(AuditCells(s.LastAudit()), &row);
     table.AddRow(row);
   }
+  if (small.count > 0) table.AddRow(SumRow(StrCat(small.count, " small ones"), small));
   table.AddRule();
-  Cells total = {"total", "", ""};
-  Append(EntryCells(Total(series)), &total);
-  std::replace(total.begin(), total.end(), std::string("-"), std::string());
-  table.AddRow(total);
+  table.AddRow(SumRow("total", total));
   return table.ToString(width);
 }
 

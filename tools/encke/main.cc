@@ -74,9 +74,14 @@ struct Program {
                 "", "`encke help` lists the commands");
   }
 
+  // App::help() would speak of the command that was parsed.
+  std::string Overview() const {
+    return app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal);
+  }
+
   int ShowHelp() const {
     if (help_topic.empty()) {
-      std::fputs(app.help().c_str(), stdout);
+      std::fputs(Overview().c_str(), stdout);
       return 0;
     }
     for (const CLI::App* sub : apps) {
@@ -92,7 +97,7 @@ struct Program {
     for (size_t i = 0; i < apps.size(); ++i) {
       if (apps[i]->parsed()) return runs[i]();
     }
-    std::fputs(app.help().c_str(), stdout);
+    std::fputs(Overview().c_str(), stderr);
     return kUsage;
   }
 

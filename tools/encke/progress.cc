@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 #include <vector>
 
 #include "engine/core/log.h"
@@ -16,6 +17,7 @@ constexpr std::chrono::milliseconds kTerminalPause(100);
 constexpr std::chrono::seconds kPlainPause(10);
 constexpr int kPlainWidth = 200;
 constexpr char kGap[] = "  ";
+constexpr int64_t kGapWidth = 2;
 
 struct Field {
   int priority;  // the highest is left out last
@@ -28,40 +30,56 @@ std::string Epochs(double epochs) {
   return FormatFixed(epochs, whole ? 0 : 2);
 }
 
-std::vector<Field> Fields(const Progress& p, int64_t batch) {
-  const double steps_per_second = batch > 0 ? p.images_per_second / static_cast<double>(batch) : 0;
+// Speed is not known before a few iterations are done.
+std::vector<Field> SpeedFields(const Progress& p, int64_t batch) {
+  if (!(p.images_per_second > 0)) return {};
+  const double steps = p.images_per_second / static_cast<double>(std::max<int64_t>(batch, 1));
   return {
-      {9, StrCat("epoch ", FormatFixed(p.epoch, 2), "/", Epochs(p.epochs))},
-      {2, StrCat("it ", p.iteration, "/", p.iterations)},
-      {1, StrCat(FormatFixed(steps_per_second, steps_per_second < 10 ? 2 : 0), " it/s")},
+      {1, StrCat(FormatFixed(steps, steps < 10 ? 2 : 0), " it/s")},
       {5, StrCat(FormatFixed(p.images_per_second, p.images_per_second < 10 ? 1 : 0), " img/s")},
-      {8, StrCat("loss ", FormatFixed(p.loss, 3))},
-      {7, StrCat("top-1 ", FormatFixed(p.top1, 1), "%")},
-      {4, StrCat("mem ", FormatBytes(p.now.total()), " / ", FormatBytes(p.peak.total()))},
-      {3, StrCat("ratio ", FormatRatio(p.ratio))},
       {6, StrCat("ETA ", FormatDuration(p.eta_seconds))},
   };
 }
 
-int64_t WidthOf(const std::vector<Field>& fields) {
-  int64_t width = -static_cast<int64_t>(sizeof(kGap) - 1);
-  for (const Field& field : fields) {
-    width += DisplayWidth(field.text) + static_cast<int64_t>(sizeof(kGap) - 1);
+std::vector<Field> Fields(const Progress& p, int64_t batch) {
+  std::vector<Field> fields = {
+      {9, StrCat("epoch ", FormatFixed(p.epoch, 2), "/", Epochs(p.epochs))},
+      {2, StrCat("it ", p.iteration, "/", p.iterations)},
+      {8, StrCat("loss ", FormatFixed(p.loss, 3))},
+      {7, StrCat("top-1 ", FormatFixed(p.top1, 1), "%")},
+      {4, StrCat("mem ", FormatBytes(p.now.total()), " / ", FormatBytes(p.peak.total()))},
+      {3, StrCat("ratio ", FormatRatio(p.ratio))},
+  };
+  for (Field& field : SpeedFields(p, batch)) fields.push_back(std::move(field));
+  return fields;
+}
+
+// The fields that fit, chosen by priority.
+std::vector<bool> Chosen(const std::vector<Field>& fields, int64_t width) {
+  std::vector<size_t> order(fields.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return fields[a].priority > fields[b].priority; });
+  std::vector<bool> chosen(fields.size(), false);
+  int64_t used = 0;
+  for (const size_t i : order) {
+    const int64_t needed = DisplayWidth(fields[i].text) + (used > 0 ? kGapWidth : 0);
+    if (used > 0 && used + needed > width) continue;
+    chosen[i] = true;
+    used += needed;
   }
-  return width;
+  return chosen;
 }
 
 }  // namespace
 
 std::string ProgressLine(const Progress& progress, int64_t batch, int width) {
-  std::vector<Field> fields = Fields(progress, batch);
-  while (fields.size() > 1 && WidthOf(fields) > width) {
-    fields.erase(std::min_element(fields.begin(), fields.end(), [](const Field& a, const Field& b) {
-      return a.priority < b.priority;
-    }));
-  }
+  const std::vector<Field> fields = Fields(progress, batch);
+  const std::vector<bool> chosen = Chosen(fields, width);
   std::string line;
-  for (const Field& field : fields) line += (line.empty() ? "" : kGap) + field.text;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (chosen[i]) line += (line.empty() ? "" : kGap) + fields[i].text;
+  }
   return line;
 }
 

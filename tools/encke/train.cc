@@ -65,6 +65,13 @@ void TakeConfigFromRun(TrainArguments* arguments) {
   arguments->config.config = config.string();
 }
 
+void MakeFolder(const std::string& path) {
+  if (path.empty()) return;
+  std::error_code failure;
+  fs::create_directories(path, failure);
+  if (failure) throw Error(ErrorKind::DATA, "cannot make the folder: " + failure.message(), path);
+}
+
 void PrintResult(const TrainingResult& result) {
   std::printf("trained   %s iterations, %s img/s, %s%% of the time waiting for data\n",
               FormatCount(result.iterations).c_str(),
@@ -102,6 +109,7 @@ int Train(TrainArguments* arguments) {
   }
   options.dump_activations = arguments->dump_folder;
   options.dump_at_iteration = arguments->dump_iteration;
+  MakeFolder(arguments->dump_folder);
   StopTrainingOnSignals();
   Trainer trainer(config, options);
   TrainingResult result;

@@ -1,0 +1,140 @@
+// The program without training: help, mistakes and their exit codes, check, summary.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/tools/program.h"
+
+namespace encke::test {
+namespace {
+
+using nlohmann::json;
+
+bool Has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Help, EveryCommandHasExamples) {
+  const Sandbox sandbox;
+  for (const char* command :
+       {"train", "test", "summary", "check", "compare", "inspect", "devices"}) {
+    const Outcome help = sandbox.Run({"help", command});
+    EXPECT_EQ(help.exit_code, 0) << command;
+    EXPECT_TRUE(Has(help.out, "Examples:\n  encke " + std::string(command))) << help.out;
+    EXPECT_EQ(help.out, sandbox.Run({command, "--help"}).out) << command;
+    EXPECT_TRUE(Has(sandbox.Run({"help"}).out, command));
+  }
+}
+
+TEST(Help, VersionIsShown) {
+  const Outcome version = Sandbox().Run({"--version"});
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_EQ(version.out.rfind("encke ", 0), 0u) << version.out;
+}
+
+TEST(Usage, MistakesExitWith2AndSayWhatHelps) {
+  const Sandbox sandbox;
+  const Outcome unknown = sandbox.Run({"trian"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_TRUE(Has(unknown.err, "did you mean 'train'?")) << unknown.err;
+  const Outcome option = sandbox.Run({"train", "x.textproto", "--bach", "3"});
+  EXPECT_EQ(option.exit_code, 2);
+  EXPECT_TRUE(Has(option.err, "encke help train")) << option.err;
+  EXPECT_EQ(sandbox.Run({}).exit_code, 2);
+  EXPECT_EQ(sandbox.Run({"train"}).exit_code, 2);
+  EXPECT_EQ(sandbox.Run({"compare", "lenet5", "--modes", "sz"}).exit_code, 2);
+  EXPECT_EQ(sandbox.Run({"inspect"}).exit_code, 2) << "there is no run";
+}
+
+TEST(Config, UnknownFieldExitsWith2AndPointsAtIt) {
+  const Sandbox sandbox;
+  std::string recipe = TinyRecipe();
+  recipe.replace(recipe.find("batch: 32"), 5, "bach");
+  const std::string config = sandbox.Write("a.textproto", recipe);
+  const Outcome check = sandbox.Run({"check", config});
+  EXPECT_EQ(check.exit_code, 2);
+  EXPECT_TRUE(Has(check.err, "a.textproto:11:12")) << check.err;
+  EXPECT_TRUE(Has(check.err, "training { bach: 32 ")) << check.err;
+  EXPECT_TRUE(Has(check.err, "^")) << check.err;
+  EXPECT_TRUE(Has(check.err, "'batch'")) << check.err;
+}
+
+TEST(Config, NamesOfTheZooAreFoundAndSuggested) {
+  const Sandbox sandbox;
+  EXPECT_EQ(sandbox.Run({"check", "lenet5"}).exit_code, 0);
+  const Outcome typo = sandbox.Run({"check", "lenet_5"});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_TRUE(Has(typo.err, "did you mean lenet5?")) << typo.err;
+}
+
+TEST(Data, MissingDataExitsWith3ButOnlyWarnsInCheck) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const std::vector<std::string> missing = {"--set", "data.kind=IDX", "--set",
+                                            "data.train=/nowhere/fashion"};
+  std::vector<std::string> train = {"train", config};
+  train.insert(train.end(), missing.begin(), missing.end());
+  const Outcome trained = sandbox.Run(train);
+  EXPECT_EQ(trained.exit_code, 3);
+  EXPECT_TRUE(Has(trained.err, "/nowhere/fashion")) << trained.err;
+  EXPECT_TRUE(Has(trained.err, "hint:")) << trained.err;
+  train[0] = "check";
+  const Outcome checked = sandbox.Run(train);
+  EXPECT_EQ(checked.exit_code, 0);
+  EXPECT_TRUE(Has(checked.err, "warning: ")) << checked.err;
+  EXPECT_TRUE(Has(checked.out, "ok: tiny")) << checked.out;
+}
+
+TEST(Memory, TooSmallALimitExitsWith4AndNamesTheBatchThatFits) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  for (const char* command : {"check", "train"}) {
+    const Outcome outcome =
+        sandbox.Run({command, config, "--batch", "512", "--memory-limit", "3MiB"});
+    EXPECT_EQ(outcome.exit_code, 4) << command << outcome.err;
+    EXPECT_TRUE(Has(outcome.err, "largest batch that fits is ")) << outcome.err;
+  }
+}
+
+TEST(Summary, JsonHasTheFiguresOfTheNetwork) {
+  const Sandbox sandbox;
+  const Outcome outcome = sandbox.Run({"summary", "lenet5", "--batch", "8", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json summary = json::parse(outcome.out);
+  EXPECT_EQ(summary.at("parameters"), 431080);
+  EXPECT_EQ(summary.at("batch"), 8);
+  EXPECT_EQ(summary.at("macs"), 20 * 24 * 24 * 25 + 50 * 64 * 20 * 25 + 500 * 800 + 10 * 500);
+  int64_t parameters = 0, macs = 0, raw = 0;
+  for (const json& layer : summary.at("layers")) {
+    parameters += layer.at("parameters").get<int64_t>();
+    macs += layer.at("macs").get<int64_t>();
+    raw += layer.at("raw_saved_bytes").get<int64_t>();
+  }
+  EXPECT_EQ(parameters, summary.at("parameters"));
+  EXPECT_EQ(macs, summary.at("macs"));
+  EXPECT_EQ(raw, summary.at("raw_saved_bytes"));
+  int64_t total = 0;
+  for (const auto& [category, bytes] : summary.at("predicted_peak_bytes").items()) {
+    if (category != "total") total += bytes.get<int64_t>();
+  }
+  EXPECT_EQ(total, summary.at("predicted_peak_bytes").at("total"));
+}
+
+TEST(Summary, CompressionLowersThePredictedPeak) {
+  const Sandbox sandbox;
+  const auto peak = [&](const std::string& mode) {
+    const Outcome outcome =
+        sandbox.Run({"summary", "resnet20", "--batch", "64", "--mode", mode, "--json"});
+    return json::parse(outcome.out).at("predicted_peak_bytes").at("total").get<int64_t>();
+  };
+  EXPECT_LT(2 * peak("encke"), peak("raw"));
+}
+
+TEST(Summary, TableIsPlainTextWithTotals) {
+  const Outcome outcome = Sandbox().Run({"summary", "lenet5"});
+  EXPECT_TRUE(Has(outcome.out, "431,080")) << outcome.out;
+  EXPECT_FALSE(Has(outcome.out, "\x1b")) << "no control codes outside of a terminal";
+}
+
+}  // namespace
+}  // namespace encke::test

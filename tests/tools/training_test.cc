@@ -1,0 +1,110 @@
+// The program training: run directory, inspect, resume, signals, compare.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/tools/program.h"
+
+namespace encke::test {
+namespace {
+
+using nlohmann::json;
+
+bool Has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Train, LeavesARunThatInspectShowsAndResumeGoesOnFrom) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome trained = sandbox.Run({"train", config, "--iterations", "8"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_FALSE(Has(trained.err, "\x1b")) << "no control codes outside of a terminal";
+  const std::string run = sandbox.OnlyFolderIn("runs");
+  EXPECT_TRUE(Has(trained.out, run)) << trained.out;
+
+  const Outcome inspected = sandbox.Run({"inspect", "--csv", "all.csv", "--sort", "stored"});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.err;
+  EXPECT_TRUE(Has(inspected.out, run + ", iteration 8")) << inspected.out;
+  EXPECT_TRUE(Has(inspected.out, "\ntotal ")) << inspected.out;
+  EXPECT_TRUE(Has(sandbox.Read("all.csv"), "\n2,"));
+  const Outcome layer = sandbox.Run({"inspect", run, "--layer", "conv2", "--iteration", "5"});
+  EXPECT_EQ(layer.exit_code, 0) << layer.err;
+  EXPECT_TRUE(Has(layer.out, "iteration 4\n")) << layer.out;
+  const Outcome typo = sandbox.Run({"inspect", run, "--layer", "conv22"});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_TRUE(Has(typo.err, "did you mean 'conv2'?")) << typo.err;
+
+  const Outcome resumed = sandbox.Run({"train", config, "--iterations", "12", "--resume"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_TRUE(Has(resumed.out, "12 iterations")) << resumed.out;
+  const Outcome test = sandbox.Run({"test", config, "--checkpoint", run});
+  EXPECT_EQ(test.exit_code, 0) << test.err;
+  EXPECT_TRUE(Has(test.out, "images  64\ntop-1 ")) << test.out;
+}
+
+TEST(Train, DumpsTheSavedValuesOfAnIteration) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome trained = sandbox.Run(
+      {"train", config, "--iterations", "3", "--dump-activations", "dump", "--at-iteration", "2"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_EQ(sandbox.Read("dump/0001_conv1.npy").substr(1, 5), "NUMPY");
+  EXPECT_EQ(sandbox.Run({"train", config, "--dump-activations", "dump"}).exit_code, 2)
+      << "needs --at-iteration";
+}
+
+TEST(Train, SigtermEndsItWithACheckpointAndExitCode0) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const pid_t process = sandbox.Start({"train", config, "--epochs", "100000"});
+  for (int tries = 0; tries < 200 && !Has(sandbox.Read("stderr.txt"), "epoch "); ++tries) {
+    usleep(50000);
+  }
+  kill(process, SIGTERM);
+  const Outcome stopped = sandbox.Finish(process);
+  ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
+  EXPECT_TRUE(Has(stopped.out, "encke train --resume ")) << stopped.out;
+  const std::string run = sandbox.OnlyFolderIn("runs");
+  const Outcome test = sandbox.Run({"test", config, "--checkpoint", run});
+  EXPECT_EQ(test.exit_code, 0) << test.err;
+}
+
+TEST(Compare, WritesTheFiguresOfEveryMode) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome outcome =
+      sandbox.Run({"compare", config, "--iterations", "6", "--modes",
+                   "raw,encke,encke:tolerance=0.5", "--memory-limit", "64MiB", "--json", "c.json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_TRUE(Has(outcome.out, "largest batch in 64MiB")) << outcome.out;
+  const json modes = json::parse(sandbox.Read("c.json")).at("modes");
+  ASSERT_EQ(modes.size(), 3u);
+  for (const char* name : {"raw", "encke", "encke:tolerance=0.5"}) {
+    const json& mode = modes.at(name);
+    EXPECT_GT(mode.at("peak_bytes").at("total"), 0) << name;
+    EXPECT_GT(mode.at("peak_bytes").at("saved"), 0) << name;
+    EXPECT_GT(mode.at("resident_peak_bytes"), mode.at("peak_bytes").at("total")) << name;
+    EXPECT_GT(mode.at("images_per_second"), 0) << name;
+    EXPECT_GT(mode.at("loss"), 0) << name;
+    EXPECT_TRUE(mode.at("accuracy").is_number()) << name;
+    EXPECT_GT(mode.at("largest_batch"), 32) << name;
+  }
+  EXPECT_EQ(modes["raw"]["raw_saved_bytes"], modes["raw"]["stored_bytes"]);
+  EXPECT_GT(modes["encke"]["raw_saved_bytes"], 3 * modes["encke"]["stored_bytes"].get<int64_t>());
+  EXPECT_LT(modes["encke"]["peak_bytes"]["total"], modes["raw"]["peak_bytes"]["total"]);
+}
+
+TEST(Compare, AModeThatFailsEndsItWithThatExitCode) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome outcome = sandbox.Run({"compare", config, "--set", "data.kind=IDX", "--set",
+                                       "data.train=/nowhere", "--json", "c.json"});
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
+  EXPECT_EQ(sandbox.Read("c.json"), "");
+}
+
+}  // namespace
+}  // namespace encke::test
