@@ -83,11 +83,11 @@ TEST(BoundController, BoundFollowsItsInputsMonotonically) {
   EXPECT_LT(Observed(ErrorRule::VARIANCE, more_gradient).BoundFor(kValue, kLate), before);
 }
 
-TEST(BoundController, WarmsUpWithATenthOfTheTolerance) {
+TEST(BoundController, WarmsUpAtHalfTheTolerance) {
   const BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
-  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, c.options().warmup), 0.01);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, c.options().warmup), 0.05);
   EXPECT_DOUBLE_EQ(c.BoundFor(kValue, c.options().warmup + 1), 0.1);
-  EXPECT_DOUBLE_EQ(c.ToleranceFor(kValue, 1), 0.01);
+  EXPECT_DOUBLE_EQ(c.ToleranceFor(kValue, 1), 0.05);
 }
 
 TEST(BoundController, StartsFromTheValuesSize) {
