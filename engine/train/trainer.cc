@@ -153,7 +153,10 @@ void Trainer::Impl::Announce() {
 
 TrainingResult Trainer::Impl::Train() {
   OpenRun();
-  EvaluateIfPending();
+  if (position_.evaluation_pending) {
+    EvaluateIfPending();
+    CheckpointIfDue();
+  }
   while (!Finished()) {
     RunIteration();
     if (timetable().EvaluationDueAfter(position_.iteration)) position_.evaluation_pending = true;

@@ -85,6 +85,8 @@ TEST(ResumeTest, AnEvaluationThatWasInterruptedIsMadeUpFor) {
   const TrainingResult stopped = Train(config, {folder, "", StopAfter(16)});
   EXPECT_EQ(stopped.evaluation.samples, 0);
   EXPECT_EQ(Train(config, {"", folder}).evaluation.samples, 256);
+  EXPECT_TRUE(fs::exists(folder + "/best.safetensors"));
+  EXPECT_EQ(Train(config, {"", folder}).evaluation.samples, 0) << "it is made up for once";
 }
 
 TEST(ResumeTest, AChangedConfigIsNamedAndNothingIsOverwritten) {
