@@ -22,7 +22,7 @@ expected=$(wc -l <"$scratch/expected")
 echo "test: building, then running $expected tests"
 
 status=0
-bazel test "${options[@]}" --ui_event_filters=-info --jobs=2 --keep_going \
+bazel test "${options[@]}" --jobs=2 --keep_going \
   --test_tag_filters=-slow --test_summary=terse --test_output=errors \
   --build_event_json_file="$scratch/events.json" "${targets[@]}" || status=$?
 

@@ -26,6 +26,7 @@ void Redirect(const std::string& path, int descriptor) {
 Sandbox::Sandbox() : program_(fs::absolute("tools/encke").string()) {
   std::string name = testing::TempDir() + "/encke-XXXXXX";
   path_ = mkdtemp(name.data());
+  fs::create_directory_symlink(fs::absolute("models"), path_ + "/models");
 }
 
 Sandbox::~Sandbox() {

@@ -13,7 +13,8 @@ struct Outcome {
   std::string out, err;
 };
 
-// A folder of its own, removed at the end, in which the program runs.
+// A folder of its own, removed at the end, in which the program runs; it holds the model zoo as
+// `models`, as the repository's root does.
 class Sandbox {
  public:
   Sandbox();

@@ -25,13 +25,13 @@ Progress Example() {
 
 TEST(ProgressLine, ShowsEverythingWhereThereIsRoom) {
   EXPECT_EQ(ProgressLine(Example(), 64, 200),
-            "epoch 0.44/2  it 412/1876  loss 0.512  top-1 81.3%  mem 61.0 MiB / 73.0 MiB  "
+            "epoch 0.44/2  it 412/1876  loss 0.512  top-1 81.3%  mem 61.0/73.0 MiB  "
             "ratio 8.91x  7.10 it/s  455 img/s  ETA 1m 17s");
 }
 
 TEST(ProgressLine, LeavesOutWhatMattersLeast) {
   EXPECT_EQ(ProgressLine(Example(), 64, 79),
-            "epoch 0.44/2  loss 0.512  top-1 81.3%  ratio 8.91x  455 img/s  ETA 1m 17s");
+            "epoch 0.44/2  loss 0.512  top-1 81.3%  mem 61.0/73.0 MiB  455 img/s  ETA 1m 17s");
   EXPECT_EQ(ProgressLine(Example(), 64, 15), "epoch 0.44/2");
 }
 

@@ -30,6 +30,14 @@ std::string Epochs(double epochs) {
   return FormatFixed(epochs, whole ? 0 : 2);
 }
 
+// "61.2/73.0 MiB", or both units where they differ.
+std::string NowAndPeak(int64_t now, int64_t peak) {
+  const std::string first = FormatBytes(now), second = FormatBytes(peak);
+  const size_t blank = first.find(' ');
+  const bool same_unit = first.substr(blank) == second.substr(second.find(' '));
+  return (same_unit ? first.substr(0, blank) : first) + "/" + second;
+}
+
 // Speed is not known before a few iterations are done.
 std::vector<Field> SpeedFields(const Progress& p, int64_t batch) {
   if (!(p.images_per_second > 0)) return {};
@@ -47,7 +55,7 @@ std::vector<Field> Fields(const Progress& p, int64_t batch) {
       {2, StrCat("it ", p.iteration, "/", p.iterations)},
       {8, StrCat("loss ", FormatFixed(p.loss, 3))},
       {7, StrCat("top-1 ", FormatFixed(p.top1, 1), "%")},
-      {4, StrCat("mem ", FormatBytes(p.now.total()), " / ", FormatBytes(p.peak.total()))},
+      {4, "mem " + NowAndPeak(p.now.total(), p.peak.total())},
       {3, StrCat("ratio ", FormatRatio(p.ratio))},
   };
   for (Field& field : SpeedFields(p, batch)) fields.push_back(std::move(field));
