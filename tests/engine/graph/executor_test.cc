@@ -187,8 +187,8 @@ double PredictedOverMeasuredPeak(bool compress, double assumed_ratio, double* ra
   const Executor& executor = trainee.executor();
   *ratio = static_cast<double>(executor.raw_saved_bytes()) /
            static_cast<double>(executor.stored_bytes());
-  return static_cast<double>(executor.plan().peak.use.in_use()) /
-         static_cast<double>(trainee.ledger().Peak().in_use());
+  return static_cast<double>(executor.plan().peak.use.total()) /
+         static_cast<double>(trainee.ledger().Peak().total());
 }
 
 TEST(ExecutorTest, ThePeakIsThePredictedOne) {
