@@ -48,6 +48,15 @@ TEST(ConvolutionTest, ChannelsAroundTheVectorWidth) {
   }
 }
 
+// Some libraries first copy the pixels that a strided 1x1 kernel looks at, and err there.
+TEST(ConvolutionTest, StridedProjectionsOfFewChannels) {
+  for (const int64_t channels : {1, 3, 6, 7, 9, 12, 17}) {
+    for (const int64_t size : {6, 8, 12}) {
+      CheckOp(TestBackend(), ConvCase("1x1", {4, size, size, channels}, Square(5, 1, 2, 0)));
+    }
+  }
+}
+
 TEST(ConvolutionTest, RowAndColumnKernels) {
   ConvolutionOptions row = Square(4, 1, 1, 0);
   row.window.kernel_w = 7;
