@@ -18,8 +18,13 @@ constexpr int64_t kRangeShare = 20;
 constexpr int64_t kPrior = 8;
 constexpr int64_t kPrecision = 1 << 20;
 
+// Without a mask: of so many codes, one on either side may be outside the tables' window.
+constexpr int64_t kTailShare = 4096;
+constexpr int kHistogram = 4096;  // codes further from 0 than half of it count as its ends
+
 struct Compact {
   uint8_t tokens, shift;
+  int16_t lowest;
   uint16_t slots[kContexts][kTokens];
 };
 
@@ -42,42 +47,82 @@ void DenseTableBuilder::Add(std::vector<uint16_t> codes, const simd::DenseShape&
   chunks_.push_back({std::move(codes), shape});
 }
 
-// The least shift under which nearly all codes have a token of their own.
-int DenseTableBuilder::ChooseShift() const {
+// With a mask: the least shift under which nearly all codes have a token of their own.
+DenseTableBuilder::Window DenseTableBuilder::ChooseMasked() const {
   int64_t elements = 0;
   for (const Chunk& chunk : chunks_) elements += chunk.codes.size();
-  for (int shift = 0; shift < simd::kMaxShift; ++shift) {
+  int shift = 0;
+  for (; shift < simd::kMaxShift; ++shift) {
     int64_t ranges = 0;
     for (const Chunk& chunk : chunks_) {
       for (uint16_t code : chunk.codes) {
-        ranges += simd::HighPart(code, shift, mask_) >= simd::kPlainTokens;
+        ranges += simd::HighPart(code, shift) >= simd::kPlainTokens;
       }
     }
-    if (ranges * kRangeShare <= elements) return shift;
+    if (ranges * kRangeShare <= elements) break;
   }
-  return simd::kMaxShift;
+  return {shift, 0, simd::kMaskTokens};
 }
 
-void DenseTableBuilder::Count(const Chunk& chunk, int shift, Counts counts) const {
+// Without: the least shift under which the tokens cover all codes but the tails.
+DenseTableBuilder::Window DenseTableBuilder::ChooseSigned() const {
+  std::vector<int64_t> histogram(kHistogram);
+  int64_t elements = 0;
+  for (const Chunk& chunk : chunks_) {
+    for (uint16_t code : chunk.codes) {
+      const int k = simd::FromZigzag(code);
+      ++histogram[std::clamp(k + kHistogram / 2, 0, kHistogram - 1)];
+    }
+    elements += chunk.codes.size();
+  }
+  const int64_t tail = elements / kTailShare;
+  int low = 0, high = kHistogram - 1;
+  for (int64_t sum = histogram[low]; low < high && sum <= tail;) sum += histogram[++low];
+  for (int64_t sum = histogram[high]; high > low && sum <= tail;) sum += histogram[--high];
+  low -= kHistogram / 2;
+  high -= kHistogram / 2;
+  int shift = 0;
+  while (shift < simd::kMaxShift && (high >> shift) - (low >> shift) >= kTokens) ++shift;
+  low >>= shift;
+  high >>= shift;
+  // Room on both sides for what the sample missed; a value that is never negative stays so.
+  if (high - low < kTokens - 1) ++high;
+  if (high - low < kTokens - 1 && low != 0) --low;
+  return {shift, low, std::min(high - low + 1, kTokens)};
+}
+
+// The token of a code, as the kernels find it; -1: an escape.
+int DenseTableBuilder::TokenIn(const Window& window, uint16_t code) const {
+  if (mask_) {
+    const int high = simd::HighPart(code, window.shift);
+    return high < 256 ? simd::TokenOf(static_cast<uint8_t>(high)) : -1;
+  }
+  const int token = (simd::FromZigzag(code) >> window.shift) - window.lowest;
+  return token >= 0 && token < window.tokens ? token : -1;
+}
+
+void DenseTableBuilder::Count(const Chunk& chunk, const Window& window, Counts counts) const {
   const simd::DenseNeighbours neighbours =
       simd::NeighboursOf(chunk.shape.channels, chunk.shape.width);
-  std::vector<uint8_t> tokens(neighbours.left + chunk.codes.size());
-  const bool halve = !mask_ && shift == 0;
+  const uint8_t zero = window.Zero();
+  std::vector<uint8_t> tokens(neighbours.left + chunk.codes.size(), zero);
   for (size_t i = 0; i < chunk.codes.size(); ++i) {
-    const int high = simd::HighPart(chunk.codes[i], shift, mask_);
     uint8_t* token = tokens.data() + neighbours.left + i;
-    *token = high < 256 ? simd::TokenOf(static_cast<uint8_t>(high)) : 0;
+    const int known = TokenIn(window, chunk.codes[i]);
+    *token = known < 0 ? zero : static_cast<uint8_t>(known);
     const bool first_row = static_cast<int64_t>(i) < neighbours.up;
     const uint8_t* up = token - (first_row ? neighbours.left : neighbours.up);
-    ++counts[simd::ContextOf(token[-neighbours.left], *up, halve)][*token];
+    ++counts[simd::ContextOf(token[-neighbours.left], *up, window.Mean())][*token];
   }
 }
 
 std::vector<uint8_t> DenseTableBuilder::Build() const {
+  const Window window = mask_ ? ChooseMasked() : ChooseSigned();
   Compact compact = {};
-  compact.shift = static_cast<uint8_t>(ChooseShift());
+  compact.shift = static_cast<uint8_t>(window.shift);
+  compact.lowest = static_cast<int16_t>(window.lowest);
   Counts counts = {};
-  for (const Chunk& chunk : chunks_) Count(chunk, compact.shift, counts);
+  for (const Chunk& chunk : chunks_) Count(chunk, window, counts);
   int64_t mean[kTokens] = {}, total = 1;
   int tokens = 2;
   for (const auto& context : counts) {
@@ -85,7 +130,7 @@ std::vector<uint8_t> DenseTableBuilder::Build() const {
       mean[t] += context[t];
       total += context[t];
       // One more than was seen, for what the sample missed.
-      if (context[t] > 0) tokens = std::max(tokens, std::min(t + 2, kTokens));
+      if (context[t] > 0) tokens = std::max(tokens, std::min(t + 2, window.tokens));
     }
   }
   compact.tokens = static_cast<uint8_t>(tokens);
@@ -108,6 +153,11 @@ simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {
   simd::DenseTables tables = {};
   tables.tokens = compact.tokens;
   tables.shift = compact.shift;
+  const DenseTableBuilder::Window window = {compact.shift, compact.lowest, compact.tokens};
+  tables.lowest = window.lowest;
+  tables.mean = window.Mean();
+  tables.zero = window.Zero();
+  for (auto& row : tables.entries) std::fill(row, row + kContexts, simd::kNoEntry);
   for (int c = 0; c < kContexts; ++c) {
     uint32_t start = 0;
     for (uint32_t t = 0; t < compact.tokens; ++t) {

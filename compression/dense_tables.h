@@ -1,6 +1,7 @@
 // Learns the DENSE codec's token distributions from a sample of a value.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -15,8 +16,16 @@ class DenseTableBuilder {
 
   // Codes of one chunk of NHWC shape ... x width x channels.
   void Add(std::vector<uint16_t> codes, const simd::DenseShape& shape);
-  // In compact form, about 400 bytes.
+  // In compact form, about 500 bytes.
   std::vector<uint8_t> Build() const;
+
+  // What the tokens stand for.
+  struct Window {
+    int shift, lowest, tokens;
+
+    bool Mean() const { return lowest < 0; }
+    uint8_t Zero() const { return static_cast<uint8_t>(std::clamp(-lowest, 0, tokens - 1)); }
+  };
 
  private:
   struct Chunk {
@@ -25,8 +34,10 @@ class DenseTableBuilder {
   };
   using Counts = int64_t[simd::kContexts][simd::kTokens];
 
-  int ChooseShift() const;
-  void Count(const Chunk& chunk, int shift, Counts counts) const;
+  Window ChooseMasked() const;
+  Window ChooseSigned() const;
+  int TokenIn(const Window& window, uint16_t code) const;
+  void Count(const Chunk& chunk, const Window& window, Counts counts) const;
 
   bool mask_;
   std::vector<Chunk> chunks_;

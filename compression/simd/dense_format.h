@@ -1,10 +1,14 @@
 // What encoder, decoder and table builder of the DENSE codec agree on; drawn in
 // doc/codec-format.md.
 //
-// A code z becomes z' = z >> shift (with a mask: 0 for 0, otherwise 1 + ((z - 1) >> shift)) and raw
-// low bits; z' becomes one of 12 tokens and raw extra bits. Tokens are entropy coded by 16
-// interleaved rANS coders (J. Duda, "Asymmetric numeral systems", arXiv:1311.2540) under the
-// context of two neighbours' tokens.
+// Codes lose `shift` low bits, which are kept raw; what is left becomes one of at most 16 tokens.
+// Tokens are entropy coded by 16 interleaved rANS coders (J. Duda, "Asymmetric numeral systems",
+// arXiv:1311.2540) under the context of two neighbours' tokens.
+//   With a mask: z' = 0 for 0, otherwise 1 + ((z - 1) >> shift). Tokens up to 7 are z' itself, four
+//   more are ranges with raw extra bits. The context is the sum of the neighbours' tokens.
+//   Without: token = (k >> shift) - lowest, for the window of values that the tables cover. The
+//   context is the mean of the neighbours' tokens, which predicts sign and size, or again the
+//   sum if no value is negative.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +17,7 @@
 
 namespace encke::simd {
 
-constexpr int kTokens = 12;
+constexpr int kTokens = 16;
 constexpr int kContexts = 16;
 constexpr int kLanes = 16;
 constexpr int kProbabilityBits = 12;
@@ -21,36 +25,44 @@ constexpr int kProbabilityOne = 1 << kProbabilityBits;
 // Coder states lie in [kStateLow, kStateLow << 16).
 constexpr uint32_t kStateLow = 1u << 15;
 constexpr int kMaxShift = 7;
+// Makes float quotients too small rather than too great (simd/rans_avx512.h).
+constexpr float kQuotientShrink = 1.0f - 0x1p-21f;
 
-// Tokens below kPlainTokens are codes themselves, the others ranges of 2^extra codes.
+// With a mask: tokens below kPlainTokens are z' itself, the others ranges of 2^extra.
+constexpr int kMaskTokens = 12;
 constexpr int kPlainTokens = 8;
 constexpr uint8_t kTokenBase[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 14, 30, 0, 0, 0, 0};
 constexpr uint8_t kTokenExtra[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 0, 0, 0, 0};
 
-// What of a code the token stands for: its part above the raw low bits.
-ENCKE_INLINE int HighPart(int code, int shift, bool mask) {
-  const int base = mask && code > 0 ? code - 1 : code;
-  return (base >> shift) + (mask && code > 0);
-}
+// With a mask: z' of a code.
+ENCKE_INLINE int HighPart(int code, int shift) { return code > 0 ? ((code - 1) >> shift) + 1 : 0; }
 
-// REQUIRES: high < 256.
+// With a mask: the token of z'. REQUIRES: high < 256.
 ENCKE_INLINE uint8_t TokenOf(uint8_t high) {
   return static_cast<uint8_t>((high < 8 ? high : 8) + (high >= 10) + (high >= 14) + (high >= 30));
 }
 
-// `halve`: tokens are zigzag codes, whose size is half of them.
-ENCKE_INLINE uint8_t ContextOf(int left, int up, bool halve) {
-  const int sum = halve ? (left + 1) / 2 + (up + 1) / 2 : left + up;
-  return static_cast<uint8_t>(sum < kContexts ? sum : kContexts - 1);
+ENCKE_INLINE int FromZigzag(int code) { return code >> 1 ^ -(code & 1); }
+ENCKE_INLINE int ToZigzag(int k) { return k << 1 ^ k >> 31; }
+
+ENCKE_INLINE uint8_t ContextOf(int left, int up, bool mean) {
+  const int sum = left + up;
+  return static_cast<uint8_t>(mean ? (sum + 1) >> 1 : sum < kContexts ? sum : kContexts - 1);
 }
+
+// Greater than any entry.
+constexpr uint32_t kNoEntry = 0x7fffffff;
 
 // Distributions of the tokens, for the inner loops.
 struct DenseTables {
   // [token][context]: first slot << 16 | slots << 4 | token. All `tokens` tokens have slots in
-  // every context, so entries grow with the token.
-  alignas(64) uint32_t entries[kTokens][kContexts];
+  // every context, so entries grow with the token. Rows above are kNoEntry.
+  alignas(64) uint32_t entries[kTokens + 1][kContexts];
   int tokens = 2;  // in use; codes that would need others are escapes
   int shift = 0;
+  int lowest = 0;     // without a mask: what token 0 stands for
+  bool mean = false;  // the context is the neighbours' mean, not their sum
+  uint8_t zero = 0;   // the token of 0, or the nearest; stands for escapes and outside the chunk
 };
 
 // A word of the coders' stream, which need not be aligned.

@@ -14,14 +14,15 @@ constexpr int64_t kEscapeShare =
 
 // Pieces of the scratch memory. n: elements, rounded up to whole blocks.
 struct DenseBuffers {
-  uint8_t* tokens;    // n, with zeros before them as far as neighbours reach
+  uint8_t* tokens;    // n, and before them the token of 0 as far as neighbours reach
   uint8_t* indexes;   // n: context | token << 4
   uint8_t* bits;      // 2 n + 64: the bit stream
   uint16_t* words;    // n
   uint32_t* escapes;  // positions
   int64_t max_escapes;
 
-  DenseBuffers(uint8_t* scratch, int64_t elements, const DenseNeighbours& neighbours) {
+  DenseBuffers(uint8_t* scratch, int64_t elements, const DenseNeighbours& neighbours,
+               uint8_t zero) {
     const int64_t n = (elements + kBlockElements - 1) / kBlockElements * kBlockElements;
     max_escapes = n / kEscapeShare;
     escapes = reinterpret_cast<uint32_t*>(scratch);
@@ -29,34 +30,65 @@ struct DenseBuffers {
     bits = reinterpret_cast<uint8_t*>(words + n);
     indexes = bits + 2 * n + kBlockElements;
     tokens = indexes + n + neighbours.left;
-    std::memset(tokens - neighbours.left, 0, neighbours.left);
+    std::memset(tokens - neighbours.left, zero, neighbours.left);
   }
 };
 
-// 64 codes split into what tokens stand for and the raw bits below.
+// 64 codes split into tokens and the raw bits below; with a mask, `high` is z'.
 struct SplitCodes {
   alignas(64) uint8_t high[kBlockElements];
   alignas(64) uint8_t low[kBlockElements];
-  uint64_t overflow;  // codes that do not fit
+  uint64_t unknown;  // codes that the tables do not cover
 };
 
-template <typename Ops, bool kMask>
-ENCKE_INLINE void Split(const typename Ops::Quantized& block, int shift, SplitCodes* split) {
-  Ops::StoreCodes(block.low, split->high);
-  split->overflow = block.wide && shift == 0 ? Ops::AtLeast(block.high, 1) : 0;
-  if (shift == 0) return;
-  alignas(64) uint8_t upper[kBlockElements] = {};
-  if (block.wide) Ops::StoreCodes(block.high, upper);
-  alignas(64) uint8_t too_wide[kBlockElements];
+// The codes of a block as whole numbers.
+template <typename Ops>
+ENCKE_INLINE void WholeCodes(const typename Ops::Quantized& block, uint16_t* codes) {
+  alignas(64) uint8_t low[kBlockElements], high[kBlockElements] = {};
+  Ops::StoreCodes(block.low, low);
+  if (block.wide) Ops::StoreCodes(block.high, high);
   for (int i = 0; i < kBlockElements; ++i) {
-    const int code = split->high[i] | upper[i] << 8;
-    const int high = HighPart(code, shift, kMask);
-    const int base = kMask && code > 0 ? code - 1 : code;
-    split->low[i] = static_cast<uint8_t>(base & ((1 << shift) - 1));
-    split->high[i] = static_cast<uint8_t>(high);
-    too_wide[i] = high > 255;
+    codes[i] = static_cast<uint16_t>(low[i] | high[i] << 8);
   }
-  split->overflow = Ops::AtLeast(Ops::LoadCodes(too_wide), 1);
+}
+
+template <typename Ops>
+ENCKE_INLINE void SplitMasked(const typename Ops::Quantized& block, const DenseTables& tables,
+                              uint8_t* tokens, SplitCodes* split) {
+  const int shift = tables.shift;
+  uint64_t too_high = 0;
+  if (shift == 0) {
+    Ops::StoreCodes(block.low, split->high);
+    if (block.wide) too_high = Ops::AtLeast(block.high, 1);
+  } else {
+    alignas(64) uint16_t codes[kBlockElements];
+    alignas(64) uint8_t over[kBlockElements];
+    WholeCodes<Ops>(block, codes);
+    for (int i = 0; i < kBlockElements; ++i) {
+      const int high = HighPart(codes[i], shift);
+      split->low[i] = static_cast<uint8_t>((codes[i] - 1) & ((1 << shift) - 1));
+      split->high[i] = static_cast<uint8_t>(high);
+      over[i] = high > 255;
+    }
+    too_high = Ops::AtLeast(Ops::LoadCodes(over), 1);
+  }
+  for (int i = 0; i < kBlockElements; ++i) tokens[i] = TokenOf(split->high[i]);
+  split->unknown = too_high | Ops::AtLeast(Ops::LoadCodes(tokens), tables.tokens);
+}
+
+template <typename Ops>
+ENCKE_INLINE void SplitSigned(const typename Ops::Quantized& block, const DenseTables& tables,
+                              uint8_t* tokens, SplitCodes* split) {
+  alignas(64) uint16_t codes[kBlockElements];
+  WholeCodes<Ops>(block, codes);
+  const int count = tables.tokens, shift = tables.shift, lowest = tables.lowest;
+  for (int i = 0; i < kBlockElements; ++i) {
+    const int k = FromZigzag(codes[i]);
+    const int token = (k >> shift) - lowest;
+    split->low[i] = static_cast<uint8_t>(k & ((1 << shift) - 1));
+    tokens[i] = static_cast<uint8_t>(token >= 0 && token < count ? token : 255);
+  }
+  split->unknown = Ops::AtLeast(Ops::LoadCodes(tokens), count);
 }
 
 ENCKE_INLINE void WriteExtras(const uint8_t* high, const uint8_t* tokens, uint64_t where,
@@ -90,19 +122,27 @@ bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuf
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     const T* x = WholeBlock(data + begin, job.elements - begin, padded);
     const auto block = Ops::template Quantize<kMask>(x, cursor.At(), &block_sums);
-    Split<Ops, kMask>(block, tables.shift, &split);
     uint8_t* tokens = buffers.tokens + begin;
-    for (int i = 0; i < kBlockElements; ++i) tokens[i] = TokenOf(split.high[i]);
-    const uint64_t unknown = Ops::AtLeast(Ops::LoadCodes(tokens), tables.tokens);
-    const uint64_t escapes = block.escapes | split.overflow | unknown;
+    if (kMask) {
+      SplitMasked<Ops>(block, tables, tokens, &split);
+    } else {
+      SplitSigned<Ops>(block, tables, tokens, &split);
+    }
+    const uint64_t escapes = block.escapes | split.unknown;
     for (uint64_t left = escapes; left != 0; left &= left - 1) {
       const int i = __builtin_ctzll(left);
-      tokens[i] = split.high[i] = 0;
-      buffers.escapes[escaped++] = static_cast<uint32_t>(begin + i);
+      tokens[i] = tables.zero;
+      split.high[i] = 0;
+      if (begin + i < job.elements) {
+        buffers.escapes[escaped++] = static_cast<uint32_t>(begin + i);
+      }
     }
     if (escaped > buffers.max_escapes) return false;
     block_sums.escapes += Popcount(escapes & ~block.escapes);
-    WriteExtras(split.high, tokens, Ops::AtLeast(Ops::LoadCodes(tokens), kPlainTokens), writer);
+    if (kMask) {
+      const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(tokens), kPlainTokens);
+      WriteExtras(split.high, tokens, ranges, writer);
+    }
     if (tables.shift > 0) WriteLowBits<Ops, kMask>(split, tables.shift, writer);
   }
   writer.Flush();
@@ -119,17 +159,18 @@ ENCKE_INLINE const uint8_t* UpOf(const uint8_t* tokens, int64_t position,
 
 // Entropy codes the tokens of the chunk; returns the first word.
 template <typename Rans>
-uint16_t* CodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool halve,
+uint16_t* CodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool mean,
                      const DenseBuffers& buffers, uint16_t* words, Rans& rans) {
   const int64_t groups = (elements + kLanes - 1) / kLanes;
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t i = g * kLanes;
     const uint8_t* tokens = buffers.tokens;
-    uint8_t* indexes = buffers.indexes + i;
-    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), halve, indexes);
-    for (int k = 0; k < kLanes; ++k) indexes[k] |= static_cast<uint8_t>(tokens[i + k] << 4);
+    Rans::Indexes(tokens + i, tokens + i - neighbours.left, UpOf(tokens, i, neighbours), mean,
+                  buffers.indexes + i);
   }
-  for (int64_t g = groups - 1; g >= 0; --g) rans.Put(buffers.indexes + g * kLanes, &words);
+  Rans local = rans;  // so that its states stay in registers
+  for (int64_t g = groups - 1; g >= 0; --g) local.Put(buffers.indexes + g * kLanes, &words);
+  rans.CopyStates(local);
   return words;
 }
 
@@ -164,14 +205,14 @@ template <typename Ops, typename Rans, typename T, bool kMask>
 int64_t EncodeDenseAs(const EncodeJob& job, const DenseShape& shape, const DenseTables& tables,
                       uint8_t* scratch, ChunkSums* sums) {
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
-  const DenseBuffers buffers(scratch, job.elements, neighbours);
+  const DenseBuffers buffers(scratch, job.elements, neighbours, tables.zero);
   BitWriter writer(buffers.bits);
   int64_t escapes = 0;
   if (!TokenizeAll<Ops, T, kMask>(job, tables, buffers, writer, &escapes, sums)) return -1;
   Rans rans(tables);
   uint16_t* const words_end = reinterpret_cast<uint16_t*>(buffers.bits);
-  const bool halve = !kMask && tables.shift == 0;
-  const uint16_t* words = CodeTokens(job.elements, neighbours, halve, buffers, words_end, rans);
+  const uint16_t* words =
+      CodeTokens(job.elements, neighbours, tables.mean, buffers, words_end, rans);
   const int64_t word_bytes = (words_end - words) * 2;
   const int64_t most = 16 + kLanes * 4 + word_bytes + escapes * (5 + sizeof(T)) + writer.Size();
   if (most > job.limit) return -1;
@@ -199,21 +240,42 @@ ENCKE_INLINE bool ReadExtras(uint64_t where, BitReader& reader, uint8_t* codes) 
   return true;
 }
 
-// Puts the raw low bits below the codes in `high`.
-template <typename Ops, bool kMask>
-ENCKE_INLINE void ReadLowBits(const uint8_t* high, int shift, BitReader& reader,
-                              typename Ops::Quantized* block) {
-  const uint64_t active = kMask ? Ops::AtLeast(Ops::LoadCodes(high), 1) : ~uint64_t{0};
+template <typename Ops>
+ENCKE_INLINE void ReadLowBits(uint64_t active, int shift, BitReader& reader, uint8_t* low) {
   const int count = Popcount(active);
   auto planes = Ops::Zero();
   for (int plane = 0; plane < shift; ++plane) {
     Ops::AddWhere(Ops::Pdep(reader.Get(count), active), 1 << plane, &planes);
   }
-  alignas(64) uint8_t low[kBlockElements], upper[kBlockElements];
   Ops::StoreCodes(planes, low);
+}
+
+// The codes of a block from z' in `high`.
+template <typename Ops>
+ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
+                             typename Ops::Quantized* block) {
+  block->wide = shift > 0;
+  block->low = Ops::LoadCodes(high);
+  if (shift == 0) return;
+  alignas(64) uint8_t low[kBlockElements], upper[kBlockElements];
+  ReadLowBits<Ops>(Ops::AtLeast(block->low, 1), shift, reader, low);
   for (int i = 0; i < kBlockElements; ++i) {
-    const int whole = kMask ? ((high[i] - 1) << shift | low[i]) + 1 : high[i] << shift | low[i];
-    const int code = kMask && high[i] == 0 ? 0 : whole;
+    const int code = high[i] > 0 ? ((high[i] - 1) << shift | low[i]) + 1 : 0;
+    low[i] = static_cast<uint8_t>(code);
+    upper[i] = static_cast<uint8_t>(code >> 8);
+  }
+  block->low = Ops::LoadCodes(low);
+  block->high = Ops::LoadCodes(upper);
+}
+
+template <typename Ops>
+ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const DenseTables& tables, BitReader& reader,
+                             typename Ops::Quantized* block) {
+  alignas(64) uint8_t low[kBlockElements] = {}, upper[kBlockElements];
+  const int shift = tables.shift, lowest = tables.lowest;
+  if (shift > 0) ReadLowBits<Ops>(~uint64_t{0}, shift, reader, low);
+  for (int i = 0; i < kBlockElements; ++i) {
+    const int code = ToZigzag(((tokens[i] + lowest) * (1 << shift)) | low[i]);
     low[i] = static_cast<uint8_t>(code);
     upper[i] = static_cast<uint8_t>(code >> 8);
   }
@@ -223,14 +285,15 @@ ENCKE_INLINE void ReadLowBits(const uint8_t* high, int shift, BitReader& reader,
 }
 
 template <typename Rans>
-bool DecodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool halve,
-                  const uint8_t* words, const uint8_t* end, uint8_t* tokens, Rans& rans) {
+bool DecodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool mean,
+                  const uint8_t* words, const uint8_t* end, uint8_t* tokens, const Rans& rans) {
   alignas(16) uint8_t contexts[kLanes];
+  Rans local = rans;  // so that its states stay in registers
   for (int64_t i = 0; i < elements; i += kLanes) {
-    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), halve, contexts);
-    if (!rans.Get(contexts, tokens + i, &words, end)) return false;
+    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), mean, contexts);
+    if (!local.Get(contexts, tokens + i, &words, end)) return false;
   }
-  return words == end && rans.AtStart();
+  return words == end && local.AtStart();
 }
 
 template <typename T>
@@ -252,19 +315,19 @@ bool ReadEscapeList(const uint8_t** in, const uint8_t* end, int64_t count, int64
 
 // Tokens and raw bits back to elements.
 template <typename Ops, typename T, bool kMask>
-bool Reconstruct(const DecodeJob& job, int shift, uint8_t* tokens, BitReader& reader) {
+bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* tokens,
+                 BitReader& reader) {
   T* data = static_cast<T*>(job.data);
   TableCursor cursor(job.tables);
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     uint8_t* codes = tokens + begin;
-    const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(codes), kPlainTokens);
-    if (!ReadExtras(ranges, reader, codes)) return false;
     typename Ops::Quantized block;
-    block.wide = false;
-    if (shift == 0) {
-      block.low = Ops::LoadCodes(codes);
+    if (kMask) {
+      const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(codes), kPlainTokens);
+      if (!ReadExtras(ranges, reader, codes)) return false;
+      JoinMasked<Ops>(codes, tables.shift, reader, &block);
     } else {
-      ReadLowBits<Ops, kMask>(codes, shift, reader, &block);
+      JoinSigned<Ops>(codes, tables, reader, &block);
     }
     if (!reader.ok()) return false;
     const int64_t left = job.elements - begin;
@@ -290,12 +353,12 @@ bool DecodeDenseAs(const DecodeJob& job, const DenseShape& shape, const DenseTab
   rans.Load(in);
   in += kLanes * 4;
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
-  const DenseBuffers buffers(scratch, job.elements, neighbours);
+  const DenseBuffers buffers(scratch, job.elements, neighbours, tables.zero);
   // The last block's tokens are not all decoded.
   const int64_t last = job.elements / kBlockElements * kBlockElements;
   if (last < job.elements) std::memset(buffers.tokens + last, 0, kBlockElements);
-  const bool halve = !kMask && tables.shift == 0;
-  if (!DecodeTokens(job.elements, neighbours, halve, in, in + 2 * words, buffers.tokens, rans)) {
+  if (!DecodeTokens(job.elements, neighbours, tables.mean, in, in + 2 * words, buffers.tokens,
+                    rans)) {
     return false;
   }
   const uint8_t* list = in + 2 * words;
@@ -304,7 +367,7 @@ bool DecodeDenseAs(const DecodeJob& job, const DenseShape& shape, const DenseTab
   T* data = static_cast<T*>(job.data);
   if (!ReadEscapeList(&bits, end, escapes, job.elements, data)) return false;
   BitReader reader(bits, end - bits);
-  if (!Reconstruct<Ops, T, kMask>(job, tables.shift, buffers.tokens, reader)) return false;
+  if (!Reconstruct<Ops, T, kMask>(job, tables, buffers.tokens, reader)) return false;
   return ReadEscapeList(&list, end, escapes, job.elements, data);
 }
 
@@ -314,15 +377,9 @@ void QuantizeAllAs(const EncodeJob& job, uint16_t* codes) {
   TableCursor cursor(job.tables);
   typename Ops::Sums sums;
   T padded[kBlockElements];
-  alignas(64) uint8_t low[kBlockElements], high[kBlockElements];
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     const T* x = WholeBlock(data + begin, job.elements - begin, padded);
-    const auto block = Ops::template Quantize<kMask>(x, cursor.At(), &sums);
-    Ops::StoreCodes(block.low, low);
-    Ops::StoreCodes(block.high, high);
-    for (int i = 0; i < kBlockElements; ++i) {
-      codes[begin + i] = static_cast<uint16_t>(low[i] | high[i] << 8);
-    }
+    WholeCodes<Ops>(Ops::template Quantize<kMask>(x, cursor.At(), &sums), codes + begin);
   }
 }
 

@@ -16,16 +16,15 @@ class Avx2Rans {
     states_[0] = states_[1] = _mm256_set1_epi32(kStateLow);
   }
 
-  ENCKE_INLINE void Contexts(const uint8_t* left, const uint8_t* up, bool halve,
-                             uint8_t* contexts) {
-    __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(left));
-    __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(up));
-    if (halve) {
-      a = _mm_avg_epu8(a, _mm_setzero_si128());
-      b = _mm_avg_epu8(b, _mm_setzero_si128());
-    }
-    const __m128i sum = _mm_min_epu8(_mm_add_epi8(a, b), _mm_set1_epi8(kContexts - 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(contexts), sum);
+  ENCKE_INLINE void Contexts(const uint8_t* left, const uint8_t* up, bool mean, uint8_t* contexts) {
+    StoreBytes(contexts, ContextsOf(left, up, mean));
+  }
+
+  ENCKE_INLINE void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up,
+                            bool mean, uint8_t* indexes) {
+    // Tokens are below 16: nothing is shifted into the next byte.
+    const __m128i high = _mm_slli_epi16(LoadBytes(tokens), 4);
+    StoreBytes(indexes, _mm_or_si128(ContextsOf(left, up, mean), high));
   }
 
   __attribute__((always_inline)) void Put(const uint8_t* indexes, uint16_t** words) {
@@ -39,6 +38,9 @@ class Avx2Rans {
            GetHalf(contexts + 8, tokens + 8, &states_[1], words, end);
   }
 
+  void CopyStates(const Avx2Rans& other) {
+    for (int i = 0; i < 2; ++i) states_[i] = other.states_[i];
+  }
   void Save(uint8_t* out) const { std::memcpy(out, states_, sizeof(states_)); }
   void Load(const uint8_t* in) { std::memcpy(states_, in, sizeof(states_)); }
   bool AtStart() const {
@@ -49,6 +51,17 @@ class Avx2Rans {
   }
 
  private:
+  ENCKE_INLINE __m128i LoadBytes(const uint8_t* bytes) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  }
+  ENCKE_INLINE void StoreBytes(uint8_t* bytes, __m128i value) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes), value);
+  }
+  ENCKE_INLINE __m128i ContextsOf(const uint8_t* left, const uint8_t* up, bool mean) {
+    const __m128i a = LoadBytes(left), b = LoadBytes(up);
+    const __m128i sum = _mm_min_epu8(_mm_add_epi8(a, b), _mm_set1_epi8(kContexts - 1));
+    return mean ? _mm_avg_epu8(a, b) : sum;
+  }
   __attribute__((always_inline)) void PutHalf(const uint8_t* indexes, __m256i* state,
                                               uint16_t** words) {
     alignas(32) uint32_t entries[8], states[8];
@@ -65,10 +78,7 @@ class Avx2Rans {
       *out++ = static_cast<uint16_t>(states[__builtin_ctz(full)]);
     }
     const __m256i x = _mm256_blendv_epi8(_mm256_srli_epi32(*state, 16), *state, kept);
-    const __m256i quotient = Divide(x, slots);
-    const __m256i rest = _mm256_sub_epi32(x, _mm256_mullo_epi32(quotient, slots));
-    *state = _mm256_add_epi32(_mm256_slli_epi32(quotient, kProbabilityBits),
-                              _mm256_add_epi32(rest, _mm256_srli_epi32(entry, 16)));
+    *state = _mm256_add_epi32(Requantize(x, slots), _mm256_srli_epi32(entry, 16));
   }
 
   __attribute__((always_inline)) bool GetHalf(const uint8_t* contexts, uint8_t* tokens,
@@ -123,14 +133,14 @@ class Avx2Rans {
     return _mm256_and_si256(_mm256_srli_epi32(entry, 4), _mm256_set1_epi32(kProbabilityOne - 1));
   }
   // As in rans_avx512.h.
-  ENCKE_INLINE __m256i Divide(__m256i a, __m256i b) {
-    const __m128i low = DivideHalf(_mm256_castsi256_si128(a), _mm256_castsi256_si128(b));
-    const __m128i high = DivideHalf(_mm256_extracti128_si256(a, 1), _mm256_extracti128_si256(b, 1));
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
-  }
-  ENCKE_INLINE __m128i DivideHalf(__m128i a, __m128i b) {
-    const __m256d numerator = _mm256_add_pd(_mm256_cvtepi32_pd(a), _mm256_set1_pd(0.5));
-    return _mm256_cvttpd_epi32(_mm256_div_pd(numerator, _mm256_cvtepi32_pd(b)));
+  ENCKE_INLINE __m256i Requantize(__m256i x, __m256i slots) {
+    const __m256 reduced = _mm256_mul_ps(_mm256_cvtepi32_ps(x), _mm256_set1_ps(kQuotientShrink));
+    const __m256i estimate = _mm256_cvttps_epi32(_mm256_div_ps(reduced, _mm256_cvtepi32_ps(slots)));
+    const __m256i rest = _mm256_sub_epi32(x, _mm256_mullo_epi32(estimate, slots));
+    const __m256i result = _mm256_add_epi32(_mm256_slli_epi32(estimate, kProbabilityBits), rest);
+    const __m256i right = _mm256_cmpgt_epi32(slots, rest);
+    const __m256i correction = _mm256_sub_epi32(_mm256_set1_epi32(kProbabilityOne), slots);
+    return _mm256_add_epi32(result, _mm256_andnot_si256(right, correction));
   }
 
   const DenseTables& tables_;

@@ -15,25 +15,26 @@ class Avx512Rans {
   explicit Avx512Rans(const DenseTables& tables)
       : tables_(tables), states_(_mm512_set1_epi32(kStateLow)) {}
 
-  ENCKE_INLINE void Contexts(const uint8_t* left, const uint8_t* up, bool halve,
-                             uint8_t* contexts) {
-    __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(left));
-    __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(up));
-    if (halve) {
-      a = _mm_avg_epu8(a, _mm_setzero_si128());
-      b = _mm_avg_epu8(b, _mm_setzero_si128());
-    }
-    const __m128i sum = _mm_min_epu8(_mm_add_epi8(a, b), _mm_set1_epi8(kContexts - 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(contexts), sum);
+  ENCKE_INLINE void Contexts(const uint8_t* left, const uint8_t* up, bool mean, uint8_t* contexts) {
+    StoreBytes(contexts, ContextsOf(left, up, mean));
+  }
+
+  ENCKE_INLINE void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up,
+                            bool mean, uint8_t* indexes) {
+    // Tokens are below 16: nothing is shifted into the next byte.
+    const __m128i high = _mm_slli_epi16(LoadBytes(tokens), 4);
+    StoreBytes(indexes, _mm_or_si128(ContextsOf(left, up, mean), high));
   }
 
   __attribute__((always_inline)) void Put(const uint8_t* indexes, uint16_t** words) {
     const __m512i index = Bytes(indexes);
-    const __m512i token = _mm512_srli_epi32(index, 4);
-    __m512i entry = _mm512_permutexvar_epi32(index, Entries(0));
-    for (int t = 1; t < tables_.tokens; ++t) {
-      const __mmask16 is = _mm512_cmpeq_epi32_mask(token, _mm512_set1_epi32(t));
-      entry = _mm512_mask_permutexvar_epi32(entry, is, index, Entries(t));
+    // Two tokens' entries at a time: the index' bit 4 chooses between them.
+    const __m512i pair = _mm512_srli_epi32(index, 5);
+    __m512i entry = _mm512_permutex2var_epi32(Entries(0), index, Entries(1));
+    for (int t = 2; t < tables_.tokens; t += 2) {
+      const __m512i either = _mm512_permutex2var_epi32(Entries(t), index, Entries(t + 1));
+      const __mmask16 is = _mm512_cmpeq_epi32_mask(pair, _mm512_set1_epi32(t / 2));
+      entry = _mm512_mask_mov_epi32(entry, is, either);
     }
     const __m512i start = _mm512_srli_epi32(entry, 16);
     const __m512i slots = Slots(entry);
@@ -44,10 +45,7 @@ class Avx512Rans {
     const __m256i low = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, states_));
     _mm256_mask_storeu_epi16(*words, static_cast<__mmask16>((1u << count) - 1), low);
     states_ = _mm512_mask_srli_epi32(states_, full, states_, 16);
-    const __m512i quotient = Divide(states_, slots);
-    const __m512i rest = _mm512_sub_epi32(states_, _mm512_mullo_epi32(quotient, slots));
-    states_ = _mm512_add_epi32(_mm512_slli_epi32(quotient, kProbabilityBits),
-                               _mm512_add_epi32(rest, start));
+    states_ = _mm512_add_epi32(Requantize(states_, slots), start);
   }
 
   __attribute__((always_inline)) bool Get(const uint8_t* contexts, uint8_t* tokens,
@@ -56,9 +54,11 @@ class Avx512Rans {
     const __m512i slot = _mm512_and_si512(states_, _mm512_set1_epi32(kProbabilityOne - 1));
     const __m512i key = _mm512_or_si512(_mm512_slli_epi32(slot, 16), _mm512_set1_epi32(0xffff));
     __m512i entry = _mm512_permutexvar_epi32(context, Entries(0));
-    for (int t = 1; t < tables_.tokens; ++t) {
+    for (int t = 1; t < tables_.tokens; t += 2) {
       const __m512i next = _mm512_permutexvar_epi32(context, Entries(t));
+      const __m512i second = _mm512_permutexvar_epi32(context, Entries(t + 1));
       entry = _mm512_mask_mov_epi32(entry, _mm512_cmple_epu32_mask(next, key), next);
+      entry = _mm512_mask_mov_epi32(entry, _mm512_cmple_epu32_mask(second, key), second);
     }
     const __m512i token = _mm512_and_si512(entry, _mm512_set1_epi32(15));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens), _mm512_cvtepi32_epi8(token));
@@ -76,6 +76,7 @@ class Avx512Rans {
     return true;
   }
 
+  void CopyStates(const Avx512Rans& other) { states_ = other.states_; }
   void Save(uint8_t* out) const { _mm512_storeu_si512(out, states_); }
   void Load(const uint8_t* in) { states_ = _mm512_loadu_si512(in); }
   bool AtStart() const {
@@ -83,6 +84,17 @@ class Avx512Rans {
   }
 
  private:
+  ENCKE_INLINE __m128i LoadBytes(const uint8_t* bytes) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  }
+  ENCKE_INLINE void StoreBytes(uint8_t* bytes, __m128i value) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes), value);
+  }
+  ENCKE_INLINE __m128i ContextsOf(const uint8_t* left, const uint8_t* up, bool mean) {
+    const __m128i a = LoadBytes(left), b = LoadBytes(up);
+    const __m128i sum = _mm_min_epu8(_mm_add_epi8(a, b), _mm_set1_epi8(kContexts - 1));
+    return mean ? _mm_avg_epu8(a, b) : sum;
+  }
   __attribute__((always_inline)) __m512i Entries(int token) const {
     return _mm512_load_si512(tables_.entries[token]);
   }
@@ -92,17 +104,17 @@ class Avx512Rans {
   ENCKE_INLINE __m512i Slots(__m512i entry) {
     return _mm512_and_si512(_mm512_srli_epi32(entry, 4), _mm512_set1_epi32(kProbabilityOne - 1));
   }
-  // Whole quotients of numbers below 2^31: (a + 0.5) / b is at least 0.5 / b away from the next
-  // integer, so that rounding cannot cross one.
-  ENCKE_INLINE __m512i Divide(__m512i a, __m512i b) {
-    const __m256i low = DivideHalf(_mm512_castsi512_si256(a), _mm512_castsi512_si256(b));
-    const __m256i high =
-        DivideHalf(_mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-  }
-  ENCKE_INLINE __m256i DivideHalf(__m256i a, __m256i b) {
-    const __m512d numerator = _mm512_add_pd(_mm512_cvtepi32_pd(a), _mm512_set1_pd(0.5));
-    return _mm512_cvttpd_epi32(_mm512_div_pd(numerator, _mm512_cvtepi32_pd(b)));
+  // (x / slots << kProbabilityBits) + x % slots for x < slots * 2^19. The float quotient's relative
+  // error is below 2^-22, less than is taken off before, and both together are less than 1: the
+  // estimate is right or one too small.
+  ENCKE_INLINE __m512i Requantize(__m512i x, __m512i slots) {
+    const __m512 reduced = _mm512_mul_ps(_mm512_cvtepi32_ps(x), _mm512_set1_ps(kQuotientShrink));
+    const __m512i estimate = _mm512_cvttps_epi32(_mm512_div_ps(reduced, _mm512_cvtepi32_ps(slots)));
+    const __m512i rest = _mm512_sub_epi32(x, _mm512_mullo_epi32(estimate, slots));
+    const __m512i result = _mm512_add_epi32(_mm512_slli_epi32(estimate, kProbabilityBits), rest);
+    const __mmask16 small = _mm512_cmpge_epi32_mask(rest, slots);
+    const __m512i correction = _mm512_sub_epi32(_mm512_set1_epi32(kProbabilityOne), slots);
+    return _mm512_mask_add_epi32(result, small, result, correction);
   }
 
   const DenseTables& tables_;

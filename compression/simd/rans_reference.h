@@ -14,8 +14,15 @@ class ReferenceRans {
   }
 
   // Contexts of 16 elements from their neighbours' tokens.
-  static void Contexts(const uint8_t* left, const uint8_t* up, bool halve, uint8_t* contexts) {
-    for (int i = 0; i < kLanes; ++i) contexts[i] = ContextOf(left[i], up[i], halve);
+  static void Contexts(const uint8_t* left, const uint8_t* up, bool mean, uint8_t* contexts) {
+    for (int i = 0; i < kLanes; ++i) contexts[i] = ContextOf(left[i], up[i], mean);
+  }
+
+  // Context | token << 4.
+  static void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up, bool mean,
+                      uint8_t* indexes) {
+    Contexts(left, up, mean, indexes);
+    for (int i = 0; i < kLanes; ++i) indexes[i] |= static_cast<uint8_t>(tokens[i] << 4);
   }
 
   // Encodes 16 tokens given as context | token << 4, last group first; words go down from *words.
@@ -53,6 +60,9 @@ class ReferenceRans {
     return true;
   }
 
+  void CopyStates(const ReferenceRans& other) {
+    for (int i = 0; i < kLanes; ++i) states_[i] = other.states_[i];
+  }
   void Save(uint8_t* out) const { std::memcpy(out, states_, sizeof(states_)); }
   void Load(const uint8_t* in) { std::memcpy(states_, in, sizeof(states_)); }
   // Back where the encoder started.
