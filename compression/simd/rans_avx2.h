@@ -89,10 +89,12 @@ class Avx2Rans {
     const __m256i upper = _mm256_slli_epi32(context, 28);  // its sign chooses the upper eight
     const __m256i slot = _mm256_and_si256(*state, _mm256_set1_epi32(kProbabilityOne - 1));
     const __m256i key = _mm256_or_si256(_mm256_slli_epi32(slot, 16), _mm256_set1_epi32(0xffff));
+    // The greatest entry that is not above the key; entries are positive.
     __m256i entry = Look(0, context, upper);
     for (int t = 1; t < tables_.tokens; ++t) {
       const __m256i next = Look(t, context, upper);
-      entry = _mm256_blendv_epi8(next, entry, _mm256_cmpgt_epi32(next, key));
+      const __m256i above = _mm256_cmpgt_epi32(next, key);
+      entry = _mm256_max_epi32(entry, _mm256_andnot_si256(above, next));
     }
     StoreTokens(_mm256_and_si256(entry, _mm256_set1_epi32(15)), tokens);
     const __m256i high = _mm256_srli_epi32(*state, kProbabilityBits);

@@ -53,13 +53,16 @@ class Avx512Rans {
     const __m512i context = Bytes(contexts);
     const __m512i slot = _mm512_and_si512(states_, _mm512_set1_epi32(kProbabilityOne - 1));
     const __m512i key = _mm512_or_si512(_mm512_slli_epi32(slot, 16), _mm512_set1_epi32(0xffff));
+    // The greatest entry that is not above the key, odd and even tokens apart.
     __m512i entry = _mm512_permutexvar_epi32(context, Entries(0));
+    __m512i odd = _mm512_setzero_si512();
     for (int t = 1; t < tables_.tokens; t += 2) {
-      const __m512i next = _mm512_permutexvar_epi32(context, Entries(t));
-      const __m512i second = _mm512_permutexvar_epi32(context, Entries(t + 1));
-      entry = _mm512_mask_mov_epi32(entry, _mm512_cmple_epu32_mask(next, key), next);
-      entry = _mm512_mask_mov_epi32(entry, _mm512_cmple_epu32_mask(second, key), second);
+      const __m512i a = _mm512_permutexvar_epi32(context, Entries(t));
+      const __m512i b = _mm512_permutexvar_epi32(context, Entries(t + 1));
+      odd = _mm512_mask_mov_epi32(odd, _mm512_cmple_epu32_mask(a, key), a);
+      entry = _mm512_mask_mov_epi32(entry, _mm512_cmple_epu32_mask(b, key), b);
     }
+    entry = _mm512_max_epu32(entry, odd);
     const __m512i token = _mm512_and_si512(entry, _mm512_set1_epi32(15));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens), _mm512_cvtepi32_epi8(token));
     const __m512i high = _mm512_srli_epi32(states_, kProbabilityBits);
@@ -67,9 +70,14 @@ class Avx512Rans {
     states_ = _mm512_add_epi32(_mm512_mullo_epi32(Slots(entry), high), offset);
     const __mmask16 empty = _mm512_cmplt_epu32_mask(states_, _mm512_set1_epi32(kStateLow));
     const int count = Popcount(empty);
-    if (__builtin_expect(end - *words < 2 * count, 0)) return false;
-    const __m256i read =
-        _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), *words);
+    // Far from the end the words are loaded before it is known how many will be used.
+    __m256i read;
+    if (__builtin_expect(end - *words >= 2 * kLanes, 1)) {
+      read = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(*words));
+    } else {
+      if (end - *words < 2 * count) return false;
+      read = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), *words);
+    }
     *words += 2 * count;
     const __m512i spread = _mm512_maskz_expand_epi32(empty, _mm512_cvtepu16_epi32(read));
     states_ = _mm512_mask_or_epi32(states_, empty, _mm512_slli_epi32(states_, 16), spread);
