@@ -8,6 +8,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/units.h"
+#include "engine/train/options.h"
 #include "tools/encke/child_process.h"
 #include "tools/encke/command.h"
 #include "tools/encke/compare_table.h"
@@ -67,7 +68,7 @@ ordered_json Header(const CompareArguments& arguments, const std::string& path) 
   const ConfigFile config = arguments.config.Load();
   const config::Training& training = config.config().training();
   ordered_json header = {{"config", path},
-                         {"name", config.config().name()},
+                         {"name", RunName(config.config())},
                          {"batch", training.batch()},
                          {"seed", training.seed()},
                          {"device", arguments.config.device},
@@ -88,31 +89,46 @@ void Save(const std::string& path, const ordered_json& result) {
   if (!out) throw Error(ErrorKind::DATA, "cannot write the comparison", path);
 }
 
+// What the modes that have run gave.
+struct Figures {
+  std::vector<std::string> names;
+  std::vector<ordered_json> modes;
+
+  void Add(const std::string& name, ordered_json mode) {
+    names.push_back(name);
+    modes.push_back(std::move(mode));
+  }
+  int64_t iterations() const { return modes.back().at("iterations").get<int64_t>(); }
+  bool interrupted() const { return modes.back().at("interrupted").get<bool>(); }
+};
+
+void Print(const ordered_json& header, const Figures& figures, const std::string& memory_limit) {
+  const std::string text =
+      StrCat("\n", header.at("name").get<std::string>(), ": batch ",
+             header.at("batch").get<int64_t>(), ", ", figures.iterations(), " iterations, seed ",
+             header.at("seed").get<uint64_t>(), figures.interrupted() ? ", stopped on request" : "",
+             "\n\n", CompareTable(figures.names, figures.modes, memory_limit));
+  std::fputs(text.c_str(), stdout);
+}
+
 int Compare(const CompareArguments& arguments) {
   if (!arguments.memory_limit.empty()) ParseBytes(arguments.memory_limit);
   const std::string path = FindConfig(arguments.config.config);
   const std::vector<ModeSpec> modes = CheckedModes(arguments, path);
   ordered_json result = Header(arguments, path);
   result["modes"] = ordered_json::object();
-  std::vector<std::string> names;
-  std::vector<ordered_json> figures;
+  Figures figures;
   for (const ModeSpec& mode : modes) {
-    std::fprintf(stderr, "mode %s (%zu of %zu)\n", mode.name.c_str(), names.size() + 1,
+    std::fprintf(stderr, "mode %s (%zu of %zu)\n", mode.name.c_str(), figures.names.size() + 1,
                  modes.size());
     const ChildResult child = RunSelf(ChildArguments(arguments, path, mode));
     CheckSignal(child, mode.name);
     if (child.exit_code != 0) return child.exit_code;
-    figures.push_back(ordered_json::parse(child.result));
-    names.push_back(mode.name);
-    result["modes"][mode.name] = figures.back();
-    if (figures.back().at("interrupted").get<bool>()) break;
+    figures.Add(mode.name, ordered_json::parse(child.result));
+    result["modes"][mode.name] = figures.modes.back();
+    if (figures.interrupted()) break;
   }
-  std::printf("\n%s: batch %lld, %lld iterations, seed %llu\n\n%s",
-              result.at("name").get<std::string>().c_str(),
-              static_cast<long long>(result.at("batch").get<int64_t>()),
-              static_cast<long long>(figures.back().at("iterations").get<int64_t>()),
-              static_cast<unsigned long long>(result.at("seed").get<uint64_t>()),
-              CompareTable(names, figures, arguments.memory_limit).c_str());
+  Print(result, figures, arguments.memory_limit);
   const std::string json = arguments.json.empty()
                                ? "runs/compare-" + result.at("name").get<std::string>() + ".json"
                                : arguments.json;

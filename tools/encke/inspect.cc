@@ -77,7 +77,9 @@ Command InspectCommand() {
       "  encke inspect runs/RUN --layer layer1.0.conv1\n"
       "  encke inspect runs/RUN --iteration 600 --csv activations.csv\n"
       "sigma is the standard deviation that the stored values' error adds to the weight gradient,\n"
-      "as predicted; audits measure it (activations.audit_every, activations.audit_at).";
+      "as predicted; audits measure it (activations.audit_every, activations.audit_at). Where "
+      "there\n"
+      "was one, sigma, measured and quotient are those of the last.";
   command.set_up = [](CLI::App& app) {
     auto arguments = std::make_shared<InspectArguments>();
     app.add_option("RUN", arguments->run,
