@@ -8,8 +8,8 @@
 namespace encke {
 namespace {
 
-constexpr int64_t kGuard = 64;  // bytes in front and behind
-constexpr uint8_t kGuardByte = 0xA5;
+constexpr int64_t kGuard = 64;        // bytes in front and behind
+constexpr uint8_t kGuardByte = 0xFF;  // floats made of it are NaN: reading them would show too
 
 double Get(const Tensor& tensor, int64_t i) {
   switch (tensor.dtype()) {
