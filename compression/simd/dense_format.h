@@ -43,7 +43,9 @@ ENCKE_INLINE uint8_t TokenOf(uint8_t high) {
 }
 
 ENCKE_INLINE int FromZigzag(int code) { return code >> 1 ^ -(code & 1); }
-ENCKE_INLINE int ToZigzag(int k) { return static_cast<int>(static_cast<unsigned>(k) << 1) ^ k >> 31; }
+ENCKE_INLINE int ToZigzag(int k) {
+  return static_cast<int>(static_cast<unsigned>(k) << 1) ^ k >> 31;
+}
 
 ENCKE_INLINE uint8_t ContextOf(int left, int up, bool mean) {
   const int sum = left + up;
