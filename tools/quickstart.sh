@@ -26,5 +26,6 @@ for argument in "$@"; do
     --epochs* | --iterations*) length=() ;;
   esac
 done
-echo "quickstart: encke compare models/recipes/resnet20_fashion.textproto ${length[*]} $*"
-exec bazel-bin/tools/encke compare models/recipes/resnet20_fashion.textproto "${length[@]}" "$@"
+command=(compare models/recipes/resnet20_fashion.textproto "${length[@]}" "$@")
+echo "quickstart: bazel-bin/tools/encke ${command[*]}"
+exec bazel-bin/tools/encke "${command[@]}"

@@ -45,6 +45,15 @@ TEST(Train, LeavesARunThatInspectShowsAndResumeGoesOnFrom) {
   EXPECT_TRUE(Has(test.out, "images  64\ntop-1 ")) << test.out;
 }
 
+TEST(Train, ResumesTheNewestRunOfThisConfigOnly) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  ASSERT_EQ(sandbox.Run({"train", config, "--iterations", "2"}).exit_code, 0);
+  const Outcome other = sandbox.Run({"train", "lenet5", "--iterations", "2", "--resume"});
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_TRUE(Has(other.err, "there is no run named lenet5")) << other.err;
+}
+
 TEST(Train, DumpsTheSavedValuesOfAnIteration) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());

@@ -5,6 +5,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/units.h"
+#include "engine/train/options.h"
 #include "engine/train/trainer.h"
 #include "tools/encke/command.h"
 #include "tools/encke/config_options.h"
@@ -105,7 +106,7 @@ int Train(TrainArguments* arguments) {
   options.device = Device::Parse(arguments->config.device);
   options.resume = arguments->resume;
   if (arguments->resume == kNewest) {
-    options.resume = NewestRun(config.config().training().output(), config.config().name());
+    options.resume = NewestRun(config.config().training().output(), RunName(config.config()));
   }
   options.dump_activations = arguments->dump_folder;
   options.dump_at_iteration = arguments->dump_iteration;
