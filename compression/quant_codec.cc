@@ -49,11 +49,12 @@ void QuantCodec::EncodeValues(const std::vector<float>& values, const Shape&, co
     out->resize(at + sizeof(head) + PackedBytes(count, bits_));
     std::memcpy(out->data() + at, &head, sizeof(head));
     uint8_t* packed = out->data() + at + sizeof(head);
-    const float inverse = head.step > 0 ? 1.0f / head.step : 0.0f;
+    // In double, in which no difference of floats overflows.
+    const double inverse = head.step > 0 ? 1.0 / head.step : 0.0;
     for (int64_t i = 0; i < count; ++i) {
-      const float draw = static_cast<float>(rng.NextU32() >> 8) * 0x1p-24f;
-      const float level = (values[begin + i] - head.least) * inverse + draw;
-      const auto code = static_cast<int>(std::min(level, static_cast<float>(levels)));
+      const double draw = rng.NextU32() * 0x1p-32;
+      const double level = (static_cast<double>(values[begin + i]) - head.least) * inverse + draw;
+      const auto code = static_cast<int>(std::min<double>(level, levels));
       packed[i * bits_ / 8] |= static_cast<uint8_t>(code << i * bits_ % 8);
     }
   }
@@ -77,7 +78,7 @@ void QuantCodec::DecodeValues(const uint8_t* stream, int64_t size, const Shape&,
     float* out = values->data() + g * kGroup;
     for (int64_t i = 0; i < (g == groups - 1 ? tail : kGroup); ++i) {
       const int code = packed[i * bits_ / 8] >> i * bits_ % 8 & ((1 << bits_) - 1);
-      out[i] = head.least + static_cast<float>(code) * head.step;
+      out[i] = static_cast<float>(head.least + static_cast<double>(code) * head.step);
     }
   }
 }

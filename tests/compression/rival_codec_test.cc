@@ -73,6 +73,15 @@ TEST(QuantCodec, StaysWithinAStepAndIsUnbiased) {
   }
 }
 
+TEST(QuantCodec, ReachesOverTheWholeRangeOfFloats) {
+  const std::vector<float> x = {-3e38f, 3e38f, 0.0f, 1.0f};
+  const Shape shape = Shape::Vector(4);
+  const Encoded encoded = Encode(Named("quant2"), x.data(), DType::F32, shape, Uniform(0, false));
+  const std::vector<float> y = DecodeFloats(Named("quant2"), encoded, shape);
+  EXPECT_EQ(y[0], x[0]);
+  EXPECT_NEAR(y[1], x[1], 1e33);
+}
+
 TEST(JpegCodec, MeetsTheErrorOfItsBound) {
   const Shape shape{2, 30, 27, 8};
   const std::vector<float> x = testing::ReluMaps(shape, 3);

@@ -1,0 +1,78 @@
+// Every one of the 2^32 float patterns through the bounded codecs, with exact arithmetic for the
+// check. Minutes long, so not among the fast tests:
+//
+//   bazel test -c opt //tests/slow:exhaustive_codec_test
+#include <cmath>
+#include <cstring>
+
+#include "compression/codec.h"
+#include "compression/value_coding.h"
+#include "gtest/gtest.h"
+
+namespace encke {
+namespace {
+
+constexpr int64_t kChunk = 1 << 18;
+
+// a - b = sum + rest exactly (Knuth's TwoSum).
+struct ExactDifference {
+  double sum, rest;
+  ExactDifference(double a, double b) {
+    sum = a - b;
+    const double b_seen = a - sum;
+    rest = (a - (sum + b_seen)) + (b_seen - b);
+  }
+  bool Above(double bound) const {
+    return std::abs(sum) > bound || (std::abs(sum) == bound && (sum > 0 ? rest > 0 : rest < 0));
+  }
+};
+
+bool Kept(float x, float y, float bound, bool mask) {
+  if (!std::isfinite(x) || bound == 0) return std::memcmp(&x, &y, sizeof(x)) == 0;
+  return std::isfinite(y) && !ExactDifference(x, y).Above(bound) && (!mask || (x > 0) == (y > 0));
+}
+
+struct Case {
+  std::string codec;
+  float bound;
+  bool mask;
+  uint32_t factor;  // odd: in which order the patterns come, so which share a block
+};
+
+class Exhaustive : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Exhaustive, NoPatternBreaksTheBound) {
+  const Case& test = GetParam();
+  const Codec& codec = *FindCodec(test.codec);
+  const Shape shape{1, 64, 64, 64};
+  ASSERT_EQ(shape.elements(), kChunk);
+  CodecOptions options;
+  options.bound = ErrorBound::Uniform(test.bound);
+  options.mask = test.mask;
+  ValueCoding coding(options, shape.c);
+  std::vector<float> x(kChunk), y(kChunk);
+  std::vector<uint8_t> stream(codec.MaxEncodedSize(shape, DType::F32));
+  EncodeStatistics statistics;
+  int64_t violations = 0;
+  for (uint64_t begin = 0; begin < uint64_t{1} << 32; begin += kChunk) {
+    for (int64_t i = 0; i < kChunk; ++i) {
+      const uint32_t bits = static_cast<uint32_t>(begin + i) * test.factor;
+      std::memcpy(&x[i], &bits, sizeof(bits));
+    }
+    codec.Prepare({{x.data(), shape}}, DType::F32, &coding);
+    const int64_t size =
+        codec.Encode(x.data(), DType::F32, shape, coding, stream.data(), &statistics);
+    codec.Decode(stream.data(), size, DType::F32, shape, coding, y.data());
+    for (int64_t i = 0; i < kChunk; ++i) violations += !Kept(x[i], y[i], test.bound, test.mask);
+  }
+  EXPECT_EQ(violations, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Exhaustive,
+    ::testing::Values(Case{"fast", 0.01f, true, 1}, Case{"fast", 0.01f, false, 0x9e3779b1},
+                      Case{"fast", 3.0f, true, 0x9e3779b1}, Case{"dense", 1e-5f, false, 1},
+                      Case{"dense", 7e20f, true, 0x9e3779b1}, Case{"fast", 1e-45f, false, 1}));
+
+}  // namespace
+}  // namespace encke
