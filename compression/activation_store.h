@@ -47,7 +47,7 @@ class ActivationStore {
 
 struct StoreOptions {
   int64_t chunk_bytes =
-      64 << 10;  // raw bytes of one chunk, about; whole samples where they are smaller than this
+      256 << 10;  // raw bytes of one chunk, about; whole samples where they are smaller than this
   int64_t limit_bytes = 0;  // the most that slabs may hold; 0 = no limit
 };
 

@@ -33,21 +33,28 @@ void ParallelOrThrow(int64_t count, const Body& body) {
   }
 }
 
-constexpr int64_t kSampleChunks = 4;
+constexpr int64_t kSamplePieces = 12;
+constexpr int64_t kSampleElements = 2048;  // of each piece, about, but three rows at least
 
-// A few chunks, evenly spread over the value.
-std::vector<ChunkView> Sample(const Tensor& value, const Chunking& chunking) {
+// A few groups of rows, evenly spread over samples and rows of the value.
+std::vector<ChunkView> Sample(const Tensor& value) {
+  const Shape& shape = value.shape();
+  if (shape.elements() == 0) return {};
+  const int64_t row = shape.w * shape.c;
+  const int64_t rows = std::min(shape.h, std::max<int64_t>(3, kSampleElements / row));
+  const int64_t samples = shape.h > 1 ? 1 : std::min<int64_t>(shape.n, 4);
   std::vector<ChunkView> sample;
-  const int64_t count = std::min(chunking.count(), kSampleChunks);
-  for (int64_t i = 0; i < count; ++i) {
-    const Chunk chunk = chunking.At((2 * i + 1) * chunking.count() / (2 * count));
+  for (int64_t i = 0; i < std::min(shape.n * shape.h, kSamplePieces); ++i) {
+    const int64_t n = (shape.n - samples) * i / (kSamplePieces - 1);
+    const int64_t h = (shape.h - rows) * (i * 5 % kSamplePieces) / (kSamplePieces - 1);
     const auto* data = static_cast<const uint8_t*>(value.raw());
-    sample.push_back({data + chunk.offset * SizeOf(value.dtype()), chunk.shape});
+    sample.push_back({data + (n * shape.sample() + h * row) * SizeOf(value.dtype()),
+                      {samples, rows, shape.w, shape.c}});
   }
   return sample;
 }
 
-constexpr int64_t kMeanPixels = 256;  // of each sampled chunk
+constexpr int64_t kMeanPixels = 256;  // of each piece
 
 template <typename T>
 void AddChannels(const T* data, int64_t pixels, std::vector<double>* sums) {
@@ -179,7 +186,7 @@ StoredValue CompressedStore::Put(int id, const Tensor& value, const std::string&
   ENCKE_CHECK(value.defined() && entries_.count(id) == 0, id);
   const auto start = std::chrono::steady_clock::now();
   const Chunking chunking(value.shape(), value.dtype(), options_.chunk_bytes);
-  const std::vector<ChunkView> sample = Sample(value, chunking);
+  const std::vector<ChunkView> sample = Sample(value);
   Entry entry(value, used, WithCenters(options, sample, value), chunking);
   used->Prepare(sample, entry.dtype, &entry.coding);
   StoredValue result;

@@ -1,6 +1,5 @@
 #include "compression/dense_codec.h"
 
-#include <algorithm>
 #include <memory>
 
 #include "compression/dense_tables.h"
@@ -10,9 +9,6 @@
 
 namespace encke {
 namespace {
-
-// Of each chunk so many elements are looked at, or two rows if that is more.
-constexpr int64_t kSampleElements = 4096;
 
 // Scratch memory, not cleared.
 std::unique_ptr<uint8_t[]> NewScratch(int64_t elements, const simd::DenseShape& shape) {
@@ -28,8 +24,7 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
   const Quantizer& quantizer = coding->quantizer;
   DenseTableBuilder builder(quantizer.mask());
   for (const ChunkView& chunk : sample) {
-    const int64_t rows = 2 * chunk.shape.w * chunk.shape.c;
-    const int64_t elements = std::min(chunk.shape.elements(), std::max(kSampleElements, rows));
+    const int64_t elements = chunk.shape.elements();
     std::vector<uint16_t> codes((elements + 63) / 64 * 64);
     kernels_.quantize(dtype,
                       {chunk.data, elements, quantizer.tables(), quantizer.mask(), nullptr, 0},

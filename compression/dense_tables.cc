@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "engine/core/error.h"
 
@@ -19,14 +20,35 @@ constexpr int64_t kPrior = 8;
 constexpr int64_t kPrecision = 1 << 20;
 
 // Without a mask: of so many codes, one on either side may be outside the tables' window.
-constexpr int64_t kTailShare = 4096;
+constexpr int64_t kTailShare = 512;
 constexpr int kHistogram = 4096;  // codes further from 0 than half of it count as its ends
 
 struct Compact {
-  uint8_t tokens, shift;
+  uint8_t tokens, shift, mean;
   int16_t lowest;
   uint16_t slots[kContexts][kTokens];
 };
+
+// x * log2(x), about, in whole numbers, which are the same on every machine.
+int64_t TimesLog2(int64_t x) {
+  if (x == 0) return 0;
+  const int whole = 63 - __builtin_clzll(static_cast<uint64_t>(x));
+  return x * (whole * 256 + (x * 256 >> whole) - 256) / 256;
+}
+
+// Bits that an ideal coder takes for the counted tokens.
+int64_t Cost(const int64_t (&counts)[kContexts][kTokens]) {
+  int64_t bits = 0;
+  for (const auto& context : counts) {
+    int64_t total = 0;
+    for (int64_t count : context) {
+      total += count;
+      bits -= TimesLog2(count);
+    }
+    bits += TimesLog2(total);
+  }
+  return bits;
+}
 
 // Slots in proportion to `weights`, at least one each, kProbabilityOne together.
 void Distribute(const int64_t* weights, int tokens, uint16_t* slots) {
@@ -79,16 +101,15 @@ DenseTableBuilder::Window DenseTableBuilder::ChooseSigned() const {
   int low = 0, high = kHistogram - 1;
   for (int64_t sum = histogram[low]; low < high && sum <= tail;) sum += histogram[++low];
   for (int64_t sum = histogram[high]; high > low && sum <= tail;) sum += histogram[--high];
+  const bool negative =
+      std::accumulate(histogram.begin(), histogram.begin() + kHistogram / 2, int64_t{0}) > 0;
   low -= kHistogram / 2;
   high -= kHistogram / 2;
+  // One token more on either side stands for the tails; what is never negative needs none below.
   int shift = 0;
-  while (shift < simd::kMaxShift && (high >> shift) - (low >> shift) >= kTokens) ++shift;
-  low >>= shift;
-  high >>= shift;
-  // Room on both sides for what the sample missed; a value that is never negative stays so.
-  if (high - low < kTokens - 1) ++high;
-  if (high - low < kTokens - 1 && low != 0) --low;
-  return {shift, low, std::min(high - low + 1, kTokens)};
+  while (shift < simd::kMaxShift && (high >> shift) - (low >> shift) + 3 > kTokens) ++shift;
+  const int lowest = negative || low > 0 ? (low >> shift) - 1 : 0;
+  return {shift, lowest, std::clamp((high >> shift) + 2 - lowest, 2, kTokens)};
 }
 
 // The token of a code, as the kernels find it; -1: an escape.
@@ -98,21 +119,26 @@ int DenseTableBuilder::TokenIn(const Window& window, uint16_t code) const {
     return high < 256 ? simd::TokenOf(static_cast<uint8_t>(high)) : -1;
   }
   const int token = (simd::FromZigzag(code) >> window.shift) - window.lowest;
-  return token >= 0 && token < window.tokens ? token : -1;
+  return std::clamp(token, 0, window.tokens - 1);
 }
 
-void DenseTableBuilder::Count(const Chunk& chunk, const Window& window, Counts counts) const {
-  const simd::DenseNeighbours neighbours =
-      simd::NeighboursOf(chunk.shape.channels, chunk.shape.width);
-  const uint8_t zero = window.Zero();
-  std::vector<uint8_t> tokens(neighbours.left + chunk.codes.size(), zero);
-  for (size_t i = 0; i < chunk.codes.size(); ++i) {
-    uint8_t* token = tokens.data() + neighbours.left + i;
-    const int known = TokenIn(window, chunk.codes[i]);
-    *token = known < 0 ? zero : static_cast<uint8_t>(known);
-    const bool first_row = static_cast<int64_t>(i) < neighbours.up;
-    const uint8_t* up = token - (first_row ? neighbours.left : neighbours.up);
-    ++counts[simd::ContextOf(token[-neighbours.left], *up, window.Mean())][*token];
+void DenseTableBuilder::Count(const Window& window, const simd::ContextRule& rule,
+                              Counts counts) const {
+  for (const Chunk& chunk : chunks_) {
+    const simd::DenseNeighbours neighbours =
+        simd::NeighboursOf(chunk.shape.channels, chunk.shape.width);
+    std::vector<uint8_t> tokens(neighbours.left + chunk.codes.size(), rule.zero);
+    const int64_t elements = chunk.codes.size();
+    for (int64_t i = 0; i < elements; ++i) {
+      uint8_t* token = tokens.data() + neighbours.left + i;
+      const int known = TokenIn(window, chunk.codes[i]);
+      *token = known < 0 ? rule.zero : static_cast<uint8_t>(known);
+      const bool first_row = i < neighbours.up;
+      // What has no row above is rarer in whole chunks than in the sample's pieces.
+      if (first_row && elements > neighbours.up) continue;
+      const uint8_t* up = token - (first_row ? neighbours.left : neighbours.up);
+      ++counts[simd::ContextOf(token[-neighbours.left], *up, rule)][*token];
+    }
   }
 }
 
@@ -122,7 +148,13 @@ std::vector<uint8_t> DenseTableBuilder::Build() const {
   compact.shift = static_cast<uint8_t>(window.shift);
   compact.lowest = static_cast<int16_t>(window.lowest);
   Counts counts = {};
-  for (const Chunk& chunk : chunks_) Count(chunk, window, counts);
+  Count(window, {false, window.Zero()}, counts);
+  if (window.lowest < 0) {
+    Counts with_mean = {};
+    Count(window, {true, window.Zero()}, with_mean);
+    compact.mean = Cost(with_mean) < Cost(counts);
+    if (compact.mean) std::memcpy(counts, with_mean, sizeof(counts));
+  }
   int64_t mean[kTokens] = {}, total = 1;
   int tokens = 2;
   for (const auto& context : counts) {
@@ -155,8 +187,7 @@ simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {
   tables.shift = compact.shift;
   const DenseTableBuilder::Window window = {compact.shift, compact.lowest, compact.tokens};
   tables.lowest = window.lowest;
-  tables.mean = window.Mean();
-  tables.zero = window.Zero();
+  tables.rule = {compact.mean != 0, window.Zero()};
   for (auto& row : tables.entries) std::fill(row, row + kContexts, simd::kNoEntry);
   for (int c = 0; c < kContexts; ++c) {
     uint32_t start = 0;

@@ -23,7 +23,6 @@ class DenseTableBuilder {
   struct Window {
     int shift, lowest, tokens;
 
-    bool Mean() const { return lowest < 0; }
     uint8_t Zero() const { return static_cast<uint8_t>(std::clamp(-lowest, 0, tokens - 1)); }
   };
 
@@ -37,7 +36,7 @@ class DenseTableBuilder {
   Window ChooseMasked() const;
   Window ChooseSigned() const;
   int TokenIn(const Window& window, uint16_t code) const;
-  void Count(const Chunk& chunk, const Window& window, Counts counts) const;
+  void Count(const Window& window, const simd::ContextRule& rule, Counts counts) const;
 
   bool mask_;
   std::vector<Chunk> chunks_;

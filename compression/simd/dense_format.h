@@ -6,9 +6,10 @@
 // arXiv:1311.2540) under the context of two neighbours' tokens.
 //   With a mask: z' = 0 for 0, otherwise 1 + ((z - 1) >> shift). Tokens up to 7 are z' itself, four
 //   more are ranges with raw extra bits. The context is the sum of the neighbours' tokens.
-//   Without: token = (k >> shift) - lowest, for the window of values that the tables cover. The
-//   context is the mean of the neighbours' tokens, which predicts sign and size, or again the
-//   sum if no value is negative.
+//   Without: token = (k >> shift) - lowest, for the window of values that the tables cover; the
+//   window's ends stand for all that is beyond, too, with raw bits that say how far. The context
+//   is, as the tables choose, the mean of the neighbours' tokens, which predicts sign and size, or
+//   the sum of their distances from the token of 0, which predicts size alone.
 #pragma once
 
 #include <cstdint>
@@ -47,10 +48,22 @@ ENCKE_INLINE int ToZigzag(int k) {
   return static_cast<int>(static_cast<unsigned>(k) << 1) ^ k >> 31;
 }
 
-ENCKE_INLINE uint8_t ContextOf(int left, int up, bool mean) {
-  const int sum = left + up;
-  return static_cast<uint8_t>(mean ? (sum + 1) >> 1 : sum < kContexts ? sum : kContexts - 1);
+// How neighbours make a context.
+struct ContextRule {
+  bool mean = false;  // of the tokens; otherwise the sum of their distances from `zero`
+  uint8_t zero = 0;   // the token of 0, or the nearest; also that of escapes and outside the chunk
+};
+
+ENCKE_INLINE uint8_t ContextOf(int left, int up, const ContextRule& rule) {
+  const int a = left > rule.zero ? left - rule.zero : rule.zero - left;
+  const int b = up > rule.zero ? up - rule.zero : rule.zero - up;
+  const int sum = a + b < kContexts ? a + b : kContexts - 1;
+  return static_cast<uint8_t>(rule.mean ? (left + up + 1) >> 1 : sum);
 }
+
+// Without a mask: whether tokens below the window end in token 0. A window from 0 on has none.
+ENCKE_INLINE bool HasLowTail(int lowest) { return lowest != 0; }
+constexpr int kTailBits = 8;
 
 // Greater than any entry.
 constexpr uint32_t kNoEntry = 0x7fffffff;
@@ -62,9 +75,8 @@ struct DenseTables {
   alignas(64) uint32_t entries[kTokens + 1][kContexts];
   int tokens = 2;  // in use; codes that would need others are escapes
   int shift = 0;
-  int lowest = 0;     // without a mask: what token 0 stands for
-  bool mean = false;  // the context is the neighbours' mean, not their sum
-  uint8_t zero = 0;   // the token of 0, or the nearest; stands for escapes and outside the chunk
+  int lowest = 0;  // without a mask: what token 0 stands for
+  ContextRule rule;
 };
 
 // A word of the coders' stream, which need not be aligned.

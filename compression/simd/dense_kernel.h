@@ -76,19 +76,32 @@ ENCKE_INLINE void SplitMasked(const typename Ops::Quantized& block, const DenseT
   split->unknown = too_high | Ops::AtLeast(Ops::LoadCodes(tokens), tables.tokens);
 }
 
+// `high` is how far a code lies beyond the window's end.
 template <typename Ops>
 ENCKE_INLINE void SplitSigned(const typename Ops::Quantized& block, const DenseTables& tables,
                               uint8_t* tokens, SplitCodes* split) {
   alignas(64) uint16_t codes[kBlockElements];
+  alignas(64) uint8_t too_far[kBlockElements];
   WholeCodes<Ops>(block, codes);
-  const int count = tables.tokens, shift = tables.shift, lowest = tables.lowest;
+  const int last = tables.tokens - 1, shift = tables.shift, lowest = tables.lowest;
+  const int most_below = HasLowTail(lowest) ? 255 : 0;
   for (int i = 0; i < kBlockElements; ++i) {
     const int k = FromZigzag(codes[i]);
     const int token = (k >> shift) - lowest;
+    const int below = token < 0 ? -token : 0, above = token > last ? token - last : 0;
     split->low[i] = static_cast<uint8_t>(k & ((1 << shift) - 1));
-    tokens[i] = static_cast<uint8_t>(token >= 0 && token < count ? token : 255);
+    split->high[i] = static_cast<uint8_t>(below + above);
+    tokens[i] = static_cast<uint8_t>(token + below - above);
+    too_far[i] = below > most_below || above > 255;
   }
-  split->unknown = Ops::AtLeast(Ops::LoadCodes(tokens), count);
+  split->unknown = Ops::AtLeast(Ops::LoadCodes(too_far), 1);
+}
+
+// The window's end tokens, behind which raw bits say how far beyond the code lies.
+template <typename Ops>
+ENCKE_INLINE uint64_t TailsOf(const typename Ops::Codes& tokens, const DenseTables& tables) {
+  const uint64_t low = HasLowTail(tables.lowest) ? ~Ops::AtLeast(tokens, 1) : 0;
+  return Ops::AtLeast(tokens, tables.tokens - 1) | low;
 }
 
 ENCKE_INLINE void WriteExtras(const uint8_t* high, const uint8_t* tokens, uint64_t where,
@@ -107,6 +120,11 @@ ENCKE_INLINE void WriteLowBits(const SplitCodes& split, int shift, BitWriter& wr
   for (int plane = 0; plane < shift; ++plane) {
     writer.Put(Ops::Pext(Ops::Plane(low, plane), active), count);
   }
+}
+
+// One bit for each element of a block that the chunk has.
+ENCKE_INLINE uint64_t ValidElements(int64_t left) {
+  return left >= kBlockElements ? ~uint64_t{0} : (uint64_t{1} << left) - 1;
 }
 
 // Quantises everything into tokens, raw bits and escapes. False when there are too many escapes.
@@ -128,20 +146,26 @@ bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuf
     } else {
       SplitSigned<Ops>(block, tables, tokens, &split);
     }
-    const uint64_t escapes = block.escapes | split.unknown;
+    const uint64_t valid = ValidElements(job.elements - begin);
+    const uint64_t escapes = block.escapes | split.unknown | ~valid;
     for (uint64_t left = escapes; left != 0; left &= left - 1) {
       const int i = __builtin_ctzll(left);
-      tokens[i] = tables.zero;
+      tokens[i] = tables.rule.zero;
       split.high[i] = 0;
-      if (begin + i < job.elements) {
+      if ((valid >> i & 1) != 0) {
         buffers.escapes[escaped++] = static_cast<uint32_t>(begin + i);
       }
     }
     if (escaped > buffers.max_escapes) return false;
-    block_sums.escapes += Popcount(escapes & ~block.escapes);
+    block_sums.escapes += Popcount(escapes & valid & ~block.escapes);
     if (kMask) {
       const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(tokens), kPlainTokens);
       WriteExtras(split.high, tokens, ranges, writer);
+    } else {
+      uint64_t tails = TailsOf<Ops>(Ops::LoadCodes(tokens), tables) & valid;
+      for (; tails != 0; tails &= tails - 1) {
+        writer.Put(split.high[__builtin_ctzll(tails)], kTailBits);
+      }
     }
     if (tables.shift > 0) WriteLowBits<Ops, kMask>(split, tables.shift, writer);
   }
@@ -159,13 +183,13 @@ ENCKE_INLINE const uint8_t* UpOf(const uint8_t* tokens, int64_t position,
 
 // Entropy codes the tokens of the chunk; returns the first word.
 template <typename Rans>
-uint16_t* CodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool mean,
+uint16_t* CodeTokens(int64_t elements, const DenseNeighbours& neighbours, const ContextRule& rule,
                      const DenseBuffers& buffers, uint16_t* words, Rans& rans) {
   const int64_t groups = (elements + kLanes - 1) / kLanes;
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t i = g * kLanes;
     const uint8_t* tokens = buffers.tokens;
-    Rans::Indexes(tokens + i, tokens + i - neighbours.left, UpOf(tokens, i, neighbours), mean,
+    Rans::Indexes(tokens + i, tokens + i - neighbours.left, UpOf(tokens, i, neighbours), rule,
                   buffers.indexes + i);
   }
   Rans local = rans;  // so that its states stay in registers
@@ -205,14 +229,14 @@ template <typename Ops, typename Rans, typename T, bool kMask>
 int64_t EncodeDenseAs(const EncodeJob& job, const DenseShape& shape, const DenseTables& tables,
                       uint8_t* scratch, ChunkSums* sums) {
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
-  const DenseBuffers buffers(scratch, job.elements, neighbours, tables.zero);
+  const DenseBuffers buffers(scratch, job.elements, neighbours, tables.rule.zero);
   BitWriter writer(buffers.bits);
   int64_t escapes = 0;
   if (!TokenizeAll<Ops, T, kMask>(job, tables, buffers, writer, &escapes, sums)) return -1;
   Rans rans(tables);
   uint16_t* const words_end = reinterpret_cast<uint16_t*>(buffers.bits);
   const uint16_t* words =
-      CodeTokens(job.elements, neighbours, tables.mean, buffers, words_end, rans);
+      CodeTokens(job.elements, neighbours, tables.rule, buffers, words_end, rans);
   const int64_t word_bytes = (words_end - words) * 2;
   const int64_t most = 16 + kLanes * 4 + word_bytes + escapes * (5 + sizeof(T)) + writer.Size();
   if (most > job.limit) return -1;
@@ -269,13 +293,23 @@ ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
 }
 
 template <typename Ops>
-ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const DenseTables& tables, BitReader& reader,
-                             typename Ops::Quantized* block) {
+ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const DenseTables& tables, uint64_t valid,
+                             BitReader& reader, typename Ops::Quantized* block) {
   alignas(64) uint8_t low[kBlockElements] = {}, upper[kBlockElements];
-  const int shift = tables.shift, lowest = tables.lowest;
+  alignas(64) int16_t values[kBlockElements];
+  const int last = tables.tokens - 1, shift = tables.shift;
+  for (int i = 0; i < kBlockElements; ++i) {
+    values[i] = static_cast<int16_t>(tokens[i] + tables.lowest);
+  }
+  uint64_t tails = TailsOf<Ops>(Ops::LoadCodes(tokens), tables) & valid;
+  for (; tails != 0; tails &= tails - 1) {
+    const int i = __builtin_ctzll(tails);
+    const int beyond = static_cast<int>(reader.Get(kTailBits) & 255);
+    values[i] = static_cast<int16_t>(values[i] + (tokens[i] == last ? beyond : -beyond));
+  }
   if (shift > 0) ReadLowBits<Ops>(~uint64_t{0}, shift, reader, low);
   for (int i = 0; i < kBlockElements; ++i) {
-    const int code = ToZigzag(((tokens[i] + lowest) * (1 << shift)) | low[i]);
+    const int code = ToZigzag((values[i] * (1 << shift)) | low[i]);
     low[i] = static_cast<uint8_t>(code);
     upper[i] = static_cast<uint8_t>(code >> 8);
   }
@@ -285,12 +319,12 @@ ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const DenseTables& tables, B
 }
 
 template <typename Rans>
-bool DecodeTokens(int64_t elements, const DenseNeighbours& neighbours, bool mean,
+bool DecodeTokens(int64_t elements, const DenseNeighbours& neighbours, const ContextRule& rule,
                   const uint8_t* words, const uint8_t* end, uint8_t* tokens, const Rans& rans) {
   alignas(16) uint8_t contexts[kLanes];
   Rans local = rans;  // so that its states stay in registers
   for (int64_t i = 0; i < elements; i += kLanes) {
-    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), mean, contexts);
+    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), rule, contexts);
     if (!local.Get(contexts, tokens + i, &words, end)) return false;
   }
   return words == end && local.AtStart();
@@ -327,7 +361,7 @@ bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* token
       if (!ReadExtras(ranges, reader, codes)) return false;
       JoinMasked<Ops>(codes, tables.shift, reader, &block);
     } else {
-      JoinSigned<Ops>(codes, tables, reader, &block);
+      JoinSigned<Ops>(codes, tables, ValidElements(job.elements - begin), reader, &block);
     }
     if (!reader.ok()) return false;
     const int64_t left = job.elements - begin;
@@ -353,11 +387,11 @@ bool DecodeDenseAs(const DecodeJob& job, const DenseShape& shape, const DenseTab
   rans.Load(in);
   in += kLanes * 4;
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
-  const DenseBuffers buffers(scratch, job.elements, neighbours, tables.zero);
+  const DenseBuffers buffers(scratch, job.elements, neighbours, tables.rule.zero);
   // The last block's tokens are not all decoded.
   const int64_t last = job.elements / kBlockElements * kBlockElements;
   if (last < job.elements) std::memset(buffers.tokens + last, 0, kBlockElements);
-  if (!DecodeTokens(job.elements, neighbours, tables.mean, in, in + 2 * words, buffers.tokens,
+  if (!DecodeTokens(job.elements, neighbours, tables.rule, in, in + 2 * words, buffers.tokens,
                     rans)) {
     return false;
   }

@@ -14,14 +14,15 @@ class ReferenceRans {
   }
 
   // Contexts of 16 elements from their neighbours' tokens.
-  static void Contexts(const uint8_t* left, const uint8_t* up, bool mean, uint8_t* contexts) {
-    for (int i = 0; i < kLanes; ++i) contexts[i] = ContextOf(left[i], up[i], mean);
+  static void Contexts(const uint8_t* left, const uint8_t* up, const ContextRule& rule,
+                       uint8_t* contexts) {
+    for (int i = 0; i < kLanes; ++i) contexts[i] = ContextOf(left[i], up[i], rule);
   }
 
   // Context | token << 4.
-  static void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up, bool mean,
-                      uint8_t* indexes) {
-    Contexts(left, up, mean, indexes);
+  static void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up,
+                      const ContextRule& rule, uint8_t* indexes) {
+    Contexts(left, up, rule, indexes);
     for (int i = 0; i < kLanes; ++i) indexes[i] |= static_cast<uint8_t>(tokens[i] << 4);
   }
 
