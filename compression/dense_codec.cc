@@ -23,6 +23,7 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
                          ValueCoding* coding) const {
   const Quantizer& quantizer = coding->quantizer;
   DenseTableBuilder builder(quantizer.mask());
+  int64_t fast_bits = 0;
   for (const ChunkView& chunk : sample) {
     const int64_t elements = chunk.shape.elements();
     std::vector<uint16_t> codes((elements + 63) / 64 * 64);
@@ -31,8 +32,15 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
                       codes.data());
     codes.resize(elements);
     builder.Add(std::move(codes), DenseShapeOf(chunk.shape));
+    std::vector<uint8_t> stream(fast_.MaxEncodedSize(chunk.shape, dtype));
+    EncodeStatistics statistics;
+    fast_bits +=
+        8 * fast_.Encode(chunk.data, dtype, chunk.shape, *coding, stream.data(), &statistics);
   }
-  coding->tables = builder.Build();
+  // Where neighbours tell little and scales differ from pixel to pixel, FAST is the smaller one.
+  DenseTableBuilder::Result learnt = builder.Build();
+  coding->tables.clear();
+  if (learnt.bits < fast_bits) coding->tables = std::move(learnt.tables);
 }
 
 int64_t DenseCodec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
@@ -43,6 +51,7 @@ int64_t DenseCodec::Encode(const void* data, DType dtype, const Shape& chunk,
                            const ValueCoding& coding, uint8_t* out,
                            EncodeStatistics* statistics) const {
   ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
+  if (coding.tables.empty()) return fast_.Encode(data, dtype, chunk, coding, out, statistics);
   const Quantizer& quantizer = coding.quantizer;
   const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
   const simd::DenseShape shape = DenseShapeOf(chunk);
@@ -58,7 +67,7 @@ int64_t DenseCodec::Encode(const void* data, DType dtype, const Shape& chunk,
 
 void DenseCodec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
                         const ValueCoding& coding, void* data) const {
-  if (ReadStreamHead(stream, size) != StreamKind::DENSE) {
+  if (ReadStreamHead(stream, size) != StreamKind::DENSE || coding.tables.empty()) {
     return fast_.Decode(stream, size, dtype, chunk, coding, data);
   }
   const Quantizer& quantizer = coding.quantizer;

@@ -112,49 +112,77 @@ DenseTableBuilder::Window DenseTableBuilder::ChooseSigned() const {
   return {shift, lowest, std::clamp((high >> shift) + 2 - lowest, 2, kTokens)};
 }
 
-// The token of a code, as the kernels find it; -1: an escape.
-int DenseTableBuilder::TokenIn(const Window& window, uint16_t code) const {
+// The tokens of a chunk's codes, as the kernels find them, behind those outside the chunk.
+std::vector<uint8_t> DenseTableBuilder::TokensOf(const Chunk& chunk, const Window& window) const {
+  const int64_t outside = simd::NeighboursOf(chunk.shape.channels, chunk.shape.width).left;
+  const int64_t elements = chunk.codes.size();
+  std::vector<uint8_t> tokens(outside + elements, window.Zero());
+  uint8_t* out = tokens.data() + outside;
+  const uint16_t* codes = chunk.codes.data();
   if (mask_) {
-    const int high = simd::HighPart(code, window.shift);
-    return high < 256 ? simd::TokenOf(static_cast<uint8_t>(high)) : -1;
+    for (int64_t i = 0; i < elements; ++i) {
+      const int high = simd::HighPart(codes[i], window.shift);
+      out[i] = simd::TokenOf(static_cast<uint8_t>(high < 255 ? high : 255));
+    }
+  } else {
+    const int last = window.tokens - 1;
+    for (int64_t i = 0; i < elements; ++i) {
+      const int token = (simd::FromZigzag(codes[i]) >> window.shift) - window.lowest;
+      out[i] = static_cast<uint8_t>(token < 0 ? 0 : token > last ? last : token);
+    }
   }
-  const int token = (simd::FromZigzag(code) >> window.shift) - window.lowest;
-  return std::clamp(token, 0, window.tokens - 1);
+  return tokens;
 }
 
-void DenseTableBuilder::Count(const Window& window, const simd::ContextRule& rule,
-                              Counts counts) const {
-  for (const Chunk& chunk : chunks_) {
-    const simd::DenseNeighbours neighbours =
-        simd::NeighboursOf(chunk.shape.channels, chunk.shape.width);
-    std::vector<uint8_t> tokens(neighbours.left + chunk.codes.size(), rule.zero);
-    const int64_t elements = chunk.codes.size();
-    for (int64_t i = 0; i < elements; ++i) {
-      uint8_t* token = tokens.data() + neighbours.left + i;
-      const int known = TokenIn(window, chunk.codes[i]);
-      *token = known < 0 ? rule.zero : static_cast<uint8_t>(known);
-      const bool first_row = i < neighbours.up;
-      // What has no row above is rarer in whole chunks than in the sample's pieces.
-      if (first_row && elements > neighbours.up) continue;
-      const uint8_t* up = token - (first_row ? neighbours.left : neighbours.up);
-      ++counts[simd::ContextOf(token[-neighbours.left], *up, rule)][*token];
+void DenseTableBuilder::Count(const Chunk& chunk, const std::vector<uint8_t>& tokens,
+                              const simd::ContextRule& rule, Counts counts) const {
+  const simd::DenseNeighbours neighbours =
+      simd::NeighboursOf(chunk.shape.channels, chunk.shape.width);
+  const uint8_t* inside = tokens.data() + neighbours.left;
+  const int64_t elements = chunk.codes.size();
+  // What has no row above is rarer in whole chunks than in the sample's pieces.
+  const bool rows = elements > neighbours.up;
+  const int64_t up = rows ? neighbours.up : neighbours.left;
+  std::vector<uint8_t> contexts(elements);
+  const int64_t begin = rows ? neighbours.up : 0;
+  for (int64_t i = begin; i < elements; ++i) {
+    contexts[i] = simd::ContextOf(inside[i - neighbours.left], inside[i - up], rule);
+  }
+  // In two tables by turns: equal neighbours would wait for each other's count.
+  int32_t turns[2][kContexts][kTokens] = {};
+  for (int64_t i = begin; i < elements; ++i) ++turns[i & 1][contexts[i]][inside[i]];
+  for (const auto& turn : turns) {
+    for (int c = 0; c < kContexts; ++c) {
+      for (int t = 0; t < kTokens; ++t) counts[c][t] += turn[c][t];
     }
   }
 }
 
-std::vector<uint8_t> DenseTableBuilder::Build() const {
+int64_t DenseTableBuilder::RawBits(const Window& window, int tokens, const Counts& counts) const {
+  int64_t bits = 0;
+  for (const auto& context : counts) {
+    for (int t = 0; t < tokens; ++t) {
+      const bool tail = t == tokens - 1 || (t == 0 && simd::HasLowTail(window.lowest));
+      const int extra = mask_ ? simd::kTokenExtra[t] : tail ? simd::kTailBits : 0;
+      bits += context[t] * (extra + (mask_ && t == 0 ? 0 : window.shift));
+    }
+  }
+  return bits;
+}
+
+DenseTableBuilder::Result DenseTableBuilder::Build() const {
   const Window window = mask_ ? ChooseMasked() : ChooseSigned();
   Compact compact = {};
   compact.shift = static_cast<uint8_t>(window.shift);
   compact.lowest = static_cast<int16_t>(window.lowest);
-  Counts counts = {};
-  Count(window, {false, window.Zero()}, counts);
-  if (window.lowest < 0) {
-    Counts with_mean = {};
-    Count(window, {true, window.Zero()}, with_mean);
-    compact.mean = Cost(with_mean) < Cost(counts);
-    if (compact.mean) std::memcpy(counts, with_mean, sizeof(counts));
+  Counts counts = {}, with_mean = {};
+  for (const Chunk& chunk : chunks_) {
+    const std::vector<uint8_t> seen = TokensOf(chunk, window);
+    Count(chunk, seen, {false, window.Zero()}, counts);
+    if (window.lowest < 0) Count(chunk, seen, {true, window.Zero()}, with_mean);
   }
+  compact.mean = window.lowest < 0 && Cost(with_mean) < Cost(counts);
+  if (compact.mean) std::memcpy(counts, with_mean, sizeof(counts));
   int64_t mean[kTokens] = {}, total = 1;
   int tokens = 2;
   for (const auto& context : counts) {
@@ -173,9 +201,15 @@ std::vector<uint8_t> DenseTableBuilder::Build() const {
     }
     Distribute(weights, tokens, compact.slots[c]);
   }
-  std::vector<uint8_t> bytes(sizeof(compact));
-  std::memcpy(bytes.data(), &compact, sizeof(compact));
-  return bytes;
+  Result result;
+  result.tables.resize(sizeof(compact));
+  std::memcpy(result.tables.data(), &compact, sizeof(compact));
+  // Pieces' first rows were not counted.
+  int64_t elements = 0;
+  for (const Chunk& chunk : chunks_) elements += chunk.codes.size();
+  const int64_t bits = Cost(counts) + RawBits(window, tokens, counts);
+  result.bits = bits * std::max<int64_t>(elements, 1) / total;
+  return result;
 }
 
 simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {

@@ -16,8 +16,11 @@ class DenseTableBuilder {
 
   // Codes of one chunk of NHWC shape ... x width x channels.
   void Add(std::vector<uint16_t> codes, const simd::DenseShape& shape);
-  // In compact form, about 500 bytes.
-  std::vector<uint8_t> Build() const;
+  struct Result {
+    std::vector<uint8_t> tables;  // in compact form, about 500 bytes
+    int64_t bits;                 // what the sample takes with them, about
+  };
+  Result Build() const;
 
   // What the tokens stand for.
   struct Window {
@@ -33,10 +36,13 @@ class DenseTableBuilder {
   };
   using Counts = int64_t[simd::kContexts][simd::kTokens];
 
+  // Raw bits beside the tokens that were counted.
+  int64_t RawBits(const Window& window, int tokens, const Counts& counts) const;
   Window ChooseMasked() const;
   Window ChooseSigned() const;
-  int TokenIn(const Window& window, uint16_t code) const;
-  void Count(const Window& window, const simd::ContextRule& rule, Counts counts) const;
+  std::vector<uint8_t> TokensOf(const Chunk& chunk, const Window& window) const;
+  void Count(const Chunk& chunk, const std::vector<uint8_t>& tokens, const simd::ContextRule& rule,
+             Counts counts) const;
 
   bool mask_;
   std::vector<Chunk> chunks_;
