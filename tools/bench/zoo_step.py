@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Trains every network of the zoo for a few iterations at its own input size, raw and compressed: peaks as JSON, and a table.
+
+Shows that each fits and runs; the ratios are those of the first iterations, when bounds are still tight.
+
+    tools/bench/zoo_step.py --batch 2 --json doc/results/zoo_step.json
+"""
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+
+NETWORKS = ("lenet5 alexnet alexnet_original vgg11 vgg11_bn vgg16 vgg16_bn vgg19 resnet20 resnet56 resnet18 resnet34 resnet50 "
+            "resnet101 resnet152 inception_v4").split()
+
+
+def compare(options, network):
+    with tempfile.NamedTemporaryFile(suffix=".json") as result:
+        command = [options.encke, "compare", network, "--data", "synthetic", "--batch", str(options.batch)]
+        command += ["--iterations", str(options.iterations), "--json", result.name]
+        command += ["--set", "data.train_size=64", "--set", "data.test_size=8"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return json.load(open(result.name))["modes"]
+
+
+def row_of(modes):
+    row = {}
+    for mode, figures in modes.items():
+        row[mode] = {
+            "peak_bytes": figures["peak_bytes"]["total"],
+            "resident_peak_bytes": figures["resident_peak_bytes"],
+            "raw_saved_bytes": figures["raw_saved_bytes"],
+            "stored_bytes": figures["stored_bytes"],
+            "loss": figures["loss"],
+        }
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", help="default: all")
+    parser.add_argument("--encke", default="bazel-bin/tools/encke")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=2)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    report = {"batch": options.batch, "iterations": options.iterations, "command": " ".join(sys.argv), "networks": {}}
+    print(f"{'network':18} {'raw peak':>12} {'encke peak':>12} {'stored ratio':>13}")
+    for network in options.networks or NETWORKS:
+        report["networks"][network] = row = row_of(compare(options, network))
+        raw, encke = row["raw"], row["encke"]
+        print(f"{network:18} {raw['peak_bytes'] / 2**20:8.0f} MiB {encke['peak_bytes'] / 2**20:8.0f} MiB "
+              f"{encke['raw_saved_bytes'] / encke['stored_bytes']:12.1f}x", flush=True)
+        if options.json:
+            with open(options.json, "w") as file:
+                json.dump(report, file, indent=1)
+                file.write("\n")
+
+
+if __name__ == "__main__":
+    main()
