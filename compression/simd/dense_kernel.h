@@ -80,19 +80,26 @@ ENCKE_INLINE void SplitMasked(const typename Ops::Quantized& block, const DenseT
 template <typename Ops>
 ENCKE_INLINE void SplitSigned(const typename Ops::Quantized& block, const DenseTables& tables,
                               uint8_t* tokens, SplitCodes* split) {
+  // In 16 bits and in short loops, which compilers turn into vector code.
   alignas(64) uint16_t codes[kBlockElements];
+  alignas(64) int16_t k[kBlockElements], inside[kBlockElements], beyond[kBlockElements];
   alignas(64) uint8_t too_far[kBlockElements];
   WholeCodes<Ops>(block, codes);
-  const int last = tables.tokens - 1, shift = tables.shift, lowest = tables.lowest;
-  const int most_below = HasLowTail(lowest) ? 255 : 0;
+  const auto last = static_cast<int16_t>(tables.tokens - 1);
+  const auto lowest = static_cast<int16_t>(tables.lowest);
+  const int shift = tables.shift, most_below = HasLowTail(lowest) ? 255 : 0;
+  for (int i = 0; i < kBlockElements; ++i) k[i] = static_cast<int16_t>(FromZigzag(codes[i]));
   for (int i = 0; i < kBlockElements; ++i) {
-    const int k = FromZigzag(codes[i]);
-    const int token = (k >> shift) - lowest;
-    const int below = token < 0 ? -token : 0, above = token > last ? token - last : 0;
-    split->low[i] = static_cast<uint8_t>(k & ((1 << shift) - 1));
-    split->high[i] = static_cast<uint8_t>(below + above);
-    tokens[i] = static_cast<uint8_t>(token + below - above);
-    too_far[i] = below > most_below || above > 255;
+    const auto token = static_cast<int16_t>((k[i] >> shift) - lowest);
+    const int16_t above = token > last ? last : token;
+    inside[i] = above < 0 ? int16_t{0} : above;
+    beyond[i] = static_cast<int16_t>(token - inside[i]);
+  }
+  for (int i = 0; i < kBlockElements; ++i) {
+    tokens[i] = static_cast<uint8_t>(inside[i]);
+    split->low[i] = static_cast<uint8_t>(k[i] & ((1 << shift) - 1));
+    split->high[i] = static_cast<uint8_t>(beyond[i] < 0 ? -beyond[i] : beyond[i]);
+    too_far[i] = (beyond[i] > 255) | (beyond[i] < -most_below);
   }
   split->unknown = Ops::AtLeast(Ops::LoadCodes(too_far), 1);
 }
