@@ -53,7 +53,8 @@ struct StoreOptions {
 
 // Keeps tensors as they are.
 std::unique_ptr<ActivationStore> NewRawStore();
-// Keeps them encoded, in slabs from `allocator` charged as SAVED.
+// Keeps them encoded, in slabs from `allocator`: what is stored is charged as SAVED, the slabs'
+// free part as UNUSED.
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,
                                                     const StoreOptions& options);
 

@@ -49,6 +49,7 @@ SlabPool::Piece SlabPool::Place(int64_t size) {
   slab.extents.push_back({slab.top, true});
   slab.top += size;
   slab.used = true;
+  allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, size);
   ++live_;
   return piece;
 }
@@ -67,7 +68,7 @@ size_t SlabPool::AddSlab(int64_t least) {
                                 [](const Slab& slab) { return slab.buffer == nullptr; });
   const size_t index = gap - slabs_.begin();
   Slab slab;
-  slab.buffer = allocator_.Allocate(bytes, MemoryCategory::SAVED);
+  slab.buffer = allocator_.Allocate(bytes, MemoryCategory::UNUSED);
   if (gap == slabs_.end()) {
     slabs_.push_back(std::move(slab));
   } else {
@@ -83,6 +84,7 @@ void SlabPool::Free(const Piece& piece) {
   Slab& slab = slabs_[piece.slab];
   ENCKE_CHECK(piece.index < slab.extents.size() && slab.extents[piece.index].live, piece.index);
   slab.extents[piece.index].live = false;
+  allocator_.ledger().Move(MemoryCategory::SAVED, MemoryCategory::UNUSED, piece.size);
   while (!slab.extents.empty() && !slab.extents.back().live) {
     slab.top = slab.extents.back().begin;
     slab.extents.pop_back();

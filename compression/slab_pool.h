@@ -25,7 +25,8 @@ class SlabPool {
     uint32_t index = 0;
   };
 
-  // Slabs are charged as SAVED. `limit` in bytes is the most they may hold together, 0 = no limit.
+  // Pieces are charged as SAVED, the rest of their slabs as UNUSED. `limit` in bytes is the most
+  // they may hold together, 0 = no limit.
   SlabPool(Allocator& allocator, int64_t limit) : allocator_(allocator), limit_(limit) {}
 
   // A copy of `size` bytes. Thread-safe. Error(MEMORY) at the limit.
