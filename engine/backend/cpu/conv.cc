@@ -48,7 +48,7 @@ ConvCall MakeCall(ConvKind kind, const ConvOptions& options, const Tensor& x, co
 
 ConvPlan& CpuBackend::PlanConv(const ConvCall& call) {
   std::unique_ptr<ConvPlan>& plan = conv_plans_[call.Key()];
-  if (plan == nullptr) plan = std::make_unique<ConvPlan>(call, engine_);
+  if (plan == nullptr) plan = NewConvPlan(call, engine_);
   return *plan;
 }
 
@@ -67,8 +67,8 @@ int64_t CpuBackend::ConvWorkspaceBytes(const ConvOptions& options, const Shape& 
     call.kind = kind;
     call.bias = bias;
     call.accumulate = accumulate;
-    bytes =
-        std::max(bytes, CallDnnl("convolution", [&] { return PlanConv(call); }).workspace_bytes());
+    const auto needed = [&] { return PlanConv(call).workspace_bytes(); };
+    bytes = std::max(bytes, CallDnnl("convolution", needed));
   };
   for (bool bias : {false, true}) {
     ask(ConvKind::FORWARD, bias, false);

@@ -1,13 +1,10 @@
-// One convolution of oneDNN as this backend calls it, made once and kept.
-//
-//   forward, backward data:  w [K,R,S,C] fp32 --reorder--> workspace (blocked, fp32 or bf16) -->
-//   conv backward filter:         conv --> workspace (blocked fp32) --reorder (and add)--> dw
-//
-// A reorder is left out where oneDNN takes the plain filter as it is.
+// How this backend computes one convolution, planned once and kept.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string>
 
 #include "engine/backend/backend.h"
 #include "engine/backend/cpu/dnnl_util.h"
@@ -38,32 +35,19 @@ struct ConvBuffers {
 
 class ConvPlan {
  public:
-  ConvPlan(const ConvCall& call, const dnnl::engine& engine);
+  virtual ~ConvPlan() = default;
 
-  int64_t workspace_bytes() const { return workspace_bytes_; }
+  virtual int64_t workspace_bytes() const = 0;
   // oneDNN's name of the kernel chosen, "brgconv:avx512_core".
-  std::string implementation() const { return desc_.impl_info_str(); }
+  virtual std::string implementation() const = 0;
 
   // Computes. REQUIRES: the workspace holds workspace_bytes().
-  void Run(dnnl::stream& stream, const Workspace& workspace, const ConvBuffers& buffers);
-
- private:
-  void Compile();
-  void Reorder(dnnl::stream& stream, const Workspace& workspace, const void* from, const void* to);
-
-  ConvKind kind_;
-  bool accumulate_;
-  int64_t bias_elements_;  // 0: no bias
-  dnnl::engine engine_;
-  dnnl::memory::desc x_, y_, filter_, bias_;  // as the primitive takes them
-  dnnl::memory::desc plain_filter_;           // [K,R,S,C/groups] fp32
-  dnnl::primitive_desc desc_;
-  dnnl::reorder::primitive_desc reorder_desc_;
-  bool reorders_ = false;
-  dnnl::primitive primitive_;  // compiled at the first Run()
-  dnnl::reorder reorder_;
-  int64_t scratch_at_ = 0, filter_at_ = 0, bias_at_ = 0;  // in the workspace
-  int64_t workspace_bytes_ = 0;
+  virtual void Run(dnnl::stream& stream, const Workspace& workspace,
+                   const ConvBuffers& buffers) = 0;
 };
+
+// The fastest plan for the call: a fixed rule of its shapes, measured once (see GemmConv and
+// FlippedConv), so that the same call computes the same bytes in every run.
+std::unique_ptr<ConvPlan> NewConvPlan(const ConvCall& call, const dnnl::engine& engine);
 
 }  // namespace encke::cpu

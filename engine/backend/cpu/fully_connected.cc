@@ -6,6 +6,7 @@
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/cpu/matmul_plan.h"
 #include "engine/backend/cpu/simd.h"
+#include "engine/backend/cpu/sum_rows.h"
 #include "engine/core/error.h"
 
 namespace encke::cpu {
@@ -52,17 +53,6 @@ float* Fp32Output(const Tensor& tensor, float* copy) {
 
 void StoreOutput(const Tensor& tensor, const float* copy) {
   if (tensor.dtype() != DType::F32) Convert(copy, Elements<Bf16Bits>(tensor), tensor.elements());
-}
-
-// out[k] (+)= sum over n of dy[n][k]
-void SumRows(const float* dy, int64_t rows, int64_t columns, bool accumulate, float* out) {
-  ParallelSimd(columns, RowGrain(rows), [=](int64_t begin, int64_t end) ENCKE_INLINE {
-    if (!accumulate) std::fill(out + begin, out + end, 0.0f);
-    for (int64_t n = 0; n < rows; ++n) {
-#pragma omp simd
-      for (int64_t k = begin; k < end; ++k) out[k] += dy[n * columns + k];
-    }
-  });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string>
 
 #include "engine/backend/cpu/dnnl_util.h"
 
@@ -31,6 +32,8 @@ class MatmulPlan {
   MatmulPlan(const MatmulCall& call, const dnnl::engine& engine);
 
   int64_t scratch_bytes() const;
+  // oneDNN's name of the kernel chosen.
+  std::string implementation() const { return desc_.impl_info_str(); }
   void Run(dnnl::stream& stream, const MatmulBuffers& buffers, void* scratch);
 
  private:
