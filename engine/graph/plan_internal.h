@@ -7,7 +7,8 @@
 
 namespace encke::internal {
 
-// Exact rewrites of the graph that save memory.
+// Exact rewrites of the graph that save memory. Idempotent: every plan of a graph after the first
+// finds it as the first left it, so that plans made before stay valid.
 void RewriteGraph(Graph* graph);
 
 // The value whose bytes `value` shares: itself, or the input of a view (flatten).

@@ -85,9 +85,9 @@ bool OnlyReader(const Graph& graph, int value, int reader) {
   return consumers.size() == 1 && consumers[0] == reader && value != graph.logits;
 }
 
-}  // namespace
-
-void RewriteGraph(Graph* graph) {
+// Puts max pools before the ReLUs that they alone read; whether there was one.
+bool SwapPoolsWithRelus(Graph* graph) {
+  bool swapped = false;
   for (size_t n = 0; n < graph->nodes.size(); ++n) {
     Node& pool = graph->nodes[n];
     if (pool.layer->type() != "max_pool") continue;
@@ -100,6 +100,15 @@ void RewriteGraph(Graph* graph) {
     std::swap(relu.name, pool.name);
     std::swap(relu.place, pool.place);
     std::swap(graph->values[relu.outputs[0]].name, graph->values[pool.outputs[0]].name);
+    swapped = true;
+  }
+  return swapped;
+}
+
+}  // namespace
+
+void RewriteGraph(Graph* graph) {
+  while (SwapPoolsWithRelus(graph)) {
   }
 }
 

@@ -6,6 +6,12 @@
 
 #include <algorithm>
 
+#include "layers/convolution.h"
+#include "layers/flatten.h"
+#include "layers/fully_connected.h"
+#include "layers/max_pool.h"
+#include "layers/relu.h"
+#include "layers/softmax_cross_entropy.h"
 #include "tests/engine/graph/test_networks.h"
 
 namespace encke {
@@ -133,6 +139,42 @@ TEST(PlanSavedTest, MaxPoolGoesBeforeReluSoThatOnlyItsIndexIsKept) {
   const bool packed = std::any_of(plan.states.begin(), plan.states.end(),
                                   [](const SavedState& state) { return state.bits == 2; });
   EXPECT_TRUE(packed);
+}
+
+// Convolution, two ReLUs, max pool, fc.
+Graph TwoRelusBeforeAPool() {
+  GraphBuilder builder("two_relus", {1, 8, 8, 1}, 2);
+  ConvolutionOptions convolution;
+  convolution.out_channels = 4;
+  MaxPoolOptions pool;
+  pool.window.kernel_h = pool.window.kernel_w = 2;
+  pool.window.stride_h = pool.window.stride_w = 2;
+  FullyConnectedOptions fc;
+  fc.out_features = 2;
+  int value = builder.Add("conv", "", NewConvolution(convolution), {builder.input()});
+  value = builder.Add("relu", "", NewRelu(), {value});
+  value = builder.Add("again", "", NewRelu(), {value});
+  value = builder.Add("pool", "", NewMaxPool(pool), {value});
+  value = builder.Add("flatten", "", NewFlatten(), {value});
+  value = builder.Add("fc", "", NewFullyConnected(fc), {value});
+  return builder.Finish(value, NewSoftmaxCrossEntropy({}));
+}
+
+TEST(PlanSavedTest, ALaterPlanLeavesTheGraphAsAnEarlierOneSawIt) {
+  auto backend = NewBackend({});
+  Graph graph = TwoRelusBeforeAPool();
+  PlanOptions options;
+  const Plan training = MakePlan(graph, *backend, 4, options);
+  const auto types = [&] {
+    std::vector<std::string> list;
+    for (const Node& node : graph.nodes) list.push_back(node.layer->type());
+    return list;
+  };
+  const std::vector<std::string> before = types();
+  EXPECT_EQ(before[1], "max_pool") << "the pool goes before both ReLUs";
+  options.training = false;
+  MakePlan(graph, *backend, 4, options);
+  EXPECT_EQ(types(), before);
 }
 
 TEST(PlanSavedTest, RawKeepsTheValuesThemselves) {
