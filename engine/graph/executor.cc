@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/units.h"
 #include "engine/graph/run.h"
 #include "layers/initialize.h"
 
@@ -14,8 +15,6 @@ namespace {
 std::unique_ptr<ActivationStore> NewStore(Allocator& allocator, const ExecutorOptions& options) {
   return options.plan.compress ? NewCompressedStore(allocator, options.store) : NewRawStore();
 }
-
-std::string Megabytes(int64_t bytes) { return StrCat((bytes + (1 << 20) - 1) >> 20, " MiB"); }
 
 }  // namespace
 
@@ -61,7 +60,7 @@ void Executor::Prepare(int64_t batch) {
     throw Error(
         ErrorKind::MEMORY,
         StrCat("training with a batch of ", batch, " needs about ",
-               Megabytes(plan_.peak.use.total()), ", the memory limit is ", Megabytes(limit)),
+               FormatBytes(plan_.peak.use.total()), ", the memory limit is ", FormatBytes(limit)),
         plan_.peak.where,
         fits > 0 ? StrCat("the largest batch that fits is ", fits)
                  : "not even a batch of 1 fits; `encke summary` shows what takes the memory");

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/core/error.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {
@@ -54,10 +55,14 @@ bool IsPooled(const Plan& plan, const PlanStep& step) {
   return moves && plan.saved[step.saved].keep == Keep::CODEC;
 }
 
-std::string Describe(const Graph& graph, const PlanStep& step) {
+std::string Describe(const Graph& graph, const Plan& plan, const PlanStep& step) {
   if (step.node >= 0) {
     const char* direction = step.kind == PlanStep::Kind::BACKWARD ? "backward of " : "forward of ";
     return direction + graph.nodes[step.node].name;
+  }
+  if (step.kind == PlanStep::Kind::PACK || step.kind == PlanStep::Kind::UNPACK) {
+    const char* action = step.kind == PlanStep::Kind::PACK ? "packing " : "unpacking ";
+    return StrCat(action, "the index of ", graph.nodes[plan.states[step.saved].node].name);
   }
   return step.value >= 0 ? graph.values[step.value].name : "";
 }
@@ -106,7 +111,7 @@ void PredictPeak(const Graph& graph, Plan* plan) {
       pool -= plan->saved[step.saved].predicted_bytes;
     }
     pool_peak = std::max(pool_peak, pool);
-    if (now.in_use() > plan->peak.use.in_use()) plan->peak = {now, Describe(graph, step)};
+    if (now.in_use() > plan->peak.use.in_use()) plan->peak = {now, Describe(graph, *plan, step)};
   }
   const int64_t held = constant.in_use() + plan->arena_bytes + pool_peak;
   Add(&plan->peak.use, MemoryCategory::UNUSED, held - plan->peak.use.in_use());
