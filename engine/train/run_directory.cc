@@ -15,6 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The files of lines; others that lie in a run's folder are their owner's.
+constexpr const char* kLogs[] = {"metrics.jsonl", "activations.jsonl", "summary.csv", "memory.csv"};
+
 // What a folder name should not hold becomes a dash.
 std::string FolderName(const std::string& name) {
   std::string result;
@@ -84,9 +87,9 @@ RunDirectory RunDirectory::Create(const std::string& path) {
 }
 
 RunDirectory RunDirectory::Resume(const std::string& path, int64_t iteration) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-    const std::string extension = entry.path().extension().string();
-    if (extension == ".jsonl" || extension == ".csv") CutLines(entry.path(), iteration);
+  for (const char* name : kLogs) {
+    const fs::path file = fs::path(path) / name;
+    if (fs::exists(file)) CutLines(file, iteration);
   }
   return RunDirectory(path);
 }

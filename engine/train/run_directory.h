@@ -18,7 +18,7 @@ class RunDirectory {
   // it cannot be created.
   static RunDirectory Create(const std::string& path);
   // Goes on in a folder whose run stood at `iteration`: lines of later iterations, and a last line
-  // that was cut off, are removed from its .jsonl and .csv files.
+  // that was cut off, are removed from the files of lines. Other files stay as they are.
   static RunDirectory Resume(const std::string& path, int64_t iteration);
 
   const std::string& path() const { return path_; }

@@ -42,6 +42,7 @@ TEST(RunDirectoryTest, ResumingCutsWhatWillBeWrittenAgain) {
   }
   std::ofstream(path + "/metrics.jsonl", std::ios::app) << "{\"iteration\":1";  // torn by a kill
   std::ofstream(path + "/log.txt") << "kept as it is\n";
+  std::ofstream(path + "/exported.csv") << "layer,ratio\nconv1,12\n";
   RunDirectory run = RunDirectory::Resume(path, 20);
   run.Append("metrics.jsonl", "{\"iteration\":30}");
   run.Append("memory.csv", "30,8", "iteration,bytes");
@@ -49,6 +50,7 @@ TEST(RunDirectoryTest, ResumingCutsWhatWillBeWrittenAgain) {
             "{\"iteration\":10}\n{\"iteration\":20}\n{\"iteration\":30}\n");
   EXPECT_EQ(Slurp(path + "/memory.csv"), "iteration,bytes\n10,7\n20,7\n30,8\n");
   EXPECT_EQ(Slurp(path + "/log.txt"), "kept as it is\n");
+  EXPECT_EQ(Slurp(path + "/exported.csv"), "layer,ratio\nconv1,12\n") << "the user's own";
 }
 
 TEST(RunDirectoryTest, DoesNotOverwriteARun) {
