@@ -37,14 +37,15 @@ TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& optio
   SetThreads(config().training().threads());
   Graph graph = BuildNetwork(file_);
   backend_ = NewBackend(options.device);
-  backend_->allocator().set_limit(MemoryLimit(file_));
   executor_ =
       std::make_unique<Executor>(std::move(graph), *backend_, MakeExecutorOptions(config()));
+  // After the parameters: a limit below them is for the plan to refuse, which says what would fit.
+  backend_->allocator().set_limit(MemoryLimit(file_));
   executor_->InitializeParameters();
+  if (!options.evaluate_only) PrepareTraining();
   if (config().training().ema() > 0)
     average_ = std::make_unique<WeightAverage>(executor_->parameters(), *backend_,
                                                config().training().ema());
-  if (!options.evaluate_only) PrepareTraining();
   test_data_ = OpenDataset(MakeDatasetOptions(config(), Split::TEST), Split::TEST);
 }
 

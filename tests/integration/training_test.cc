@@ -108,6 +108,15 @@ TEST(TrainingTest, RefusesWhatDoesNotFitInMemory) {
     EXPECT_EQ(error.kind(), ErrorKind::MEMORY) << error.what();
     EXPECT_NE(error.hint().find("batch"), std::string::npos) << error.what();
   }
+  for (const char* ema : {"training.ema=0", "training.ema=0.9"}) {
+    try {
+      Train(TinyConfig({"training.memory_limit=1KiB", ema}), {});
+      FAIL() << "not even the parameters fit";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::MEMORY) << error.what();
+      EXPECT_NE(error.hint().find("not even a batch of 1 fits"), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST(TrainingTest, ADivergedLossStopsWithTheLayerAndAnIntactCheckpoint) {
