@@ -5,6 +5,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/units.h"
+#include "engine/train/checkpoint.h"
 #include "engine/train/options.h"
 #include "engine/train/trainer.h"
 #include "tools/encke/command.h"
@@ -55,12 +56,20 @@ void AddOptions(CLI::App& app, TrainArguments* arguments) {
       ->type_name("DIR");
 }
 
-// A run directory to go on from brings its own config.
+// A run directory to go on from, or a checkpoint in one, brings its own config.
 void TakeConfigFromRun(TrainArguments* arguments) {
   if (!arguments->config.config.empty()) return;
-  const fs::path config = fs::path(arguments->resume) / "config.textproto";
-  if (arguments->resume.empty() || !fs::exists(config)) {
-    throw Error(ErrorKind::USAGE, "CONFIG is missing", "",
+  const fs::path resume = arguments->resume;
+  std::error_code ignored;
+  if (!resume.empty() && !fs::exists(resume, ignored)) FindCheckpoint(resume.string());  // throws
+  const fs::path folder = fs::is_directory(resume, ignored) ? resume : resume.parent_path();
+  const fs::path config = folder / "config.textproto";
+  if (resume.empty() || !fs::exists(config, ignored)) {
+    throw Error(ErrorKind::USAGE,
+                resume.empty() ? "CONFIG is missing"
+                               : "CONFIG is missing, and there is no run in this folder to take it "
+                                 "from",
+                resume.empty() ? "" : folder.string(),
                 "name a recipe, or a run directory: encke train --resume runs/RUN");
   }
   arguments->config.config = config.string();
