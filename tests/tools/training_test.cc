@@ -54,6 +54,20 @@ TEST(Train, ResumesTheNewestRunOfThisConfigOnly) {
   EXPECT_TRUE(Has(other.err, "there is no run named lenet5")) << other.err;
 }
 
+TEST(Train, ACheckpointBringsTheConfigOfItsRun) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  ASSERT_EQ(sandbox.Run({"train", config, "--iterations", "2"}).exit_code, 0);
+  const std::string run = sandbox.OnlyFolderIn("runs");
+  const Outcome resumed =
+      sandbox.Run({"train", "--resume", run + "/last.safetensors", "--iterations", "4"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_TRUE(Has(resumed.out, "4 iterations")) << resumed.out;
+  const Outcome nowhere = sandbox.Run({"train", "--resume", "runs/nowhere"});
+  EXPECT_EQ(nowhere.exit_code, 3) << nowhere.err;
+  EXPECT_TRUE(Has(nowhere.err, "runs/nowhere: there is no checkpoint")) << nowhere.err;
+}
+
 TEST(Train, DumpsTheSavedValuesOfAnIteration) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
@@ -104,6 +118,17 @@ TEST(Compare, WritesTheFiguresOfEveryMode) {
   EXPECT_EQ(modes["raw"]["raw_saved_bytes"], modes["raw"]["stored_bytes"]);
   EXPECT_GT(modes["encke"]["raw_saved_bytes"], 3 * modes["encke"]["stored_bytes"].get<int64_t>());
   EXPECT_LT(modes["encke"]["peak_bytes"]["total"], modes["raw"]["peak_bytes"]["total"]);
+}
+
+TEST(Compare, RefusesWhatCouldNotBeSavedBeforeItTrains) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome folder = sandbox.Run({"compare", config, "--iterations", "2", "--json", "."});
+  EXPECT_EQ(folder.exit_code, 3) << folder.err;
+  EXPECT_FALSE(Has(folder.err, "mode raw")) << folder.err;
+  const Outcome twice = sandbox.Run({"compare", config, "--iterations", "2", "--modes", "raw,raw"});
+  EXPECT_EQ(twice.exit_code, 2) << twice.err;
+  EXPECT_TRUE(Has(twice.err, "mode raw is named twice")) << twice.err;
 }
 
 TEST(Compare, AModeThatFailsEndsItWithThatExitCode) {

@@ -1,4 +1,5 @@
 // `encke compare`: the same training in several modes, each in a process of its own, side by side.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -39,6 +40,10 @@ std::vector<ModeSpec> CheckedModes(const CompareArguments& arguments, const std:
   std::vector<ModeSpec> modes;
   for (const std::string& text : arguments.modes) {
     modes.push_back(ParseMode(text));
+    if (std::count(arguments.modes.begin(), arguments.modes.end(), text) > 1) {
+      throw Error(ErrorKind::USAGE, StrCat("mode ", text, " is named twice"), "--modes",
+                  "name each mode once");
+    }
     BuildNetwork(ConfigFile::Load(config, OverridesOf(arguments, modes.back())));
   }
   return modes;
@@ -79,10 +84,22 @@ ordered_json Header(const CompareArguments& arguments, const std::string& path) 
   return header;
 }
 
-void Save(const std::string& path, const ordered_json& result) {
-  std::error_code ignored;
+// Before hours of training rather than after them.
+void MakeRoomFor(const std::string& path) {
+  std::error_code failure;
+  if (fs::is_directory(path, failure)) {
+    throw Error(ErrorKind::DATA, "cannot write the comparison: this is a folder", path,
+                "name a file");
+  }
   const fs::path folder = fs::path(path).parent_path();
-  if (!folder.empty()) fs::create_directories(folder, ignored);
+  failure.clear();
+  if (!folder.empty()) fs::create_directories(folder, failure);
+  if (failure) {
+    throw Error(ErrorKind::DATA, "cannot make the folder: " + failure.message(), folder.string());
+  }
+}
+
+void Save(const std::string& path, const ordered_json& result) {
   std::ofstream out(path);
   out << result.dump(2) << '\n';
   out.close();
@@ -117,6 +134,10 @@ int Compare(const CompareArguments& arguments) {
   const std::vector<ModeSpec> modes = CheckedModes(arguments, path);
   ordered_json result = Header(arguments, path);
   result["modes"] = ordered_json::object();
+  const std::string json = arguments.json.empty()
+                               ? "runs/compare-" + result.at("name").get<std::string>() + ".json"
+                               : arguments.json;
+  MakeRoomFor(json);
   Figures figures;
   for (const ModeSpec& mode : modes) {
     std::fprintf(stderr, "mode %s (%zu of %zu)\n", mode.name.c_str(), figures.names.size() + 1,
@@ -129,9 +150,6 @@ int Compare(const CompareArguments& arguments) {
     if (figures.interrupted()) break;
   }
   Print(result, figures, arguments.memory_limit);
-  const std::string json = arguments.json.empty()
-                               ? "runs/compare-" + result.at("name").get<std::string>() + ".json"
-                               : arguments.json;
   Save(json, result);
   std::printf("\nsaved to %s\n", json.c_str());
   return 0;
