@@ -7,6 +7,7 @@
 #include <mutex>
 #include <numeric>
 #include <opencv2/core.hpp>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -81,17 +82,19 @@ class ThreadedLoader : public Loader {
         slots_(static_cast<size_t>(options.prefetch)),
         next_(batches_),
         cursor_{batches_, 0} {
-    for (int i = 0; i < options.workers; ++i) workers_.emplace_back([this] { Work(); });
+    try {
+      for (int i = 0; i < options.workers; ++i) workers_.emplace_back([this] { Work(); });
+    } catch (const std::system_error& error) {
+      const size_t started = workers_.size();
+      StopWorkers();
+      throw Error(ErrorKind::DATA,
+                  StrCat("the system starts no more than ", started, " of ", options.workers,
+                         " loader threads (", error.what(), ")"),
+                  "", "lower data.workers");
+    }
   }
 
-  ~ThreadedLoader() override {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      stop_ = true;
-    }
-    work_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ThreadedLoader() override { StopWorkers(); }
 
   int64_t batches_per_epoch() const override { return batches_; }
   int64_t samples_per_epoch() const override {
@@ -170,6 +173,15 @@ class ThreadedLoader : public Loader {
     ready_.wait(lock, [&slot] { return slot.left == 0; });
     wait_seconds_ +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  void StopWorkers() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stop_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
   }
 
   void Work() {

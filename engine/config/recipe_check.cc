@@ -12,6 +12,8 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kMostThreads = 1024;       // beyond are slips of the keyboard
+constexpr double kMostPrefetched = 100000;  // batches; likewise
 
 // What a number may be.
 struct Range {
@@ -26,8 +28,8 @@ constexpr Range kRanges[] = {
     {"data.train_size", 1, false},
     {"data.test_size", 1, false},
     {"data.resize_shorter", 1, false},
-    {"data.workers", 1, false},
-    {"data.prefetch", 1, false},
+    {"data.workers", 1, false, kMostThreads},
+    {"data.prefetch", 1, false, kMostPrefetched},
     {"data.augment.crop_padding", 0, false},
     {"data.augment.random_resized_crop.min_area", 0, true, 1},
     {"data.augment.random_resized_crop.max_area", 0, true, 1},
@@ -65,7 +67,7 @@ constexpr Range kRanges[] = {
     {"training.evaluation_batch", 1, false},
     {"training.checkpoint_every", 0, false},
     {"training.keep_checkpoints", 0, false},
-    {"training.threads", 0, false},
+    {"training.threads", 0, false, kMostThreads},
 };
 
 double NumberOf(const Message& message, const FieldDescriptor& field) {

@@ -185,13 +185,14 @@ std::string RecipeMistakes(const std::string& rest) {
 TEST(RecipeErrors, RangesAreChecked) {
   const std::string what = RecipeMistakes(
       "optimizer { learning_rate: 0 }\n"
-      "training { batch: 0 epochs: -1 memory_limit: '2 bananas' }\n"
+      "training { batch: 0 epochs: -1 memory_limit: '2 bananas' threads: 99999 }\n"
       "activations { tolerance: nan codec: 'fats' }\n"
       "schedule { kind: MULTISTEP milestone: [3, 2] }");
   for (const char* part : {"my.textproto:4:13: 'optimizer.learning_rate' must be above 0, not 0",
                            "my.textproto:5:12: 'training.batch' must be at least 1, not 0",
                            "my.textproto:5:21: 'training.epochs' must be above 0, not -1",
                            "my.textproto:5:32: ", "bananas",
+                           "'training.threads' must be at least 0 and at most 1024, not 99999",
                            "my.textproto:6:15: 'activations.tolerance' must be above",
                            "my.textproto:6:30: there is no codec 'fats'; did you mean 'fast'?",
                            "my.textproto:7:28: milestones must increase: 2 comes after 3"}) {
