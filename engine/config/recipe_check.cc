@@ -13,6 +13,8 @@ using google::protobuf::Message;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMostThreads = 1024;       // beyond are slips of the keyboard
+constexpr double kMostPixels = 65536;       // a side
+constexpr double kMostImages = 1 << 20;     // in a batch
 constexpr double kMostPrefetched = 100000;  // batches; likewise
 
 // What a number may be.
@@ -24,6 +26,8 @@ struct Range {
 };
 
 constexpr Range kRanges[] = {
+    {"network.input.height", 1, false, kMostPixels},
+    {"network.input.width", 1, false, kMostPixels},
     {"data.test_fraction", 0, false, 1},
     {"data.train_size", 1, false},
     {"data.test_size", 1, false},
@@ -59,12 +63,12 @@ constexpr Range kRanges[] = {
     {"activations.log_every", 0, false},
     {"training.epochs", 0, true},
     {"training.iterations", 1, false},
-    {"training.batch", 1, false},
+    {"training.batch", 1, false, kMostImages},
     {"training.accumulate", 1, false},
     {"training.label_smoothing", 0, false, 1},
     {"training.ema", 0, false, 1},
     {"training.evaluate_every", 0, true},
-    {"training.evaluation_batch", 1, false},
+    {"training.evaluation_batch", 1, false, kMostImages},
     {"training.checkpoint_every", 0, false},
     {"training.keep_checkpoints", 0, false},
     {"training.threads", 0, false, kMostThreads},

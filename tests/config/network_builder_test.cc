@@ -189,7 +189,7 @@ TEST(RecipeErrors, RangesAreChecked) {
       "activations { tolerance: nan codec: 'fats' }\n"
       "schedule { kind: MULTISTEP milestone: [3, 2] }");
   for (const char* part : {"my.textproto:4:13: 'optimizer.learning_rate' must be above 0, not 0",
-                           "my.textproto:5:12: 'training.batch' must be at least 1, not 0",
+                           "my.textproto:5:12: 'training.batch' must be at least 1 and at most",
                            "my.textproto:5:21: 'training.epochs' must be above 0, not -1",
                            "my.textproto:5:32: ", "bananas",
                            "'training.threads' must be at least 0 and at most 1024, not 99999",
