@@ -123,7 +123,11 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.compute = training.precision() == config::Training::BF16 ? DType::BF16 : DType::F32;
   options.optimizer_copies =
       (config.optimizer().momentum() != 0 ? 1.0 : 0.0) + (training.ema() > 0 ? 1.0 : 0.0);
-  options.batches_held = config.data().prefetch() + 1;
+  // Training's loader and the batch in use; evaluation's come on top.
+  const int64_t held = config.data().prefetch() + 1;
+  const int64_t evaluated =
+      training.has_evaluation_batch() ? training.evaluation_batch() : training.batch();
+  options.batches_held = held + (held * evaluated + training.batch() - 1) / training.batch();
   return options;
 }
 

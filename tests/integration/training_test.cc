@@ -5,8 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "engine/backend/backend.h"
 #include "engine/core/error.h"
+#include "engine/graph/plan.h"
 #include "engine/train/checkpoint.h"
+#include "engine/train/options.h"
 #include "tests/integration/training_testing.h"
 
 namespace encke {
@@ -34,6 +37,17 @@ TEST(TrainingTest, BothModesLearnAndAgree) {
   EXPECT_LT(encke.raw_saved_bytes, raw.raw_saved_bytes * 1.01);
   EXPECT_GT(raw.images_per_second, 0);
   EXPECT_FALSE(raw.interrupted);
+}
+
+TEST(TrainingTest, Bfloat16LearnsInHalfTheBytes) {
+  if (!NewBackend({})->Supports(DType::BF16)) GTEST_SKIP() << "no bfloat16 on this machine";
+  const std::vector<std::string> plain = {"activations.mode=RAW", "training.iterations=2"};
+  const int64_t full = Train(TinyConfig(plain), {}).raw_saved_bytes;
+  for (const char* mode : {"activations.mode=RAW", "activations.mode=ENCKE"}) {
+    const TrainingResult result = Train(TinyConfig({mode, "training.precision=BF16"}), {});
+    EXPECT_GT(result.evaluation.top1, 85) << mode;
+    EXPECT_LT(result.raw_saved_bytes, 0.6 * static_cast<double>(full)) << mode;
+  }
 }
 
 TEST(TrainingTest, AccumulationEqualsOneLargeBatch) {
@@ -119,22 +133,38 @@ TEST(TrainingTest, RefusesWhatDoesNotFitInMemory) {
   }
 }
 
+TEST(TrainingTest, WhatThePlanAdmitsAlsoEvaluatesWithinTheLimit) {
+  const std::string mode = "activations.mode=RAW", batch = "training.evaluation_batch=64";
+  const ConfigFile config = TinyConfig({mode, batch});
+  Graph graph = BuildNetwork(config);
+  const Plan plan = MakePlan(graph, *NewBackend({}), 32, MakePlanOptions(config.config()));
+  const int64_t limit = plan.peak.use.total() + 4096;  // the evaluation's probabilities
+  const std::string field = StrCat("training.memory_limit=", limit);
+  EXPECT_EQ(Train(TinyConfig({mode, batch, field}), {}).evaluation.samples, 256);
+}
+
 TEST(TrainingTest, ADivergedLossStopsWithTheLayerAndAnIntactCheckpoint) {
-  const std::string folder = TestFolder("diverged");
-  Train(TinyConfig({"training.epochs=1"}), {folder, ""});
-  const std::string before = ReadText(folder + "/last.safetensors");
+  // The second epoch diverges; the checkpoint is of the first.
+  const std::vector<std::string> diverging = {"schedule.kind=MULTISTEP", "schedule.milestone=1",
+                                              "schedule.gamma=1e30"};
   for (const char* mode : {"activations.mode=RAW", "activations.mode=ENCKE"}) {
-    const std::string other = TestFolder("diverged_now");
+    const std::string folder = TestFolder("diverged");
+    std::vector<std::string> overrides = diverging;
+    overrides.emplace_back(mode);
     try {
-      Train(TinyConfig({mode, "optimizer.learning_rate=1e30", "training.epochs=20"}), {other, ""});
+      Train(TinyConfig(overrides), {folder, ""});
       FAIL() << mode;
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::NUMERIC) << error.what();
       EXPECT_NE(error.place().find("layer "), std::string::npos) << error.what();
       EXPECT_NE(error.hint().find("learning rate"), std::string::npos);
     }
+    EXPECT_EQ(Checkpoint(folder + "/last.safetensors").state().iteration, 16) << mode;
+    TrainerOptions options;
+    options.resume = folder;
+    options.evaluate_only = true;
+    EXPECT_GT(Trainer(TinyConfig(overrides), options).Evaluate().top1, 50) << mode;
   }
-  EXPECT_EQ(ReadText(folder + "/last.safetensors"), before);
 }
 
 }  // namespace
