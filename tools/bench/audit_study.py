@@ -18,7 +18,7 @@ import sys
 def train(options):
     command = [options.encke, "train", options.recipe, "--iterations", str(options.iterations), "--mode", "encke"]
     command += ["--threads", str(options.threads), "--output", options.work]
-    command += ["--set", f"activations.audit_at={options.at}", "--set", "training.evaluate_every=100000"]
+    command += ["--set", f"activations.audit_at={options.at}", "--set", "training.evaluate_every=100000", "--set", "data.test_size=64"]
     for setting in options.set:
         command += ["--set", setting]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
