@@ -65,6 +65,7 @@ TEST(Train, ACheckpointBringsTheConfigOfItsRun) {
   EXPECT_TRUE(Has(resumed.out, "4 iterations")) << resumed.out;
   const Outcome nowhere = sandbox.Run({"train", "--resume", "runs/nowhere"});
   EXPECT_EQ(nowhere.exit_code, 3) << nowhere.err;
+  EXPECT_TRUE(Has(sandbox.Run({"train", "--resume"}).err, "CONFIG is missing"));
   EXPECT_TRUE(Has(nowhere.err, "runs/nowhere: there is no checkpoint")) << nowhere.err;
 }
 

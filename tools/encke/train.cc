@@ -59,7 +59,7 @@ void AddOptions(CLI::App& app, TrainArguments* arguments) {
 // A run directory to go on from, or a checkpoint in one, brings its own config.
 void TakeConfigFromRun(TrainArguments* arguments) {
   if (!arguments->config.config.empty()) return;
-  const fs::path resume = arguments->resume;
+  const fs::path resume = arguments->resume == kNewest ? "" : arguments->resume;
   std::error_code ignored;
   if (!resume.empty() && !fs::exists(resume, ignored)) FindCheckpoint(resume.string());  // throws
   const fs::path folder = fs::is_directory(resume, ignored) ? resume : resume.parent_path();
@@ -102,14 +102,18 @@ void PrintResult(const TrainingResult& result) {
               FormatBytes(result.raw_saved_bytes).c_str(), FormatBytes(result.stored_bytes).c_str(),
               FormatRatio(ratio).c_str());
   std::printf("run       %s\n", result.run_directory.c_str());
-  if (result.interrupted) {
+  if (!result.interrupted) return;
+  std::error_code ignored;
+  if (fs::exists(fs::path(result.run_directory) / "last.safetensors", ignored)) {
     std::printf("stopped   on request; go on with: encke train --resume %s\n",
                 result.run_directory.c_str());
+  } else {
+    std::printf("stopped   on request, before there was anything to keep\n");
   }
 }
 
 int Train(TrainArguments* arguments) {
-  if (arguments->resume != kNewest) TakeConfigFromRun(arguments);
+  TakeConfigFromRun(arguments);
   const ConfigFile config = arguments->config.Load();
   TrainerOptions options;
   options.device = Device::Parse(arguments->config.device);
