@@ -141,8 +141,12 @@ GradientStatistics Executor::Run::OutputStatistics(const PlanStep& step, int sav
   return statistics;
 }
 
-// Completes what could be read before backward with the weight gradient and the momentum.
+// Completes what could be read before backward with the weight gradient and the momentum. Over
+// accumulated batches the noise of each adds up (variances do), while the momentum is that of their
+// sum.
 void Executor::Run::Observe(const PlanStep& step, GradientStatistics statistics) {
+  const double batches = options_.loss_scale_count / static_cast<double>(batch_.size());
+  statistics.output_gradient_squares *= std::max(1.0, batches);
   const int parameter = graph_.nodes[step.node].parameters[0];
   const Tensor& gradient = executor_.gradients_[parameter];
   const Tensor& velocity = executor_.velocity_[parameter];

@@ -168,6 +168,23 @@ TEST(ExecutorTest, AccumulationIsTheSumOfItsParts) {
   EXPECT_LT(RelativeDifference(twice, once), 1e-6);
 }
 
+TEST(ExecutorTest, AccumulatedBatchesShareTheNoiseThatIsAllowed) {
+  const auto bound_over_scale = [](float batches) {
+    Trainee trainee(ResidualNetwork(), true);
+    TrainOptions options;
+    options.loss_scale_count = 6 * batches;
+    trainee.Gradients(options);
+    trainee.Gradients(options, 2);
+    for (const ActivationRecord& record : trainee.executor().records()) {
+      if (record.layer == "block1.relu1") return record.error_bound;
+    }
+    return 0.0;
+  };
+  // The momentum (here the gradient) and dY scale alike with the loss; what remains is 1 /
+  // sqrt(batches).
+  EXPECT_NEAR(bound_over_scale(4) / bound_over_scale(1), 0.5, 1e-3);
+}
+
 TEST(ExecutorTest, NothingStaysInUseAfterAnIteration) {
   for (bool compress : {false, true}) {
     Trainee trainee(BranchNetwork(), compress);
