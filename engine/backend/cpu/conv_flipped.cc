@@ -26,6 +26,12 @@ bool HasNegativePad(const ConvOptions& o) {
   return std::min({o.pad_top, o.pad_bottom, o.pad_left, o.pad_right}) < 0;
 }
 
+// Whether oneDNN has its batch-reduced kernels (brgconv), the fast ones in NHWC.
+bool HasBrgconv() {
+  constexpr int kAvx512 = dnnl_cpu_isa_avx512_core;  // a set of bits, which later ones contain
+  return (static_cast<int>(dnnl::get_effective_cpu_isa()) & kAvx512) == kAvx512;
+}
+
 constexpr int64_t kLine = 16;  // floats of a cache line
 
 // flipped[c][t][k] = w[k][taps - 1 - t][c] for the channels [c, c + kLine).
@@ -56,7 +62,7 @@ bool FlippedConv::Computes(const ConvCall& call) {
 
 bool FlippedConv::Wins(const ConvCall& call) {
   constexpr int64_t kMinPixels = 2048;
-  return Computes(call) && call.options.kernel_h * call.options.kernel_w > 1 &&
+  return HasBrgconv() && Computes(call) && call.options.kernel_h * call.options.kernel_w > 1 &&
          call.y.n * call.y.h * call.y.w >= kMinPixels;
 }
 

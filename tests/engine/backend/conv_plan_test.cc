@@ -1,6 +1,7 @@
 // The ways to compute a convolution, each against plain loops.
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "engine/backend/cpu/conv_direct.h"
 #include "engine/backend/cpu/conv_flipped.h"
@@ -133,7 +134,8 @@ TEST_P(ConvPlanTest, RulesChooseByShape) {
   const auto flipped = [&](const Shape& x, int64_t k, const ConvOptions& o) {
     return cpu::FlippedConv::Wins(MakeCall(cpu::ConvKind::BACKWARD_DATA, {"", x, k, o}, false));
   };
-  EXPECT_TRUE(flipped({8, 28, 28, 512}, 512, Options(3, 1, 1)));
+  const bool avx512 = cpu::DnnlDescription().find("avx512") != std::string::npos;
+  EXPECT_EQ(flipped({8, 28, 28, 512}, 512, Options(3, 1, 1)), avx512);
   EXPECT_FALSE(flipped({64, 4, 4, 512}, 512, Options(3, 1, 1)));
   EXPECT_FALSE(flipped({64, 28, 28, 64}, 128, Options(3, 2, 1)));
 }
