@@ -48,13 +48,6 @@ class Chunking {
   }
 
  private:
-  // Codecs look at the row above: with a few rows in a chunk the first one does not matter much.
-  static constexpr int64_t kLeastRows = 4;
-
-  static int64_t RowsPerChunk(const Shape& shape, DType dtype, int64_t bytes) {
-    const int64_t fitting = PerChunk(bytes, shape.w * shape.c * SizeOf(dtype), shape.h);
-    return std::clamp<int64_t>(shape.h, 1, std::max(fitting, kLeastRows));
-  }
   static int64_t PerChunk(int64_t bytes, int64_t unit, int64_t most) {
     return std::clamp<int64_t>(bytes / std::max<int64_t>(unit, 1), 1, std::max<int64_t>(most, 1));
   }
