@@ -68,6 +68,10 @@ double Throughput::images_per_second() const {
   return seconds_ > 0 ? static_cast<double>(images_) / seconds_ : 0;
 }
 
+double Throughput::iterations_per_second() const {
+  return seconds_ > 0 ? static_cast<double>(iterations_) / seconds_ : 0;
+}
+
 double Throughput::wait_fraction() const { return seconds_ > 0 ? wait_seconds_ / seconds_ : 0; }
 
 double Throughput::eta_seconds(int64_t iterations_left) const {

@@ -60,6 +60,7 @@ class Throughput {
   void Add(int64_t images, double seconds, double wait_seconds);
 
   double images_per_second() const;
+  double iterations_per_second() const;
   double wait_seconds() const { return wait_seconds_; }
   double wait_fraction() const;
   double eta_seconds(int64_t iterations_left) const;

@@ -225,6 +225,7 @@ void Trainer::Impl::UpdateProgress(double learning_rate) {
   progress_.top1 = position_.meters.recent_top1();
   progress_.learning_rate = learning_rate;
   progress_.images_per_second = throughput_.images_per_second();
+  progress_.iterations_per_second = throughput_.iterations_per_second();
   progress_.wait_fraction = throughput_.wait_fraction();
   progress_.ratio = Ratio(raw_bytes_, stored_bytes_);
   progress_.now = ledger.Current();

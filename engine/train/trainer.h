@@ -36,6 +36,7 @@ struct Progress {
   double top1 = 0;  // likewise, in percent
   double learning_rate = 0;
   double images_per_second = 0;
+  double iterations_per_second = 0;
   double wait_fraction = 0;  // of the time, spent waiting for data
   double ratio = 0;          // raw / stored of the last iteration
   MemoryUse now, peak;

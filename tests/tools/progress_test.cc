@@ -16,6 +16,7 @@ Progress Example() {
   progress.loss = 0.5123;
   progress.top1 = 81.26;
   progress.images_per_second = 454.6;
+  progress.iterations_per_second = 7.1;
   progress.ratio = 8.91;
   progress.now.bytes[0] = int64_t{61} << 20;
   progress.peak.bytes[0] = int64_t{73} << 20;
@@ -24,26 +25,26 @@ Progress Example() {
 }
 
 TEST(ProgressLine, ShowsEverythingWhereThereIsRoom) {
-  EXPECT_EQ(ProgressLine(Example(), 64, 200),
+  EXPECT_EQ(ProgressLine(Example(), 200),
             "epoch 0.44/2  it 412/1876  loss 0.512  top-1 81.3%  mem 61.0/73.0 MiB  "
             "ratio 8.91x  7.10 it/s  455 img/s  ETA 1m 17s");
 }
 
 TEST(ProgressLine, LeavesOutWhatMattersLeast) {
-  EXPECT_EQ(ProgressLine(Example(), 64, 79),
+  EXPECT_EQ(ProgressLine(Example(), 79),
             "epoch 0.44/2  loss 0.512  top-1 81.3%  mem 61.0/73.0 MiB  455 img/s  ETA 1m 17s");
-  EXPECT_EQ(ProgressLine(Example(), 64, 15), "epoch 0.44/2");
+  EXPECT_EQ(ProgressLine(Example(), 15), "epoch 0.44/2");
 }
 
 TEST(ProgressLine, SaysNothingOfSpeedBeforeItIsKnown) {
   Progress progress = Example();
   progress.images_per_second = 0;
-  EXPECT_EQ(ProgressLine(progress, 64, 55), "epoch 0.44/2  loss 0.512  top-1 81.3%  ratio 8.91x");
+  EXPECT_EQ(ProgressLine(progress, 55), "epoch 0.44/2  loss 0.512  top-1 81.3%  ratio 8.91x");
 }
 
 TEST(ProgressLine, FitsEveryWidth) {
   for (int width = 13; width < 160; ++width) {
-    EXPECT_LE(DisplayWidth(ProgressLine(Example(), 64, width)), width);
+    EXPECT_LE(DisplayWidth(ProgressLine(Example(), width)), width);
   }
 }
 

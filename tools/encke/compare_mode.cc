@@ -97,7 +97,7 @@ int CompareMode(const CompareModeArguments& arguments) {
   TrainingResult result;
   {
     Trainer trainer(config, options);
-    ProgressPrinter printer(config.config().training().batch());
+    ProgressPrinter printer;
     trainer.SetObserver([&](const Progress& progress) { printer.Show(progress); });
     result = trainer.Train();
     mode = ToJson(result);

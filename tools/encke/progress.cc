@@ -39,9 +39,9 @@ std::string NowAndPeak(int64_t now, int64_t peak) {
 }
 
 // Speed is not known before a few iterations are done.
-std::vector<Field> SpeedFields(const Progress& p, int64_t batch) {
+std::vector<Field> SpeedFields(const Progress& p) {
   if (!(p.images_per_second > 0)) return {};
-  const double steps = p.images_per_second / static_cast<double>(std::max<int64_t>(batch, 1));
+  const double steps = p.iterations_per_second;
   return {
       {1, StrCat(FormatFixed(steps, steps < 10 ? 2 : 0), " it/s")},
       {5, StrCat(FormatFixed(p.images_per_second, p.images_per_second < 10 ? 1 : 0), " img/s")},
@@ -49,7 +49,7 @@ std::vector<Field> SpeedFields(const Progress& p, int64_t batch) {
   };
 }
 
-std::vector<Field> Fields(const Progress& p, int64_t batch) {
+std::vector<Field> Fields(const Progress& p) {
   std::vector<Field> fields = {
       {9, StrCat("epoch ", FormatFixed(p.epoch, 2), "/", Epochs(p.epochs))},
       {2, StrCat("it ", p.iteration, "/", p.iterations)},
@@ -58,7 +58,7 @@ std::vector<Field> Fields(const Progress& p, int64_t batch) {
       {4, "mem " + NowAndPeak(p.now.total(), p.peak.total())},
       {3, StrCat("ratio ", FormatRatio(p.ratio))},
   };
-  for (Field& field : SpeedFields(p, batch)) fields.push_back(std::move(field));
+  for (Field& field : SpeedFields(p)) fields.push_back(std::move(field));
   return fields;
 }
 
@@ -81,8 +81,8 @@ std::vector<bool> Chosen(const std::vector<Field>& fields, int64_t width) {
 
 }  // namespace
 
-std::string ProgressLine(const Progress& progress, int64_t batch, int width) {
-  const std::vector<Field> fields = Fields(progress, batch);
+std::string ProgressLine(const Progress& progress, int width) {
+  const std::vector<Field> fields = Fields(progress);
   const std::vector<bool> chosen = Chosen(fields, width);
   std::string line;
   for (size_t i = 0; i < fields.size(); ++i) {
@@ -91,8 +91,7 @@ std::string ProgressLine(const Progress& progress, int64_t batch, int width) {
   return line;
 }
 
-ProgressPrinter::ProgressPrinter(int64_t batch)
-    : batch_(batch), terminal_(IsTerminal(Stream::ERR)), next_(Clock::now()) {}
+ProgressPrinter::ProgressPrinter() : terminal_(IsTerminal(Stream::ERR)), next_(Clock::now()) {}
 
 ProgressPrinter::~ProgressPrinter() {
   if (terminal_) Log::SetStatus("");
@@ -102,10 +101,10 @@ void ProgressPrinter::Show(const Progress& progress) {
   const bool last = progress.iteration == progress.iterations;
   if (!last && Clock::now() < next_) return;
   if (terminal_) {
-    Log::SetStatus(ProgressLine(progress, batch_, TerminalWidth(Stream::ERR, 80) - 1));
+    Log::SetStatus(ProgressLine(progress, TerminalWidth(Stream::ERR, 80) - 1));
     next_ = Clock::now() + kTerminalPause;
   } else {
-    std::fprintf(stderr, "%s\n", ProgressLine(progress, batch_, kPlainWidth).c_str());
+    std::fprintf(stderr, "%s\n", ProgressLine(progress, kPlainWidth).c_str());
     next_ = Clock::now() + kPlainPause;
   }
 }

@@ -9,12 +9,12 @@
 namespace encke::cli {
 
 // The line for `progress`, at most `width` columns: what matters least is left out first.
-std::string ProgressLine(const Progress& progress, int64_t batch, int width);
+std::string ProgressLine(const Progress& progress, int width);
 
 // Called after every iteration; takes the line away on destruction. Writes to standard error.
 class ProgressPrinter {
  public:
-  explicit ProgressPrinter(int64_t batch);
+  ProgressPrinter();
   ~ProgressPrinter();
   ProgressPrinter(const ProgressPrinter&) = delete;
   ProgressPrinter& operator=(const ProgressPrinter&) = delete;
@@ -24,7 +24,6 @@ class ProgressPrinter {
  private:
   using Clock = std::chrono::steady_clock;
 
-  int64_t batch_;
   bool terminal_;
   Clock::time_point next_;
 };

@@ -128,7 +128,7 @@ int Train(TrainArguments* arguments) {
   Trainer trainer(config, options);
   TrainingResult result;
   {
-    ProgressPrinter printer(config.config().training().batch());
+    ProgressPrinter printer;
     trainer.SetObserver([&](const Progress& progress) { printer.Show(progress); });
     result = trainer.Train();
   }

@@ -43,6 +43,7 @@ TEST(MetersTest, ThroughputLeavesTheFirstIterationsOut) {
   throughput.Add(10, 0.5, 0.1);
   throughput.Add(10, 0.5, 0.4);
   EXPECT_DOUBLE_EQ(throughput.images_per_second(), 20);
+  EXPECT_DOUBLE_EQ(throughput.iterations_per_second(), 2) << "however many batches they took";
   EXPECT_DOUBLE_EQ(throughput.wait_fraction(), 0.5);
   EXPECT_DOUBLE_EQ(throughput.eta_seconds(10), 5);
   throughput.Reset();
