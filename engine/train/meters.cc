@@ -57,7 +57,8 @@ void TrainingMeters::Restore(const std::string& text) {
 }
 
 void Throughput::Add(int64_t images, double seconds, double wait_seconds) {
-  if (++seen_ <= kLeftOut) return;
+  if (seen_ == kLeftOut) Reset();
+  ++seen_;
   ++iterations_;
   images_ += images;
   seconds_ += seconds;

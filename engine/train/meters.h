@@ -51,7 +51,7 @@ class TrainingMeters {
 };
 
 // Images a second, wait for data, and time left. The first iterations after the start (caches, page
-// faults, library set-up) are left out.
+// faults, library set-up) are left out as soon as there are others.
 class Throughput {
  public:
   static constexpr int kLeftOut = 3;
@@ -64,7 +64,7 @@ class Throughput {
   double wait_seconds() const { return wait_seconds_; }
   double wait_fraction() const;
   double eta_seconds(int64_t iterations_left) const;
-  void Reset();  // starts a new interval; what is left out is not left out again
+  void Reset();  // starts a new interval; the first iterations are still those after the start
 
  private:
   int64_t seen_ = 0;  // iterations since construction

@@ -54,7 +54,8 @@ struct TrainingResult {
   double loss = 0;              // mean of the training loss over the last 50 iterations
   EvaluationResult evaluation;  // the last one; samples = 0: none was made
   double best_top1 = 0;
-  double images_per_second = 0;  // mean, first iterations, evaluation and checkpoints left out
+  double images_per_second = 0;  // mean; evaluation, checkpoints and, where there are more, the
+                                 // first iterations left out
   double wait_fraction = 0;
   MemoryUse peak;  // ledger
   int64_t resident_peak_bytes = 0;

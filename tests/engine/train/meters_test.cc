@@ -38,8 +38,10 @@ TEST(MetersTest, StateSurvivesBitForBit) {
 
 TEST(MetersTest, ThroughputLeavesTheFirstIterationsOut) {
   Throughput throughput;
-  for (int i = 0; i < Throughput::kLeftOut; ++i) throughput.Add(10, 100, 100);
   EXPECT_EQ(throughput.images_per_second(), 0);
+  for (int i = 0; i < Throughput::kLeftOut; ++i) throughput.Add(10, 100, 50);
+  EXPECT_DOUBLE_EQ(throughput.images_per_second(), 0.1) << "while there are no others";
+  EXPECT_DOUBLE_EQ(throughput.wait_fraction(), 0.5);
   throughput.Add(10, 0.5, 0.1);
   throughput.Add(10, 0.5, 0.4);
   EXPECT_DOUBLE_EQ(throughput.images_per_second(), 20);
