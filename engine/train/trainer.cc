@@ -90,8 +90,9 @@ class Trainer::Impl {
   EvaluationResult evaluation_;
   int64_t epoch_ = -1;  // that the loader is in
   int64_t raw_bytes_ = 0, stored_bytes_ = 0;
-  bool updated_ = true;   // by the last iteration
-  bool is_best_ = false;  // so was the last evaluation, and its checkpoint is still to be kept
+  bool updated_ = true;     // by the last iteration
+  bool is_best_ = false;    // so was the last evaluation, and its checkpoint is still to be kept
+  int64_t owed_epoch_ = 0;  // whose numbered checkpoint is still to be written; 0 = none
 };
 
 // ------------------------------------------------------------------------------------------ set-up
@@ -253,7 +254,7 @@ void Trainer::Impl::EvaluateIfPending() {
   log_.Evaluation(progress_, result);
   LogInfo(StrCat("iteration ", position_.iteration, ": test loss ", result.loss, ", top-1 ",
                  result.top1, "%, top-5 ", result.top5, "%"));
-  if (result.top1 <= position_.best_top1) return;
+  if (!std::isfinite(result.loss) || result.top1 <= position_.best_top1) return;
   position_.best_top1 = result.top1;
   is_best_ = true;
 }
@@ -268,15 +269,21 @@ EvaluationResult Trainer::Impl::Evaluate() {
   return result;
 }
 
-// A state that has just failed is not worth keeping in place of the last good one.
+// A state that has just failed is not worth keeping in place of the last good one, unless an
+// evaluation has shown that it is better; a numbered checkpoint then comes with the next update.
 void Trainer::Impl::CheckpointIfDue() {
-  const bool numbered = timetable().CheckpointDueAfter(position_.iteration);
-  if (directory_ == nullptr || !updated_ || !(numbered || is_best_ || Finished())) return;
+  if (directory_ == nullptr) return;
+  if (timetable().CheckpointDueAfter(position_.iteration)) {
+    owed_epoch_ = std::llround(timetable().EpochsAfter(position_.iteration));
+  }
+  const bool due = owed_epoch_ > 0 || is_best_ || Finished();
+  if (!due || !(updated_ || is_best_)) return;
   const CheckpointFolder folder(directory_->path(), config_.training().keep_checkpoints());
   folder.SaveLast(parts_.Tensors(), parts_.State(position_), parts_.backend());
   if (is_best_) folder.KeepAsBest();
+  if (owed_epoch_ > 0) folder.KeepAsEpoch(owed_epoch_);
   is_best_ = false;
-  if (numbered) folder.KeepAsEpoch(std::llround(timetable().EpochsAfter(position_.iteration)));
+  owed_epoch_ = 0;
 }
 
 TrainingResult Trainer::Impl::Result() {

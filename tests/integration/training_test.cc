@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -141,6 +142,52 @@ TEST(TrainingTest, WhatThePlanAdmitsAlsoEvaluatesWithinTheLimit) {
   const int64_t limit = plan.peak.use.total() + 4096;  // the evaluation's probabilities
   const std::string field = StrCat("training.memory_limit=", limit);
   EXPECT_EQ(Train(TinyConfig({mode, batch, field}), {}).evaluation.samples, 256);
+}
+
+// A folder of images of one grey each: `greys` of class a, then one of class b.
+std::string GreyImages(const std::string& folder, const std::vector<int>& greys, int other) {
+  const auto write = [&](const std::string& path, int grey) {
+    fs::create_directories(fs::path(path).parent_path());
+    std::ofstream(path, std::ios::binary) << "P5 16 16 255\n" << std::string(256, char(grey));
+  };
+  for (size_t i = 0; i < greys.size(); ++i) write(StrCat(folder, "/a/", i, ".pgm"), greys[i]);
+  write(folder + "/b/0.pgm", other);
+  return folder;
+}
+
+TEST(TrainingTest, ALeftOutUpdateAtAnEpochsEndLosesNoCheckpoint) {
+  // Two iterations an epoch. White is 1e38 and overflows; with this seed it comes second.
+  const std::string data = TestFolder("greys");
+  GreyImages(data + "/train", {0, 0, 0, 0, 0, 0, 0}, 255);
+  GreyImages(data + "/test", {0, 0, 0}, 0);
+  const std::vector<std::string> overrides = {"activations.mode=RAW",
+                                              "network.step[0].conv.bn=false",
+                                              "network.step[2].conv.bn=false",
+                                              "network.classes=2",
+                                              "optimizer.learning_rate=1",
+                                              "data.kind=FOLDER",
+                                              "data.train=" + data + "/train",
+                                              "data.test=" + data + "/test",
+                                              "data.mean=0",
+                                              "data.std=1e-38",
+                                              "training.batch=4",
+                                              "training.iterations=3",
+                                              "training.seed=9"};
+  struct Case {
+    const char* evaluate_every;
+    int64_t best, numbered;  // iterations of these checkpoints
+  };
+  for (const Case& c : {Case{"1", 2, 2}, Case{"0.5", 1, 3}}) {
+    const std::string folder = TestFolder("left_out");
+    std::vector<std::string> all = overrides;
+    all.push_back(StrCat("training.evaluate_every=", c.evaluate_every));
+    EXPECT_EQ(Train(TinyConfig(all), {folder, ""}).best_top1, 75);
+    EXPECT_NE(ReadText(folder + "/log.txt").find("iteration 2: loss or gradients are not finite"),
+              std::string::npos);
+    EXPECT_EQ(Checkpoint(folder + "/best.safetensors").state().iteration, c.best);
+    EXPECT_EQ(Checkpoint(folder + "/epoch_0001.safetensors").state().iteration, c.numbered);
+    EXPECT_EQ(Checkpoint(folder + "/last.safetensors").state().iteration, 3);
+  }
 }
 
 TEST(TrainingTest, ADivergedLossStopsWithTheLayerAndAnIntactCheckpoint) {
