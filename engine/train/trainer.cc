@@ -229,6 +229,7 @@ void Trainer::Impl::UpdateProgress(double learning_rate) {
   progress_.iterations_per_second = throughput_.iterations_per_second();
   progress_.wait_fraction = throughput_.wait_fraction();
   progress_.ratio = Ratio(raw_bytes_, stored_bytes_);
+  progress_.skipped_records = parts_.loader().skipped_records();
   progress_.now = ledger.Current();
   progress_.peak = ledger.Peak();
   progress_.eta_seconds = throughput_.eta_seconds(timetable().iterations() - position_.iteration);
@@ -298,6 +299,7 @@ TrainingResult Trainer::Impl::Result() {
   result.resident_peak_bytes = PeakResidentBytes();
   result.raw_saved_bytes = raw_bytes_;
   result.stored_bytes = stored_bytes_;
+  result.skipped_records = progress_.skipped_records;
   result.interrupted = stop_requested.exchange(false);
   if (directory_ != nullptr) result.run_directory = directory_->path();
   log_file_.reset();

@@ -37,8 +37,9 @@ struct Progress {
   double learning_rate = 0;
   double images_per_second = 0;
   double iterations_per_second = 0;
-  double wait_fraction = 0;  // of the time, spent waiting for data
-  double ratio = 0;          // raw / stored of the last iteration
+  double wait_fraction = 0;     // of the time, spent waiting for data
+  double ratio = 0;             // raw / stored of the last iteration
+  int64_t skipped_records = 0;  // broken training images, since the start or the resume
   MemoryUse now, peak;
   double eta_seconds = 0;
 };
@@ -60,6 +61,7 @@ struct TrainingResult {
   MemoryUse peak;  // ledger
   int64_t resident_peak_bytes = 0;
   int64_t raw_saved_bytes = 0, stored_bytes = 0;  // of the last iteration
+  int64_t skipped_records = 0;                    // as in Progress
   bool interrupted = false;                       // by SIGINT or SIGTERM, after a checkpoint
   std::string run_directory;
 };

@@ -190,6 +190,20 @@ TEST(TrainingTest, ALeftOutUpdateAtAnEpochsEndLosesNoCheckpoint) {
   }
 }
 
+TEST(TrainingTest, SkippedImagesAreCounted) {
+  const std::string data = GreyImages(TestFolder("broken"), {0, 100, 200}, 50);
+  const std::string folder = TestFolder("skipping");
+  std::ofstream(data + "/b/1.pgm") << "no image";
+  const TrainingResult result =
+      Train(TinyConfig({"network.classes=2", "data.kind=FOLDER", "data.train=" + data,
+                        "data.test=" + data, "data.skip_broken=true", "training.batch=5",
+                        "training.iterations=2", "activations.log_every=1"}),
+            {folder, ""});
+  EXPECT_EQ(result.skipped_records, 2) << "one in each of two epochs";
+  const std::vector<json> metrics = ReadLines(folder + "/metrics.jsonl");
+  EXPECT_EQ(metrics[0].at("skipped_records"), 1);
+}
+
 TEST(TrainingTest, ADivergedLossStopsWithTheLayerAndAnIntactCheckpoint) {
   // The second epoch diverges; the checkpoint is of the first.
   const std::vector<std::string> diverging = {"schedule.kind=MULTISTEP", "schedule.milestone=1",

@@ -80,6 +80,21 @@ TEST(Train, DumpsTheSavedValuesOfAnIteration) {
       << "needs --at-iteration";
 }
 
+TEST(Train, SaysHowManyBrokenImagesItSkipped) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  sandbox.Write("good.pgm", "P2 1 1 255 0\n");
+  sandbox.Write("broken.pgm", "no image");
+  sandbox.Write("train.txt", "good.pgm 0\nbroken.pgm 1\n");
+  sandbox.Write("test.txt", "good.pgm 0\n");
+  const Outcome trained =
+      sandbox.Run({"train", config, "--batch", "2", "--iterations", "2", "--set", "data.kind=LIST",
+                   "--set", "data.train=train.txt", "--set", "data.test=test.txt", "--set",
+                   "data.skip_broken=true", "--set", "network.classes=2"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_TRUE(Has(trained.out, "skipped   2 broken images")) << trained.out;
+}
+
 TEST(Train, SigtermEndsItWithACheckpointAndExitCode0) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());

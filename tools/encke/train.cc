@@ -101,6 +101,9 @@ void PrintResult(const TrainingResult& result) {
               FormatBytes(result.resident_peak_bytes).c_str(),
               FormatBytes(result.raw_saved_bytes).c_str(), FormatBytes(result.stored_bytes).c_str(),
               FormatRatio(ratio).c_str());
+  if (result.skipped_records > 0) {
+    std::printf("skipped   %s broken images\n", FormatCount(result.skipped_records).c_str());
+  }
   std::printf("run       %s\n", result.run_directory.c_str());
   if (!result.interrupted) return;
   std::error_code ignored;
