@@ -1,5 +1,6 @@
 #include "engine/config/recipe_check.h"
 
+#include <cmath>
 #include <limits>
 
 #include "compression/codec.h"
@@ -74,17 +75,33 @@ constexpr Range kRanges[] = {
     {"training.threads", 0, false, kMostThreads},
 };
 
-double NumberOf(const Message& message, const FieldDescriptor& field) {
+bool IsReal(const FieldDescriptor& field) {
+  return field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT ||
+         field.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE;
+}
+
+// `index` is for repeated fields only.
+const Message& SubMessage(const Message& message, const FieldDescriptor& field, int index) {
   const auto* reflection = message.GetReflection();
+  return field.is_repeated() ? reflection->GetRepeatedMessage(message, &field, index)
+                             : reflection->GetMessage(message, &field);
+}
+
+// `index` is for repeated floats and doubles only.
+double NumberOf(const Message& message, const FieldDescriptor& field, int index) {
+  const auto* reflection = message.GetReflection();
+  const bool repeated = field.is_repeated();
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
       return reflection->GetInt32(message, &field);
     case FieldDescriptor::CPPTYPE_INT64:
       return static_cast<double>(reflection->GetInt64(message, &field));
     case FieldDescriptor::CPPTYPE_FLOAT:
-      return reflection->GetFloat(message, &field);
+      return repeated ? reflection->GetRepeatedFloat(message, &field, index)
+                      : reflection->GetFloat(message, &field);
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return reflection->GetDouble(message, &field);
+      return repeated ? reflection->GetRepeatedDouble(message, &field, index)
+                      : reflection->GetDouble(message, &field);
     default:
       ENCKE_CHECK(false, field.full_name(), " is not a number");
   }
@@ -100,7 +117,7 @@ bool GivenNumber(const Message& root, const std::string& path, double* number) {
   if (dot != std::string::npos) {
     return GivenNumber(root.GetReflection()->GetMessage(root, field), path.substr(dot + 1), number);
   }
-  *number = NumberOf(root, *field);
+  *number = NumberOf(root, *field, 0);
   return true;
 }
 
@@ -110,6 +127,7 @@ class RecipeCheck {
       : file_(file), config_(file.config()), diagnostics_(diagnostics) {}
 
   void Check() {
+    CheckFinite(config_, "");
     for (const Range& range : kRanges) CheckRange(range);
     if (config_.has_data()) CheckData();
     CheckSchedule();
@@ -122,9 +140,33 @@ class RecipeCheck {
     diagnostics_->Add(file_.SourceOf(field), message, hint);
   }
 
+  // All numbers of the message and of those in it; `path` is its place, "" for the root.
+  void CheckFinite(const Message& message, const std::string& path) {
+    std::vector<const FieldDescriptor*> fields;
+    message.GetReflection()->ListFields(message, &fields);
+    for (const FieldDescriptor* field : fields) {
+      const std::string name = path + field->name();
+      const int size =
+          field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
+      for (int i = 0; i < size; ++i) {
+        CheckFinite(message, *field, i, field->is_repeated() ? StrCat(name, "[", i, "]") : name);
+      }
+    }
+  }
+
+  void CheckFinite(const Message& message, const FieldDescriptor& field, int index,
+                   const std::string& path) {
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      CheckFinite(SubMessage(message, field, index), path + ".");
+    } else if (IsReal(field)) {
+      const double number = NumberOf(message, field, index);
+      if (!std::isfinite(number)) Report(path, StrCat("'", path, "' must be finite, not ", number));
+    }
+  }
+
   void CheckRange(const Range& range) {
     double number = 0;
-    if (!GivenNumber(config_, range.field, &number)) return;
+    if (!GivenNumber(config_, range.field, &number) || !std::isfinite(number)) return;
     const bool low = range.open ? !(number > range.least) : !(number >= range.least);
     if (!low && number <= range.most) return;
     std::string must = StrCat(range.open ? "above " : "at least ", range.least);
@@ -138,6 +180,10 @@ class RecipeCheck {
       Report("data.train",
              "data of kind " + config::Data::Kind_Name(data.kind()) + " needs 'train', its path",
              "give data { train: \"...\" } or --set data.train=...");
+    }
+    if (data.test_fraction() == 1) {
+      Report("data.test_fraction", "'data.test_fraction' must be below 1",
+             "some images must be left to train on");
     }
     CheckPerChannel("data.mean", data.mean_size());
     CheckPerChannel("data.std", data.std_size());

@@ -22,9 +22,10 @@ Timetable::Timetable(const config::Training& training, int64_t batches, int64_t 
                 StrCat("the data set has ", samples, " images, too few for one iteration of ",
                        accumulate_, " x ", batch_),
                 "", "lower training.batch or training.accumulate, or set drop_last: false");
-  iterations_ = training.iterations() > 0
-                    ? training.iterations()
-                    : std::llround(training.epochs() * static_cast<double>(per_epoch_));
+  iterations_ =
+      training.iterations() > 0
+          ? training.iterations()
+          : std::max<int64_t>(1, std::llround(training.epochs() * static_cast<double>(per_epoch_)));
 }
 
 double Timetable::EpochsAfter(int64_t iteration) const {

@@ -15,7 +15,7 @@ class Timetable {
   // for a single iteration.
   Timetable(const config::Training& training, int64_t batches, int64_t samples);
 
-  int64_t iterations() const { return iterations_; }  // in all
+  int64_t iterations() const { return iterations_; }  // in all, at least one
   int64_t iterations_per_epoch() const { return per_epoch_; }
   double epochs() const { return EpochsAfter(iterations_); }
   // Epochs done after so many iterations, fraction included.

@@ -193,9 +193,23 @@ TEST(RecipeErrors, RangesAreChecked) {
                            "my.textproto:5:21: 'training.epochs' must be above 0, not -1",
                            "my.textproto:5:32: ", "bananas",
                            "'training.threads' must be at least 0 and at most 1024, not 99999",
-                           "my.textproto:6:15: 'activations.tolerance' must be above",
+                           "my.textproto:6:15: 'activations.tolerance' must be finite, not nan",
                            "my.textproto:6:30: there is no codec 'fats'; did you mean 'fast'?",
                            "my.textproto:7:28: milestones must increase: 2 comes after 3"}) {
+    EXPECT_THAT(what, HasSubstr(part));
+  }
+}
+
+TEST(RecipeErrors, NumbersAreFinite) {
+  const std::string what = RecipeMistakes(
+      "optimizer { learning_rate: inf }\n"
+      "training { epochs: inf }\n"
+      "data { mean: [0.5, nan, 0.5] }\n"
+      "schedule { kind: MULTISTEP milestone: [1, inf] }");
+  for (const char* part : {"my.textproto:4:13: 'optimizer.learning_rate' must be finite, not inf",
+                           "my.textproto:5:12: 'training.epochs' must be finite, not inf",
+                           "my.textproto:6:8: 'data.mean[1]' must be finite, not nan",
+                           "my.textproto:7:28: 'schedule.milestone[1]' must be finite, not inf"}) {
     EXPECT_THAT(what, HasSubstr(part));
   }
 }
@@ -205,6 +219,9 @@ TEST(RecipeErrors, CombinationsAreChecked) {
   EXPECT_THAT(RecipeMistakes("data { mean: [1, 2] }"),
               HasSubstr("'data.mean' has 2 numbers, the input 3 channels"));
   EXPECT_THAT(RecipeMistakes("data { std: 0 }"), HasSubstr("'std' must be above 0"));
+  EXPECT_THAT(RecipeMistakes("data { test_fraction: 1 }"),
+              HasSubstr("my.textproto:4:8: 'data.test_fraction' must be below 1"));
+  EXPECT_THAT(RecipeMistakes("data { test_fraction: 0.5 }"), HasSubstr("no error"));
   EXPECT_THAT(RecipeMistakes("schedule { kind: STEP }"), HasSubstr("needs 'step'"));
   EXPECT_THAT(RecipeMistakes("schedule { kind: MULTISTEP }"), HasSubstr("needs 'milestone'"));
   EXPECT_THAT(RecipeMistakes("data { } training { batch: 8 }"), HasSubstr("no error"));

@@ -47,6 +47,10 @@ TEST(TimetableTest, IterationsOverrideEpochs) {
   EXPECT_DOUBLE_EQ(table.epochs(), 1.5);
 }
 
+TEST(TimetableTest, TheLeastPartOfAnEpochIsOneIteration) {
+  EXPECT_EQ(Timetable(Training(10, 0.0001), 4, 40).iterations(), 1);
+}
+
 TEST(TimetableTest, FractionalEvaluationEpochsComeOnTime) {
   config::Training training = Training(10, 2);
   training.set_evaluate_every(0.3);
