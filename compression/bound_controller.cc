@@ -80,7 +80,7 @@ BoundController::BoundController(const ControllerOptions& options) : options_(op
 }
 
 void BoundController::AddConsumer(int value, int consumer) {
-  values_[value].consumers.push_back(consumer);
+  values_[value].consumers.insert(consumer);
   consumers_[consumer];
 }
 

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
-#include <vector>
 
 #include "compression/codec.h"
 
@@ -59,6 +59,7 @@ class BoundController {
   explicit BoundController(const ControllerOptions& options);
 
   // REQUIRES: before the first iteration. One value may have several consumers; the tightest wins.
+  // Adding one again changes nothing.
   void AddConsumer(int value, int consumer);
 
   // Whether statistics are to be gathered in this iteration (1, 2, 3, ...): densely at first,
@@ -92,7 +93,7 @@ class BoundController {
 
  private:
   struct ValueState {
-    std::vector<int> consumers;
+    std::set<int> consumers;
     double nonzero_fraction = 0;
     double rms = 0;
   };

@@ -74,6 +74,20 @@ TEST(BoundController, TheTightestConsumerWins) {
   EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.1 / 8);
 }
 
+TEST(BoundController, AddingAConsumerAgainChangesNothing) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  AuditResult audit;
+  audit.predicted_sigma = 1;
+  audit.measured_sigma = 2;
+  c.ObserveAudit(kConsumer, audit);
+  const double bound = c.BoundFor(kValue, kLate), tolerance = c.ToleranceFor(kValue, kLate);
+  const std::string state = c.Save();
+  c.AddConsumer(kValue, kConsumer);
+  EXPECT_EQ(c.BoundFor(kValue, kLate), bound);
+  EXPECT_EQ(c.ToleranceFor(kValue, kLate), tolerance);
+  EXPECT_EQ(c.Save(), state) << "what is known of it stays";
+}
+
 TEST(BoundController, BoundFollowsItsInputsMonotonically) {
   const double before = Observed(ErrorRule::VARIANCE, SomeStatistics()).BoundFor(kValue, kLate);
   GradientStatistics more_momentum = SomeStatistics(), more_gradient = SomeStatistics();
