@@ -65,7 +65,7 @@ class Loader {
 };
 
 // Error(CONFIG) when batch, workers or prefetch is below 1; Error(DATA) when drop_last leaves no
-// batch.
+// batch, or the system gives no threads for the workers.
 std::unique_ptr<Loader> NewLoader(const Dataset& dataset, const LoaderOptions& options,
                                   Allocator& allocator);
 

@@ -99,7 +99,7 @@ struct BackwardContext {
       inputs;  // defined where SavedNeeds() asked for VALUE (perhaps with errors inside the bound)
   std::vector<Tensor>
       outputs;  // likewise; for MASK: any tensor of the dtype that is > 0 exactly where the value
-                // was, or undefined, then `masks` has the bits (Backend::PackMask)
+                // was, or undefined, then output_masks has the bits (Backend::PackMask)
   std::vector<Tensor> output_masks;  // as outputs
   std::vector<Tensor> state;
   std::vector<Tensor> parameters;
