@@ -17,7 +17,7 @@ namespace encke {
 
 struct PlanOptions {
   bool compress = true;  // false: the RAW pool keeps tensors as they are
-  std::string codec = "dense";
+  std::string codec = "fast";
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   double assumed_ratio =
