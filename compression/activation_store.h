@@ -34,7 +34,8 @@ class ActivationStore {
                           const CodecOptions& options) = 0;
   // Samples [first, first + count) of value `id`: either the kept tensor itself or `scratch`,
   // filled. `scratch` may be undefined only in a pool that KeepsTensors(). REQUIRES: `id` was Put
-  // and not Released.
+  // and not Released. Error(CORRUPTION), which names the chunk, when what was kept has changed and
+  // the codec sees it; with CodecOptions::checksum it sees every change.
   virtual Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) = 0;
   virtual void Release(int id) = 0;
 

@@ -7,6 +7,8 @@
 #include "compression/quant_codec.h"
 #include "compression/raw_codec.h"
 #include "compression/simd/dispatch.h"
+#include "compression/stream.h"
+#include "compression/value_coding.h"
 
 namespace encke {
 namespace {
@@ -34,6 +36,22 @@ void EncodeStatistics::Add(const EncodeStatistics& other) {
 }
 
 void Codec::Prepare(const std::vector<ChunkView>&, DType, ValueCoding*) const {}
+
+int64_t Codec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
+  return MaxStreamSize(chunk, dtype) + kChecksumBytes;
+}
+
+int64_t Codec::Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
+                      uint8_t* out, EncodeStatistics* statistics) const {
+  const int64_t size = EncodeStream(data, dtype, chunk, coding, out, statistics);
+  return coding.checksum ? AppendChecksum(out, size) : size;
+}
+
+void Codec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                   const ValueCoding& coding, void* data) const {
+  const int64_t without = VerifyChecksum(stream, size, coding.checksum);
+  DecodeStream(stream, without, dtype, chunk, coding, data);
+}
 
 const Codec* FindCodec(const std::string& name) {
   for (const Codec* codec : Codecs()) {

@@ -36,6 +36,9 @@ struct CodecOptions {
   // them smaller. Not for `mask`. Empty: 0 (the ENCKE pool finds them itself where bounds differ
   // by channel).
   std::vector<float> channel_center;
+  // Every chunk ends with a checksum, and decoding demands it: for chunks that leave the memory of
+  // the process. Costs kChecksumBytes a chunk.
+  bool checksum = false;
 };
 
 // What an encoder learns in passing.
@@ -67,18 +70,27 @@ class Codec {
   // (code tables), and keeps it in `coding`.
   virtual void Prepare(const std::vector<ChunkView>& sample, DType dtype,
                        ValueCoding* coding) const;
-  // Upper limit for the bytes of one chunk of this shape.
-  virtual int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const = 0;
+  // Upper limit for the bytes of one chunk of this shape, with or without a checksum.
+  int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const;
   // Writes the stream to `out` (MaxEncodedSize bytes are there) and returns its length. `data` is
   // NHWC, F32 or BF16. `coding` holds the bounds and the mode and went through Prepare; it is made
   // once for a value and shared by all of its chunks.
-  virtual int64_t Encode(const void* data, DType dtype, const Shape& chunk,
-                         const ValueCoding& coding, uint8_t* out,
-                         EncodeStatistics* statistics) const = 0;
+  int64_t Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
+                 uint8_t* out, EncodeStatistics* statistics) const;
   // Writes chunk.elements() elements to `data`. REQUIRES: the encoder's `coding`. Bytes that
-  // no encoder wrote give Error(CORRUPTION), never a read or write out of bounds.
-  virtual void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                      const ValueCoding& coding, void* data) const = 0;
+  // no encoder wrote give Error(CORRUPTION), never a read or write out of bounds. With a checksum
+  // every byte is verified before anything is decoded; without, a changed byte may go unnoticed.
+  void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+              const ValueCoding& coding, void* data) const;
+
+ protected:
+  // The same of the stream without a checksum; DecodeStream may meet its flag in the head.
+  virtual int64_t MaxStreamSize(const Shape& chunk, DType dtype) const = 0;
+  virtual int64_t EncodeStream(const void* data, DType dtype, const Shape& chunk,
+                               const ValueCoding& coding, uint8_t* out,
+                               EncodeStatistics* statistics) const = 0;
+  virtual void DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                            const ValueCoding& coding, void* data) const = 0;
 };
 
 // The codecs by name; nullptr for a name that is not among CodecNames().

@@ -161,8 +161,7 @@ class CompressedStore : public ActivationStore {
   };
 
   EncodeStatistics EncodeAll(const Tensor& value, Entry& entry);
-  void DecodeChunk(const Entry& entry, int64_t index, int64_t first, int64_t count, int thread,
-                   uint8_t* out);
+  void DecodeChunk(int id, int64_t index, int64_t first, int64_t count, int thread, uint8_t* out);
   void FreeAll(const Entry& entry);
   const Entry& At(int id) const;
 
@@ -239,15 +238,16 @@ Tensor CompressedStore::Get(int id, int64_t first, int64_t count, const Tensor& 
   scratch_.Reserve(entry.chunking.Largest().elements() * SizeOf(entry.dtype));
   ParallelOrThrow(chunks, [&](int range, int64_t begin, int64_t end) {
     for (int64_t i = begin_chunk + begin; i < begin_chunk + end; ++i) {
-      DecodeChunk(entry, i, first, count, range, static_cast<uint8_t*>(scratch.raw()));
+      DecodeChunk(id, i, first, count, range, static_cast<uint8_t*>(scratch.raw()));
     }
   });
   return scratch.shape().n == count ? scratch : scratch.Slice(0, count);
 }
 
 // Decodes what chunk `index` has of samples [first, first + count) to where it belongs in `out`.
-void CompressedStore::DecodeChunk(const Entry& entry, int64_t index, int64_t first, int64_t count,
-                                  int thread, uint8_t* out) {
+void CompressedStore::DecodeChunk(int id, int64_t index, int64_t first, int64_t count, int thread,
+                                  uint8_t* out) {
+  const Entry& entry = At(id);
   const Chunk chunk = entry.chunking.At(index);
   const SlabPool::Piece& piece = entry.pieces[index];
   const int64_t bytes = SizeOf(entry.dtype), sample = entry.shape.sample();
@@ -256,7 +256,12 @@ void CompressedStore::DecodeChunk(const Entry& entry, int64_t index, int64_t fir
   const int64_t end = std::min(offset + chunk.shape.elements(), count * sample);
   const bool whole = end - begin == chunk.shape.elements();
   uint8_t* target = whole ? out + begin * bytes : scratch_.Of(thread);
-  entry.codec->Decode(piece.data, piece.size, entry.dtype, chunk.shape, entry.coding, target);
+  try {
+    entry.codec->Decode(piece.data, piece.size, entry.dtype, chunk.shape, entry.coding, target);
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.message(),
+                StrCat("chunk ", index, " of ", entry.pieces.size(), " of value ", id));
+  }
   if (!whole)
     std::memcpy(out + begin * bytes, target + (begin - offset) * bytes, (end - begin) * bytes);
 }

@@ -32,10 +32,10 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
                       codes.data());
     codes.resize(elements);
     builder.Add(std::move(codes), DenseShapeOf(chunk.shape));
-    std::vector<uint8_t> stream(fast_.MaxEncodedSize(chunk.shape, dtype));
+    std::vector<uint8_t> stream(fast_.MaxStreamSize(chunk.shape, dtype));
     EncodeStatistics statistics;
     fast_bits +=
-        8 * fast_.Encode(chunk.data, dtype, chunk.shape, *coding, stream.data(), &statistics);
+        8 * fast_.EncodeStream(chunk.data, dtype, chunk.shape, *coding, stream.data(), &statistics);
   }
   // Where neighbours tell little and scales differ from pixel to pixel, FAST is the smaller one.
   DenseTableBuilder::Result learnt = builder.Build();
@@ -43,15 +43,15 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
   if (learnt.bits < fast_bits) coding->tables = std::move(learnt.tables);
 }
 
-int64_t DenseCodec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
-  return fast_.MaxEncodedSize(chunk, dtype);
+int64_t DenseCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
+  return fast_.MaxStreamSize(chunk, dtype);
 }
 
-int64_t DenseCodec::Encode(const void* data, DType dtype, const Shape& chunk,
-                           const ValueCoding& coding, uint8_t* out,
-                           EncodeStatistics* statistics) const {
+int64_t DenseCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
+                                 const ValueCoding& coding, uint8_t* out,
+                                 EncodeStatistics* statistics) const {
   ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
-  if (coding.tables.empty()) return fast_.Encode(data, dtype, chunk, coding, out, statistics);
+  if (coding.tables.empty()) return fast_.EncodeStream(data, dtype, chunk, coding, out, statistics);
   const Quantizer& quantizer = coding.quantizer;
   const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
   const simd::DenseShape shape = DenseShapeOf(chunk);
@@ -60,15 +60,15 @@ int64_t DenseCodec::Encode(const void* data, DType dtype, const Shape& chunk,
   const int64_t size = kernels_.encode_dense(
       dtype, {data, elements, quantizer.tables(), quantizer.mask(), rest, bytes - 1}, shape,
       ExpandDenseTables(coding.tables), NewScratch(elements, shape).get(), &sums);
-  if (size < 0) return fast_.Encode(data, dtype, chunk, coding, out, statistics);
+  if (size < 0) return fast_.EncodeStream(data, dtype, chunk, coding, out, statistics);
   *statistics = StatisticsOf(sums, data, dtype, elements);
   return kStreamHead + size;
 }
 
-void DenseCodec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                        const ValueCoding& coding, void* data) const {
+void DenseCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                              const ValueCoding& coding, void* data) const {
   if (ReadStreamHead(stream, size) != StreamKind::DENSE || coding.tables.empty()) {
-    return fast_.Decode(stream, size, dtype, chunk, coding, data);
+    return fast_.DecodeStream(stream, size, dtype, chunk, coding, data);
   }
   const Quantizer& quantizer = coding.quantizer;
   const int64_t elements = chunk.elements();

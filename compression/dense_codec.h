@@ -16,11 +16,11 @@ class DenseCodec : public Codec {
   std::string name() const override { return "dense"; }
   void Prepare(const std::vector<ChunkView>& sample, DType dtype,
                ValueCoding* coding) const override;
-  int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const override;
-  int64_t Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
-                 uint8_t* out, EncodeStatistics* statistics) const override;
-  void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-              const ValueCoding& coding, void* data) const override;
+  int64_t MaxStreamSize(const Shape& chunk, DType dtype) const override;
+  int64_t EncodeStream(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
+                       uint8_t* out, EncodeStatistics* statistics) const override;
+  void DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                    const ValueCoding& coding, void* data) const override;
 
  private:
   const simd::Kernels& kernels_;

@@ -6,13 +6,13 @@
 
 namespace encke {
 
-int64_t FastCodec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
+int64_t FastCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
   return kStreamHead + chunk.elements() * SizeOf(dtype) + simd::kMaxOvershoot;
 }
 
-int64_t FastCodec::Encode(const void* data, DType dtype, const Shape& chunk,
-                          const ValueCoding& coding, uint8_t* out,
-                          EncodeStatistics* statistics) const {
+int64_t FastCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
+                                const ValueCoding& coding, uint8_t* out,
+                                EncodeStatistics* statistics) const {
   ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
   const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
   uint8_t* rest = WriteStreamHead(StreamKind::FAST, out);
@@ -29,8 +29,8 @@ int64_t FastCodec::Encode(const void* data, DType dtype, const Shape& chunk,
   return kStreamHead + size;
 }
 
-void FastCodec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                       const ValueCoding& coding, void* data) const {
+void FastCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                             const ValueCoding& coding, void* data) const {
   ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
   const int64_t elements = chunk.elements();
   const StreamKind kind = ReadStreamHead(stream, size);

@@ -7,12 +7,13 @@
 
 namespace encke {
 
-int64_t LosslessCodec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
+int64_t LosslessCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
   return kStreamHead + chunk.elements() * SizeOf(dtype);
 }
 
-int64_t LosslessCodec::Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding&,
-                              uint8_t* out, EncodeStatistics* statistics) const {
+int64_t LosslessCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
+                                    const ValueCoding&, uint8_t* out,
+                                    EncodeStatistics* statistics) const {
   const int64_t elements = chunk.elements(), width = SizeOf(dtype);
   *statistics = CountElements(data, dtype, elements);
   const auto* bytes = static_cast<const uint8_t*>(data);
@@ -26,8 +27,8 @@ int64_t LosslessCodec::Encode(const void* data, DType dtype, const Shape& chunk,
   return kStreamHead + static_cast<int64_t>(packed.size());
 }
 
-void LosslessCodec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                           const ValueCoding&, void* data) const {
+void LosslessCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype,
+                                 const Shape& chunk, const ValueCoding&, void* data) const {
   const int64_t elements = chunk.elements(), width = SizeOf(dtype);
   const StreamKind kind = ReadStreamHead(stream, size);
   if (kind == StreamKind::COPY) return ReadCopy(stream, size, elements * width, data);

@@ -4,18 +4,19 @@
 
 namespace encke {
 
-int64_t RawCodec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
+int64_t RawCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
   return kStreamHead + chunk.elements() * SizeOf(dtype);
 }
 
-int64_t RawCodec::Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding&,
-                         uint8_t* out, EncodeStatistics* statistics) const {
+int64_t RawCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
+                               const ValueCoding&, uint8_t* out,
+                               EncodeStatistics* statistics) const {
   *statistics = CountElements(data, dtype, chunk.elements());
   return WriteCopy(data, chunk.elements() * SizeOf(dtype), out);
 }
 
-void RawCodec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                      const ValueCoding&, void* data) const {
+void RawCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                            const ValueCoding&, void* data) const {
   if (ReadStreamHead(stream, size) != StreamKind::COPY) {
     ThrowCorruption("a compressed chunk is not one of codec raw");
   }

@@ -8,11 +8,11 @@ namespace encke {
 class RawCodec : public Codec {
  public:
   std::string name() const override { return "raw"; }
-  int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const override;
-  int64_t Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
-                 uint8_t* out, EncodeStatistics* statistics) const override;
-  void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-              const ValueCoding& coding, void* data) const override;
+  int64_t MaxStreamSize(const Shape& chunk, DType dtype) const override;
+  int64_t EncodeStream(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
+                       uint8_t* out, EncodeStatistics* statistics) const override;
+  void DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                    const ValueCoding& coding, void* data) const override;
 };
 
 }  // namespace encke

@@ -46,13 +46,13 @@ std::vector<float> FiniteValues(const void* data, DType dtype, int64_t elements)
                              : ToFinite(static_cast<const bfloat16*>(data), elements);
 }
 
-int64_t RivalCodec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
+int64_t RivalCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
   return kStreamHead + chunk.elements() * SizeOf(dtype);
 }
 
-int64_t RivalCodec::Encode(const void* data, DType dtype, const Shape& chunk,
-                           const ValueCoding& coding, uint8_t* out,
-                           EncodeStatistics* statistics) const {
+int64_t RivalCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
+                                 const ValueCoding& coding, uint8_t* out,
+                                 EncodeStatistics* statistics) const {
   const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
   *statistics = CountElements(data, dtype, elements);
   const std::vector<float> values = FiniteValues(data, dtype, elements);
@@ -64,8 +64,8 @@ int64_t RivalCodec::Encode(const void* data, DType dtype, const Shape& chunk,
   return kStreamHead + static_cast<int64_t>(stream.size());
 }
 
-void RivalCodec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
-                        const ValueCoding& coding, void* data) const {
+void RivalCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
+                              const ValueCoding& coding, void* data) const {
   const int64_t elements = chunk.elements();
   const StreamKind kind = ReadStreamHead(stream, size);
   if (kind == StreamKind::COPY) return ReadCopy(stream, size, elements * SizeOf(dtype), data);

@@ -1,5 +1,7 @@
 #include "compression/stream.h"
 
+#include <xxhash.h>
+
 #include <cmath>
 #include <cstring>
 
@@ -9,6 +11,15 @@ namespace encke {
 namespace {
 
 constexpr int kFormatVersion = 1;
+constexpr uint8_t kChecksumFlag = 8;
+constexpr uint8_t kKindBits = 7;
+
+// Canonical: big-endian, as xxHash writes hashes.
+XXH64_canonical_t ChecksumOf(const uint8_t* stream, int64_t size) {
+  XXH64_canonical_t canonical;
+  XXH64_canonicalFromHash(&canonical, XXH3_64bits(stream, size));
+  return canonical;
+}
 
 template <typename T>
 void Count(const T* data, int64_t count, EncodeStatistics* statistics) {
@@ -28,12 +39,35 @@ uint8_t* WriteStreamHead(StreamKind kind, uint8_t* out) {
 
 StreamKind ReadStreamHead(const uint8_t* stream, int64_t size) {
   if (size < kStreamHead) ThrowCorruption("a compressed chunk is empty");
-  const int version = stream[0] >> 4, kind = stream[0] & 15;
+  const int version = stream[0] >> 4, kind = stream[0] & kKindBits;
   if (version != kFormatVersion) {
     ThrowCorruption(StrCat("a compressed chunk has format version ", version,
                            ", this program reads ", kFormatVersion));
   }
   return static_cast<StreamKind>(kind);
+}
+
+int64_t AppendChecksum(uint8_t* stream, int64_t size) {
+  stream[0] |= kChecksumFlag;
+  const XXH64_canonical_t checksum = ChecksumOf(stream, size);
+  std::memcpy(stream + size, &checksum, kChecksumBytes);
+  return size + kChecksumBytes;
+}
+
+int64_t VerifyChecksum(const uint8_t* stream, int64_t size, bool expected) {
+  const bool present = size >= kStreamHead && (stream[0] & kChecksumFlag) != 0;
+  if (present != expected) {
+    ThrowCorruption(expected ? "a compressed chunk lacks its checksum"
+                             : "a compressed chunk has a checksum where none was written");
+  }
+  if (!expected) return size;
+  const int64_t without = size - kChecksumBytes;
+  if (without < kStreamHead) ThrowCorruption("a compressed chunk ends within its checksum");
+  const XXH64_canonical_t checksum = ChecksumOf(stream, without);
+  if (std::memcmp(&checksum, stream + without, kChecksumBytes) != 0) {
+    ThrowCorruption("a compressed chunk has changed since it was written: wrong checksum");
+  }
+  return without;
 }
 
 int64_t WriteCopy(const void* data, int64_t bytes, uint8_t* out) {

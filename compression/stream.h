@@ -1,4 +1,5 @@
-// The first byte of every stream: format version and what follows (doc/codec-format.md).
+// The first byte of every stream, which tells format version and what follows, and the checksum at
+// the end of those that have one (doc/codec-format.md).
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,19 @@ enum class StreamKind : uint8_t {
 };
 
 constexpr int64_t kStreamHead = 1;
+constexpr int64_t kChecksumBytes = 8;
 
 // Writes the head and returns where the rest goes.
 uint8_t* WriteStreamHead(StreamKind kind, uint8_t* out);
 // Error(CORRUPTION) for an empty stream or another version; the kind may be one nobody knows.
 StreamKind ReadStreamHead(const uint8_t* stream, int64_t size);
+
+// Flags the checksum in the head and writes it behind the stream, where kChecksumBytes are free.
+// Returns the new length. REQUIRES: a stream without a checksum.
+int64_t AppendChecksum(uint8_t* stream, int64_t size);
+// The stream's length without its checksum. Error(CORRUPTION) when the checksum is wrong, missing
+// though `expected`, or there though not.
+int64_t VerifyChecksum(const uint8_t* stream, int64_t size, bool expected);
 
 // A stream of kind COPY, head included; returns its length.
 int64_t WriteCopy(const void* data, int64_t bytes, uint8_t* out);

@@ -1,9 +1,10 @@
 // libFuzzer target: no bytes may make a decoder crash, over-read or allocate without limit.
 // The first bytes of an input choose codec, dtype, mode and shape; the rest is the stream, or the
-// elements of one that is encoded first and then damaged in one place.
+// elements of one that is encoded first and then damaged in one place, which a checksum must tell.
 // Build and run with tests/fuzz/run.sh.
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -46,7 +47,9 @@ std::vector<uint8_t> DamagedStream(const Codec& codec, const uint8_t* bytes, siz
   std::vector<uint8_t> stream(codec.MaxEncodedSize(shape, dtype));
   EncodeStatistics statistics;
   stream.resize(codec.Encode(elements.data(), dtype, shape, coding, stream.data(), &statistics));
-  if (size > 3) stream[(bytes[0] | bytes[1] << 8) % stream.size()] ^= bytes[2];
+  if (size > 3) {
+    stream[(bytes[0] | bytes[1] << 8) % stream.size()] ^= std::max<uint8_t>(bytes[2], 1);
+  }
   return stream;
 }
 
@@ -64,12 +67,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
   options.mask = (input[1] & 2) != 0;
   options.bound = ErrorBound::Uniform((input[1] & 4) != 0 ? 0.02f : 0.0005f);
   if ((input[1] & 8) != 0) options.bound.channel.assign(shape.c, 0.01f);
+  options.checksum = (input[1] & 32) != 0;
   ValueCoding coding(options, shape.c);
   const std::vector<float> data = SampleData(shape.elements());
   codec.Prepare({{data.data(), shape}}, DType::F32, &coding);
   const uint8_t* rest = input + kHead;
   std::vector<uint8_t> bytes(rest, rest + (size - kHead));
-  if ((input[1] & 16) != 0) {
+  const bool damaged = (input[1] & 16) != 0 && size > kHead + 3;
+  if (damaged) {
     bytes = DamagedStream(codec, rest, size - kHead, dtype, shape, coding);
   }
   // An exact copy on the heap, so that the sanitizer sees the slightest over-read.
@@ -79,6 +84,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
   try {
     codec.Decode(stream.get(), static_cast<int64_t>(bytes.size()), dtype, shape, coding,
                  decoded.data());
+    // One changed byte never passes a checksum.
+    if (damaged && options.checksum) std::abort();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::CORRUPTION) throw;
   }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Fuzzes the decoders with address and undefined-behaviour sanitizers.
 #   tests/fuzz/run.sh [SECONDS]     default 600; the corpus is kept in tests/fuzz/corpus
-# Needs clang (Debian: clang libclang-rt-14-dev libzstd-dev nlohmann-json3-dev).
+# Needs clang (Debian: clang libclang-rt-14-dev libzstd-dev libxxhash-dev nlohmann-json3-dev).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-600}
@@ -26,7 +26,7 @@ done
 compile compression/simd/kernels_reference.cc
 compile compression/simd/kernels_avx2.cc "${avx2[@]}"
 compile compression/simd/kernels_avx512.cc "${avx512[@]}"
-clang++ -fsanitize=fuzzer,address,undefined "$build"/*.o -lzstd -o "$build/fuzzer"
+clang++ -fsanitize=fuzzer,address,undefined "$build"/*.o -lzstd -lxxhash -o "$build/fuzzer"
 
 mkdir -p tests/fuzz/corpus
 "$build/fuzzer" -max_total_time="$seconds" -max_len=4096 -print_final_stats=1 \
