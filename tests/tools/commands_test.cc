@@ -17,7 +17,7 @@ bool Has(const std::string& text, const std::string& part) {
 TEST(Help, EveryCommandHasExamples) {
   const Sandbox sandbox;
   for (const char* command :
-       {"train", "test", "summary", "check", "compare", "inspect", "devices"}) {
+       {"train", "test", "summary", "check", "compare", "inspect", "bench", "devices"}) {
     const Outcome help = sandbox.Run({"help", command});
     EXPECT_EQ(help.exit_code, 0) << command;
     EXPECT_TRUE(Has(help.out, "Examples:\n  encke " + std::string(command))) << help.out;
@@ -44,6 +44,38 @@ TEST(Usage, MistakesExitWith2AndSayWhatHelps) {
   EXPECT_EQ(sandbox.Run({"train"}).exit_code, 2);
   EXPECT_EQ(sandbox.Run({"compare", "lenet5", "--modes", "sz"}).exit_code, 2);
   EXPECT_EQ(sandbox.Run({"inspect"}).exit_code, 2) << "there is no run";
+}
+
+TEST(Bench, MeasuresCodecsOnMadeUpSamples) {
+  const Sandbox sandbox;
+  const Outcome bench = sandbox.Run({"bench", "codec", "--codec", "dense,quant4", "--repeats", "1",
+                                     "--json", "codecs.json", "--csv", "codecs.csv"});
+  EXPECT_EQ(bench.exit_code, 0) << bench.err;
+  EXPECT_TRUE(Has(bench.out, "sample:relu")) << bench.out;
+  const json results = json::parse(sandbox.Read("codecs.json"));
+  EXPECT_EQ(results.at("command"), "encke bench codec --codec dense,quant4");
+  EXPECT_EQ(results.at("layers").size(), 10u);
+  EXPECT_TRUE(Has(sandbox.Read("codecs.csv"), "\nsample:tiny,other,quant4,1,1,1,10,40,"));
+  const Outcome coarse =
+      sandbox.Run({"bench", "codec", "--codec", "fast", "--totals", "--bound", "10"});
+  EXPECT_EQ(coarse.exit_code, 0) << coarse.err;
+  EXPECT_FALSE(Has(coarse.out, "sample:relu")) << "totals only";
+}
+
+TEST(Bench, MistakesSayWhatHelps) {
+  const Sandbox sandbox;
+  EXPECT_EQ(sandbox.Run({"bench"}).exit_code, 2);
+  EXPECT_EQ(sandbox.Run({"bench", "disk"}).exit_code, 2);
+  const Outcome codec = sandbox.Run({"bench", "codec", "--codec", "fats"});
+  EXPECT_EQ(codec.exit_code, 2);
+  EXPECT_TRUE(Has(codec.err, "did you mean 'fast'?")) << codec.err;
+  const Outcome folder = sandbox.Run({"bench", "codec", "nowhere"});
+  EXPECT_EQ(folder.exit_code, 3);
+  const Outcome empty = sandbox.Run({"bench", "codec", "models"});
+  EXPECT_EQ(empty.exit_code, 3);
+  EXPECT_TRUE(Has(empty.err, "--dump-activations")) << empty.err;
+  sandbox.Write("0001_x.bound.npy", "nonsense");
+  EXPECT_EQ(sandbox.Run({"bench", "codec", "."}).exit_code, 3);
 }
 
 TEST(Config, UnknownFieldExitsWith2AndPointsAtIt) {

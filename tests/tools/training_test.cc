@@ -76,6 +76,10 @@ TEST(Train, DumpsTheSavedValuesOfAnIteration) {
       {"train", config, "--iterations", "3", "--dump-activations", "dump", "--at-iteration", "2"});
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   EXPECT_EQ(sandbox.Read("dump/0001_conv1.npy").substr(1, 5), "NUMPY");
+  const Outcome bench =
+      sandbox.Run({"bench", "codec", "dump", "--codec", "fast,dense", "--repeats", "1"});
+  EXPECT_EQ(bench.exit_code, 0) << bench.err;
+  EXPECT_TRUE(Has(bench.out, "\nconv1 ")) << bench.out;
   EXPECT_EQ(sandbox.Run({"train", config, "--dump-activations", "dump"}).exit_code, 2)
       << "needs --at-iteration";
 }

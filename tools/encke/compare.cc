@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +14,7 @@
 #include "tools/encke/compare_table.h"
 #include "tools/encke/config_options.h"
 #include "tools/encke/terminal.h"
+#include "tools/encke/text_file.h"
 
 namespace encke::cli {
 namespace {
@@ -99,13 +99,6 @@ void MakeRoomFor(const std::string& path) {
   }
 }
 
-void Save(const std::string& path, const ordered_json& result) {
-  std::ofstream out(path);
-  out << result.dump(2) << '\n';
-  out.close();
-  if (!out) throw Error(ErrorKind::DATA, "cannot write the comparison", path);
-}
-
 // What the modes that have run gave.
 struct Figures {
   std::vector<std::string> names;
@@ -150,7 +143,7 @@ int Compare(const CompareArguments& arguments) {
     if (figures.interrupted()) break;
   }
   Print(result, figures, arguments.memory_limit);
-  Save(json, result);
+  WriteTextFile(json, result.dump(2) + "\n");
   std::printf("\nsaved to %s\n", json.c_str());
   return 0;
 }

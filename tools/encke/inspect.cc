@@ -1,7 +1,6 @@
 // `encke inspect`: what was stored, layer by layer and over time.
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 
 #include "engine/config/diagnostics.h"
@@ -12,6 +11,7 @@
 #include "tools/encke/inspect_text.h"
 #include "tools/encke/newest_run.h"
 #include "tools/encke/terminal.h"
+#include "tools/encke/text_file.h"
 
 namespace encke::cli {
 namespace {
@@ -37,13 +37,6 @@ std::vector<ActivationSeries> OnlyLayer(const std::string& layer,
   return chosen;
 }
 
-void WriteFile(const std::string& path, const std::string& text) {
-  std::ofstream out(path);
-  out << text;
-  out.close();
-  if (!out) throw Error(ErrorKind::DATA, "cannot write the CSV file", path);
-}
-
 int Inspect(const InspectArguments& arguments) {
   const std::string run = arguments.run.empty() ? NewestRun("runs", "") : arguments.run;
   ActivationLog log = ReadActivationLog(run, arguments.iteration);
@@ -58,7 +51,7 @@ int Inspect(const InspectArguments& arguments) {
     for (const ActivationSeries& series : log.series) text += "\n" + HistoryText(series, width);
   }
   if (!arguments.csv.empty()) {
-    WriteFile(arguments.csv, CsvText(log.series));
+    WriteTextFile(arguments.csv, CsvText(log.series));
     text += StrCat("\nwritten to ", arguments.csv, "\n");
   }
   std::fputs(text.c_str(), stdout);
