@@ -6,13 +6,13 @@ namespace encke {
 namespace {
 
 enum ParameterIndex { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR };
-enum StateIndex { MEAN, INV_STD };
+enum StateIndex { MEAN, INV_STD, SUMS };
 
 class BatchNorm : public Layer {
  public:
   explicit BatchNorm(const BatchNormOptions& options) : options_(options) {}
 
-  std::string type() const override { return "batch_norm"; }
+  std::string type() const override { return options_.relu ? "batch_norm_relu" : "batch_norm"; }
 
   std::vector<Shape> InferShapes(const std::vector<Shape>& inputs) override {
     if (!(options_.epsilon > 0.0f) || !(options_.momentum >= 0.0f && options_.momentum <= 1.0f)) {
@@ -36,40 +36,80 @@ class BatchNorm : public Layer {
   }
 
   std::vector<StateSpec> States() const override {
-    return {{"mean", Shape::Vector(channels_)}, {"inv_std", Shape::Vector(channels_)}};
+    std::vector<StateSpec> states = {{"mean", Shape::Vector(channels_)},
+                                     {"inv_std", Shape::Vector(channels_)},
+                                     {"sums", {3, 1, 1, channels_}}};
+    for (StateSpec& state : states) state.whole = true;
+    states[SUMS].scratch = true;
+    return states;
   }
 
   std::vector<SavedNeed> SavedNeeds() const override {
-    return {{SavedNeed::Of::INPUT, 0, SavedNeed::Form::VALUE, BoundRule::CHANNEL_STD}};
+    std::vector<SavedNeed> needs = {
+        {SavedNeed::Of::INPUT, 0, SavedNeed::Form::VALUE, BoundRule::CHANNEL_STD}};
+    if (options_.relu) {
+      needs.push_back({SavedNeed::Of::OUTPUT, 0, SavedNeed::Form::MASK, BoundRule::EXACT});
+    }
+    return needs;
   }
 
-  bool SampleIndependent() const override { return false; }
+  std::unique_ptr<Layer> WithRelu() const override {
+    if (options_.relu) return nullptr;
+    BatchNormOptions options = options_;
+    options.relu = true;
+    return std::make_unique<BatchNorm>(options);
+  }
+
+  bool ForwardInPlace() const override { return true; }
+  bool Gathers() const override { return true; }
   GradientFlow Flow(int) const override { return GradientFlow::IN_PLACE; }
+
+  void GatherForward(ForwardContext& context) const override {
+    const Shape& x = context.inputs[0].shape();
+    RequireStatistics(x.WithBatch(context.slice.batch));
+    context.backend.BatchNormMoments(context.inputs[0], context.state[SUMS],
+                                     context.slice.continues);
+  }
+
+  void FinishForward(ForwardContext& context) const override {
+    const std::vector<Tensor>& p = context.parameters;
+    context.backend.BatchNormStatistics(options_.epsilon, options_.momentum, context.state[SUMS],
+                                        context.state[MEAN], context.state[INV_STD],
+                                        p[RUNNING_MEAN], p[RUNNING_VAR]);
+  }
 
   void Forward(ForwardContext& context) const override {
     const std::vector<Tensor>& p = context.parameters;
     const Tensor &x = context.inputs[0], &y = context.outputs[0];
     if (context.phase == Phase::EVALUATE) {
-      context.backend.BatchNormInference(options_.epsilon, x, p[WEIGHT], p[BIAS], p[RUNNING_MEAN],
-                                         p[RUNNING_VAR], y);
-      return;
+      context.backend.BatchNormInference(options_.epsilon, options_.relu, x, p[WEIGHT], p[BIAS],
+                                         p[RUNNING_MEAN], p[RUNNING_VAR], y);
+    } else {
+      context.backend.BatchNormApply(Channels(context.state, p), x, y);
     }
-    RequireStatistics(x.shape());
-    context.backend.BatchNormForward(options_.epsilon, options_.momentum, x, p[WEIGHT], p[BIAS], y,
-                                     context.state[MEAN], context.state[INV_STD], p[RUNNING_MEAN],
-                                     p[RUNNING_VAR]);
+  }
+
+  void GatherBackward(BackwardContext& context) const override {
+    context.backend.BatchNormBackwardSums(Channels(context.state, context.parameters),
+                                          context.inputs[0], context.outputs[0],
+                                          context.output_gradients[0], Sums(context),
+                                          context.slice.continues);
+  }
+
+  void FinishBackward(BackwardContext& context) const override {
+    if (!context.parameter_gradients[WEIGHT].defined()) return;
+    context.backend.BatchNormParameterGradients(
+        Sums(context), context.parameter_gradients[WEIGHT], context.parameter_gradients[BIAS],
+        context.accumulate);
   }
 
   void Backward(BackwardContext& context) const override {
-    const Tensor &x = context.inputs[0], &dy = context.output_gradients[0];
-    // The network's own input wants no gradient, but the primitive computes one.
-    const Tensor dx = context.input_gradients[0].defined()
-                          ? context.input_gradients[0]
-                          : Tensor::Empty(context.backend.allocator(), dy.shape(), dy.dtype(),
-                                          MemoryCategory::TRANSIENT);
-    context.backend.BatchNormBackward(
-        x, context.parameters[WEIGHT], context.state[MEAN], context.state[INV_STD], dy, dx,
-        context.parameter_gradients[WEIGHT], context.parameter_gradients[BIAS], context.accumulate);
+    const Tensor &x = context.inputs[0], &dx = context.input_gradients[0];
+    if (!dx.defined()) return;  // the network's own input
+    const int64_t count = context.slice.batch * x.shape().h * x.shape().w;
+    context.backend.BatchNormBackwardApply(Channels(context.state, context.parameters), x,
+                                           context.outputs[0], Sums(context), count,
+                                           context.output_gradients[0], dx);
   }
 
  private:
@@ -79,6 +119,13 @@ class BatchNorm : public Layer {
                 "batch norm has one element per channel in training, a batch of one 1x1 image", "",
                 "a batch of at least 2, or no batch norm behind the global pooling");
   }
+
+  NormChannels Channels(const std::vector<Tensor>& state, const std::vector<Tensor>& p) const {
+    return {state[MEAN], state[INV_STD], p[WEIGHT], p[BIAS], options_.relu};
+  }
+
+  // Of the output gradient and of its product with the normalised input.
+  static Tensor Sums(const BackwardContext& context) { return context.state[SUMS].Slice(0, 2); }
 
   BatchNormOptions options_;
   int64_t channels_ = 0;

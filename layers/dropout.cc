@@ -25,7 +25,7 @@ class DropoutLayer : public Layer {
   void Forward(ForwardContext& context) const override {
     const Tensor &x = context.inputs[0], &y = context.outputs[0];
     if (context.phase == Phase::TRAIN) {
-      context.backend.Dropout(p_, context.seed, context.random_stream, x, y);
+      context.backend.Dropout(MaskOf(context, x.shape()), x, y);
     } else if (x.raw() != y.raw()) {
       context.backend.Copy(x, y);
     }
@@ -33,11 +33,16 @@ class DropoutLayer : public Layer {
 
   void Backward(BackwardContext& context) const override {
     if (!context.input_gradients[0].defined()) return;
-    context.backend.Dropout(p_, context.seed, context.random_stream, context.output_gradients[0],
-                            context.input_gradients[0]);
+    const Tensor& dy = context.output_gradients[0];
+    context.backend.Dropout(MaskOf(context, dy.shape()), dy, context.input_gradients[0]);
   }
 
  private:
+  template <typename Context>
+  DropoutMask MaskOf(const Context& context, const Shape& shape) const {
+    return {p_, context.seed, context.random_stream, context.slice.first * shape.sample()};
+  }
+
   float p_;
 };
 

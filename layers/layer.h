@@ -45,6 +45,10 @@ struct StateSpec {
   Shape shape;
   DType dtype = DType::F32;
   int bits = 0;  // U8: elements are below 2^bits and may be packed; 0: they may not
+  // Of the whole batch, whatever slice is worked on; else n counts samples.
+  bool whole = false;
+  // Only within a pass: what forward leaves there is lost to backward.
+  bool scratch = false;
 };
 
 struct Initializer {
@@ -79,6 +83,13 @@ struct ParameterSpec {
 
 enum class Phase { TRAIN, EVALUATE };
 
+// The part of the batch that a call works on: everything in its context with samples has only these.
+struct Slice {
+  int64_t first = 0;       // sample
+  int64_t batch = 0;       // samples of the whole batch
+  bool continues = false;  // other slices came before: add to what they summed up
+};
+
 struct ForwardContext {
   Backend& backend;
   Phase phase = Phase::TRAIN;
@@ -89,6 +100,7 @@ struct ForwardContext {
   std::vector<Tensor> state;       // as States() says; undefined at evaluation
   std::vector<Tensor> parameters;  // as Parameters() says
   Tensor labels;                   // I32 [N], for losses
+  Slice slice;
 };
 
 struct BackwardContext {
@@ -99,8 +111,9 @@ struct BackwardContext {
       inputs;  // defined where SavedNeeds() asked for VALUE (perhaps with errors inside the bound)
   std::vector<Tensor>
       outputs;  // likewise; for MASK: any tensor of the dtype that is > 0 exactly where the value
-                // was, or undefined, then output_masks has the bits (Backend::PackMask)
-  std::vector<Tensor> output_masks;  // as outputs
+                // was, or undefined, then output_masks has the bits
+  // U8 [N,1,1,PackedSampleBytes]: Backend::PackMask of each sample (engine/core/packed_samples.h).
+  std::vector<Tensor> output_masks;
   std::vector<Tensor> state;
   std::vector<Tensor> parameters;
   std::vector<Tensor> output_gradients;
@@ -108,6 +121,7 @@ struct BackwardContext {
   std::vector<Tensor> parameter_gradients;  // undefined for STATISTIC and where nobody asks for it
   bool accumulate = false;                  // parameter gradients: add instead of overwrite
   Tensor labels;
+  Slice slice;
   float loss_scale = 1.0f;  // losses: factor on the gradient of each sample's loss (1 / batch, also
                             // over accumulation)
 };
@@ -138,11 +152,22 @@ class Layer {
   // Output 0 is input 0 under another shape: neither Forward nor Backward is ever called.
   virtual bool IsView() const { return false; }
   virtual GradientFlow Flow(int input) const;
-  virtual bool SampleIndependent() const {
-    return true;
-  }                                              // false: samples of a batch meet (batch norm)
   virtual bool IsLoss() const { return false; }  // outputs F32 [N], starts the backward pass
+  // The same layer with a ReLU behind it, in one pass over memory; nullptr where there is none.
+  virtual std::unique_ptr<Layer> WithRelu() const { return nullptr; }
 
+  // Samples of a batch do not meet in most layers, so a batch may go through them in slices, in any
+  // order. Where they do (batch norm), they meet in sums only, which a layer that Gathers() collects
+  // in states of its own: GatherForward of every slice, FinishForward once, then Forward of every
+  // slice; backward alike. Finish* gets no inputs, outputs or gradients of them.
+  virtual bool Gathers() const { return false; }
+  virtual void GatherForward(ForwardContext&) const {}
+  virtual void FinishForward(ForwardContext&) const {}
+  virtual void GatherBackward(BackwardContext&) const {}
+  virtual void FinishBackward(BackwardContext&) const {}
+
+  // May be called again in the backward pass, to rebuild a value that was not kept; then without
+  // states but those of the whole batch.
   virtual void Forward(ForwardContext& context) const = 0;
   virtual void Backward(BackwardContext& context) const = 0;
 };

@@ -30,9 +30,8 @@ class MaxPool : public Layer {
   }
 
   void Forward(ForwardContext& context) const override {
-    const bool training = context.phase == Phase::TRAIN;
     context.backend.MaxPoolForward(options_.window, context.inputs[0], context.outputs[0],
-                                   training ? context.state[0] : Tensor());
+                                   context.state[0]);
   }
 
   void Backward(BackwardContext& context) const override {

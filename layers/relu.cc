@@ -1,5 +1,6 @@
 #include "layers/relu.h"
 
+#include "engine/core/packed_samples.h"
 #include "layers/windows.h"
 
 namespace encke {
@@ -30,7 +31,11 @@ class Relu : public Layer {
     if (context.outputs[0].defined()) {
       context.backend.ReluBackward(context.outputs[0], dy, dx);
     } else {
-      context.backend.ReluBackwardFromMask(context.output_masks[0], dy, dx);
+      const Tensor& bits = context.output_masks[0];
+      ForEachPacked(dy, 1, [&](const Tensor& part, int64_t first, int64_t count) {
+        context.backend.ReluBackwardFromMask(bits.Slice(first, count), part,
+                                             dx.Slice(first, count));
+      });
     }
   }
 };

@@ -46,6 +46,18 @@ struct LrnOptions {  // Krizhevsky et al. 2012, section 3.3, with PyTorch's and 
   float alpha = 1e-4f, beta = 0.75f, k = 1.0f;
 };
 
+// What batch norm does to each channel, all [1,1,1,C] F32.
+struct NormChannels {
+  Tensor mean, inv_std, gamma, beta;
+  bool relu = false;  // a ReLU follows
+};
+
+struct DropoutMask {
+  float p = 0.5f;  // of an element to be dropped
+  uint64_t seed = 0, stream = 0;
+  int64_t first = 0;  // element of the mask that falls on element 0
+};
+
 struct SgdOptions {
   float learning_rate = 0.1f;
   float momentum = 0.9f;
@@ -98,21 +110,33 @@ class Backend {
   virtual void AveragePoolBackward(const PoolOptions& options, const Tensor& dy,
                                    const Tensor& dx) = 0;
 
-  // Batch norm over n, h, w. mean and inv_std [1,1,1,C] are the batch's (inv_std = 1 / sqrt(biased
-  // variance + epsilon)). The running ones follow as r = (1 - momentum) * r + momentum * batch,
-  // with the unbiased variance (PyTorch's).
-  virtual void BatchNormForward(float epsilon, float momentum, const Tensor& x, const Tensor& gamma,
-                                const Tensor& beta, const Tensor& y, const Tensor& mean,
-                                const Tensor& inv_std, const Tensor& running_mean,
-                                const Tensor& running_variance) = 0;
-  // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta; y may be x.
-  virtual void BatchNormInference(float epsilon, const Tensor& x, const Tensor& gamma,
+  // Batch norm over n, h, w, in parts, so that a batch can go through it slice by slice.
+  // Adds the slice's moments to those of the slices before, or begins anew. moments F32 [1,1,3,C]:
+  // number of elements, mean, sum of squared differences from the mean.
+  virtual void BatchNormMoments(const Tensor& x, const Tensor& moments, bool accumulate) = 0;
+  // Once for a batch: mean and inv_std = 1 / sqrt(biased variance + epsilon) [1,1,1,C]. The running
+  // ones follow as r = (1 - momentum) * r + momentum * batch, with the unbiased variance
+  // (PyTorch's).
+  virtual void BatchNormStatistics(float epsilon, float momentum, const Tensor& moments,
+                                   const Tensor& mean, const Tensor& inv_std,
+                                   const Tensor& running_mean, const Tensor& running_variance) = 0;
+  // y = (x - mean) * inv_std * gamma + beta, and its ReLU where norm.relu; y may be x.
+  virtual void BatchNormApply(const NormChannels& norm, const Tensor& x, const Tensor& y) = 0;
+  // The same with running statistics, inv_std = 1 / sqrt(variance + epsilon); y may be x.
+  virtual void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                                   const Tensor& beta, const Tensor& mean, const Tensor& variance,
                                   const Tensor& y) = 0;
-  // dx may be dy.
-  virtual void BatchNormBackward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                                 const Tensor& inv_std, const Tensor& dy, const Tensor& dx,
-                                 const Tensor& dgamma, const Tensor& dbeta, bool accumulate) = 0;
+  // sums F32 [1,1,2,C]: sum of dy, sum of dy * (x - mean) * inv_std, over the slices so far. With
+  // norm.relu dy counts only where the output was above 0: as `y` says, or, where that is
+  // undefined, as computing it again from x says.
+  virtual void BatchNormBackwardSums(const NormChannels& norm, const Tensor& x, const Tensor& y,
+                                     const Tensor& dy, const Tensor& sums, bool accumulate) = 0;
+  // `sums` of the whole batch, which has `count` elements a channel; dx may be dy.
+  virtual void BatchNormBackwardApply(const NormChannels& norm, const Tensor& x, const Tensor& y,
+                                      const Tensor& sums, int64_t count, const Tensor& dy,
+                                      const Tensor& dx) = 0;
+  virtual void BatchNormParameterGradients(const Tensor& sums, const Tensor& dgamma,
+                                           const Tensor& dbeta, bool accumulate) = 0;
 
   // y = max(x, 0); y may be x. NaN passes, so that a failure is seen where it starts.
   virtual void ReluForward(const Tensor& x, const Tensor& y) = 0;
@@ -127,10 +151,9 @@ class Backend {
   virtual void LrnBackward(const LrnOptions& options, const Tensor& x, const Tensor& dy,
                            const Tensor& dx) = 0;
 
-  // y[i] = keep(seed, stream, i) ? x[i] / (1 - p) : 0, a pure function of (seed, stream, i); y may
-  // be x. The same call on the gradient is the backward pass.
-  virtual void Dropout(float p, uint64_t seed, uint64_t stream, const Tensor& x,
-                       const Tensor& y) = 0;
+  // y[i] = keep(seed, stream, first + i) ? x[i] / (1 - p) : 0, a pure function of its arguments
+  // (`first`: where a slice begins); y may be x. The same call on the gradient is the backward pass.
+  virtual void Dropout(const DropoutMask& mask, const Tensor& x, const Tensor& y) = 0;
 
   // y = a + b; y may be a or b.
   virtual void Add(const Tensor& a, const Tensor& b, const Tensor& y) = 0;

@@ -20,14 +20,17 @@ ArenaLedger::~ArenaLedger() {
 
 void ArenaLedger::Begin(int step) {
   for (int buffer : first_[step]) {
+    if (booked_[buffer]) continue;
     const PlannedBuffer& planned = plan_->buffers[buffer];
     ledger_->Move(MemoryCategory::UNUSED, planned.category, planned.bytes);
     booked_[buffer] = true;
   }
 }
 
-void ArenaLedger::End(int step) {
-  for (int buffer : last_[step]) Release(buffer);
+void ArenaLedger::End(int step, bool last_slice) {
+  for (int buffer : last_[step]) {
+    if (last_slice || !plan_->buffers[buffer].whole) Release(buffer);
+  }
 }
 
 void ArenaLedger::Release(int buffer) {

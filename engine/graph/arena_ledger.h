@@ -10,7 +10,7 @@
 namespace encke {
 
 // Moves each planned buffer from UNUSED to its category for the steps between its first and its
-// last; whatever is still booked at the end (or when an error ends the run) goes back. The plan
+// last, which for one of the whole batch are those of the first and the last slice; whatever is still booked at the end (or when an error ends the run) goes back. The plan
 // must outlive it.
 class ArenaLedger {
  public:
@@ -20,7 +20,7 @@ class ArenaLedger {
   ArenaLedger& operator=(const ArenaLedger&) = delete;
 
   void Begin(int step);
-  void End(int step);
+  void End(int step, bool last_slice);
 
  private:
   void Release(int buffer);

@@ -19,6 +19,37 @@ void InferNode(Graph* graph, Node* node) {
   for (size_t i = 0; i < outputs.size(); ++i) graph->values[node->outputs[i]].shape = outputs[i];
 }
 
+constexpr int kRemoved = -2;  // as a producer: the value is not in the graph any more
+
+// Drops nodes without layers and values without producers, and numbers the others anew.
+void RemoveUnused(Graph* graph) {
+  std::vector<int> new_node(graph->nodes.size()), new_value(graph->values.size());
+  std::vector<Node> nodes;
+  for (size_t n = 0; n < graph->nodes.size(); ++n) {
+    new_node[n] = static_cast<int>(nodes.size());
+    if (graph->nodes[n].layer != nullptr) nodes.push_back(std::move(graph->nodes[n]));
+  }
+  std::vector<Value> values;
+  for (size_t v = 0; v < graph->values.size(); ++v) {
+    new_value[v] = static_cast<int>(values.size());
+    if (graph->values[v].producer != kRemoved) values.push_back(std::move(graph->values[v]));
+  }
+  graph->nodes = std::move(nodes);
+  graph->values = std::move(values);
+  graph->logits = new_value[graph->logits];
+  for (Value& value : graph->values) {
+    for (int& consumer : value.consumers) consumer = new_node[consumer];
+  }
+  for (size_t n = 0; n < graph->nodes.size(); ++n) {
+    Node& node = graph->nodes[n];
+    for (int& value : node.inputs) value = new_value[value];
+    for (int& value : node.outputs) {
+      value = new_value[value];
+      graph->values[value].producer = static_cast<int>(n);
+    }
+  }
+}
+
 }  // namespace
 
 void Graph::InferShapes(int64_t batch) {
@@ -73,7 +104,27 @@ Graph GraphBuilder::Finish(int logits, std::unique_ptr<Layer> loss) {
   ENCKE_CHECK(loss->IsLoss());
   graph_.logits = logits;
   Add("loss", "", std::move(loss), {logits});
+  FuseRelus();
   return std::move(graph_);
+}
+
+void GraphBuilder::FuseRelus() {
+  for (Node& relu : graph_.nodes) {
+    if (relu.layer->type() != "relu") continue;
+    const int between = relu.inputs[0];
+    const int producer = graph_.values[between].producer;
+    const bool alone = graph_.values[between].consumers.size() == 1 && between != graph_.logits;
+    if (producer < 0 || !alone) continue;
+    Node& node = graph_.nodes[producer];
+    std::unique_ptr<Layer> fused = node.layer->WithRelu();
+    if (fused == nullptr) continue;
+    node.layer = std::move(fused);
+    node.outputs = relu.outputs;
+    relu.layer = nullptr;
+    graph_.values[between].producer = kRemoved;
+    InferNode(&graph_, &node);
+  }
+  RemoveUnused(&graph_);
 }
 
 }  // namespace encke

@@ -1,6 +1,8 @@
 #include "engine/graph/plan.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "engine/core/error.h"
 #include "engine/graph/plan_internal.h"
@@ -8,10 +10,22 @@
 namespace encke {
 namespace {
 
-int64_t Workspace(const Graph& graph, Backend& backend, const PlanOptions& options) {
+// Of the slices that the plan's steps work on. Leaves the graph's shapes at some slice's.
+int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
+  std::map<int64_t, std::set<int>> nodes;  // by samples of a slice
+  for (const PlanSection& section : plan.sections) {
+    for (int s = section.first; s < section.end; ++s) {
+      if (plan.steps[s].node >= 0) nodes[section.samples].insert(plan.steps[s].node);
+    }
+  }
   int64_t bytes = 0;
-  for (const Node& node : graph.nodes) {
-    bytes = std::max(bytes, node.layer->WorkspaceBytes(backend, options.compute, options.training));
+  for (const auto& [samples, worked] : nodes) {
+    graph.InferShapes(samples);
+    for (int n : worked) {
+      const Layer& layer = *graph.nodes[n].layer;
+      bytes = std::max(
+          bytes, layer.WorkspaceBytes(backend, plan.options.compute, plan.options.training));
+    }
   }
   return bytes;
 }
@@ -28,6 +42,8 @@ const char* NameOf(Keep keep) {
       return "mask";
     case Keep::IMAGE:
       return "image";
+    case Keep::REBUILD:
+      return "rebuild";
   }
   return "?";
 }
@@ -46,16 +62,23 @@ int64_t Plan::predicted_saved_bytes() const {
   return sum;
 }
 
+int64_t Plan::smallest_slice() const {
+  int64_t samples = batch;
+  for (const PlanSection& section : sections) samples = std::min(samples, section.samples);
+  return samples;
+}
+
 Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options) {
   ENCKE_CHECK(batch > 0, batch);
   Plan plan;
   plan.batch = batch;
   plan.options = options;
-  if (options.compress) internal::RewriteGraph(&graph);
+  if (options.eliminates()) internal::RewriteGraph(&graph);
   graph.InferShapes(batch);
-  plan.workspace_bytes = Workspace(graph, backend, options);
   if (options.training) internal::ChooseSaved(graph, &plan);
   internal::WriteProgram(graph, &plan);
+  plan.workspace_bytes = Workspace(graph, backend, plan);
+  graph.InferShapes(batch);
   internal::PlaceBuffers(&plan);
   internal::PredictPeak(graph, &plan);
   return plan;

@@ -4,6 +4,11 @@
 // A plan is a program. Its steps (forward of a node, keep a value, fetch a value, backward of a
 // node, ...) name buffers; buffers have a lifetime, counted in steps, and an offset in the arena
 // chosen so that lifetimes that meet do not overlap in space. The executor is its interpreter.
+//
+// The steps are divided into sections. A section's steps are run for a slice of the batch, then
+// again for the next slice, until the batch is through: what only lives inside a section exists
+// for one slice at a time. Where samples meet (batch norm), the section ends, and the next one
+// begins when all slices have arrived. A plan that does not slice has one section.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +22,15 @@ namespace encke {
 
 struct PlanOptions {
   bool compress = true;  // false: the RAW pool keeps tensors as they are
+  // Without compression: whether what need not be kept is left out all the same (masks and 8-bit
+  // images in place of values, packed indices, a max pool before its ReLU; exact). Otherwise what
+  // frameworks save is saved.
+  bool eliminate_raw = false;
+  bool eliminates() const { return compress || eliminate_raw; }
+  // Bytes that the tensors of one layer may take in a slice: the fewer, the smaller the slices.
+  // 0: the batch is not sliced.
+  int64_t slice_bytes = 0;
+  int64_t least_slice = 1;  // samples; smaller ones do not pay
   std::string codec = "fast";
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
@@ -29,10 +43,11 @@ struct PlanOptions {
 
 // How a saved value is kept.
 enum class Keep {
-  RAW,    // as it is, in the arena
-  CODEC,  // encoded with an error bound
-  MASK,   // one bit an element
-  IMAGE,  // not at all: made again from the 8-bit batch
+  RAW,      // as it is, in the arena
+  CODEC,    // encoded with an error bound
+  MASK,     // one bit an element
+  IMAGE,    // not at all: made again from the 8-bit batch
+  REBUILD,  // not at all: its node runs again
 };
 const char* NameOf(Keep keep);
 
@@ -61,21 +76,28 @@ struct SavedState {
 struct PlannedBuffer {
   int64_t bytes = 0;
   int64_t offset = 0;
-  int first = 0, last = 0;  // steps between which it holds something, both included
+  int64_t sample_bytes = 0;  // 0: it does not hold samples
+  bool whole = false;        // holds the samples of the whole batch, else those of a slice
+  int first = 0, last = 0;   // steps between which it holds something, both included
   MemoryCategory category = MemoryCategory::TRANSIENT;
   std::string what;  // "layer1.0.conv1", for people
 };
 
 struct PlanStep {
   enum class Kind {
-    INPUT,          // normalise the batch into `buffer`
-    FORWARD,        // run `node`
-    STORE,          // put saved[saved], now in `buffer`, into the pool
-    STORE_MASK,     // bits of `other` > 0 into `buffer`
-    PACK,           // states[saved] from `other` into `buffer`
-    UNPACK,         // and back
-    FETCH,          // get saved[saved] out of the pool into `buffer`; the pool forgets it
-    BACKWARD,       // run `node`
+    INPUT,            // normalise the batch into `buffer`
+    FORWARD,          // run `node`
+    GATHER_FORWARD,   // let `node` add up what it wants to know of the batch (Layer::Gathers)
+    FINISH_FORWARD,   // once, when all slices are there
+    STORE,            // put saved[saved], now in `buffer`, into the pool
+    STORE_MASK,       // bits of `other` > 0 into `buffer`
+    PACK,             // states[saved] from `other` into `buffer`
+    UNPACK,           // and back
+    FETCH,            // get saved[saved] out of the pool into `buffer`
+    REBUILD,          // run `node` forward once more
+    BACKWARD,         // run `node`
+    GATHER_BACKWARD,  // as in forward
+    FINISH_BACKWARD,
     ADD_GRADIENTS,  // buffer = inputs[0] + inputs[1]
   };
   Kind kind = Kind::FORWARD;
@@ -84,8 +106,17 @@ struct PlanStep {
   int buffer = -1;
   int other = -1;
   int value = -1;  // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
+  bool release = false;  // FETCH: the last one, the pool may forget the samples
   // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
+};
+
+// Steps that are run slice by slice.
+struct PlanSection {
+  int first = 0, end = 0;  // steps
+  int64_t samples = 0;     // of a slice, the last one may have fewer
+  // The last slice goes first: what was stored last is fetched first.
+  bool reversed = false;
 };
 
 struct PeakPrediction {
@@ -98,6 +129,8 @@ struct Plan {
   int64_t batch = 0;
   PlanOptions options;
   std::vector<PlanStep> steps;
+  std::vector<PlanSection> sections;
+  int backward_begin = 0;  // the first step that is not forward's
   std::vector<PlannedBuffer> buffers;
   std::vector<SavedValue> saved;
   std::vector<SavedState> states;
@@ -109,6 +142,7 @@ struct Plan {
   int64_t raw_saved_bytes()
       const;  // what the saved values would take uncompressed, states included
   int64_t predicted_saved_bytes() const;
+  int64_t smallest_slice() const;  // samples; `batch` where nothing is sliced
 };
 
 // Sets the graph's shapes to this batch and, when compressing, rewrites it where that is exact and

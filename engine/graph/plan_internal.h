@@ -1,6 +1,7 @@
 // The passes that make a plan, in the order in which they run. Internal to engine/graph.
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "engine/graph/plan.h"
@@ -14,8 +15,57 @@ void RewriteGraph(Graph* graph);
 // The value whose bytes `value` shares: itself, or the input of a view (flatten).
 int CanonicalValue(const Graph& graph, int value);
 
+// By (canonical) value: whether a parameter lies before it, so that its gradient is wanted.
+std::vector<bool> NeedsGradient(const Graph& graph);
+
 // Which values backward reads, united over their readers, and how each is kept.
 void ChooseSaved(const Graph& graph, Plan* plan);
+
+// Saved values (indices into plan.saved) that the backward pass of node `n` reads.
+std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n);
+
+// What is done with a node, in order, and the section in which it is done.
+struct Action {
+  PlanStep::Kind kind;  // FORWARD, BACKWARD and their GATHER_ and FINISH_
+  int node;
+  int section;
+};
+
+// The work of an iteration, cut into sections, and where each thing is needed.
+class Schedule {
+ public:
+  Schedule(const Graph& graph, const Plan& plan);
+
+  struct Section {
+    int64_t samples;
+    bool reversed;
+  };
+  const std::vector<Action>& actions() const { return actions_; }
+  const std::vector<Section>& sections() const { return sections_; }
+
+  // Sections in which a value, a node's states and a value's gradient are written or read. What is
+  // needed in one only exists for a slice at a time, the rest for the whole batch.
+  const std::set<int>& OfValue(int value) const { return of_value_[value]; }
+  const std::set<int>& OfStates(int node) const { return of_states_[node]; }
+  bool WholeValue(int value) const { return whole_value_[value]; }
+  bool WholeStates(int node) const { return of_states_[node].size() > 1; }
+  bool WholeGradient(int value) const { return whole_gradient_[value]; }
+
+ private:
+  void ListActions();
+  void CutSections();
+  void FindUses();
+  int64_t WorkingBytes(const Action& action) const;
+  int64_t SamplesFor(int64_t working_bytes) const;
+
+  const Graph& graph_;
+  const Plan& plan_;
+  std::vector<bool> needs_gradient_;
+  std::vector<Action> actions_;
+  std::vector<Section> sections_;
+  std::vector<std::set<int>> of_value_, of_states_;
+  std::vector<bool> whole_value_, whole_gradient_;
+};
 
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);

@@ -49,15 +49,67 @@ MemoryUse Constant(const Graph& graph, const Plan& plan) {
   return use;
 }
 
-// Whether a step moves bytes between the arena and the compressed pool.
-bool IsPooled(const Plan& plan, const PlanStep& step) {
-  const bool moves = step.kind == PlanStep::Kind::STORE || step.kind == PlanStep::Kind::FETCH;
-  return moves && plan.saved[step.saved].keep == Keep::CODEC;
-}
+// Sections in which each pooled value is stored, and given back.
+struct PoolTimes {
+  PoolTimes(const Plan& plan) : stored(plan.saved.size(), -1), released(plan.saved.size(), -1) {
+    for (size_t section = 0; section < plan.sections.size(); ++section) {
+      for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
+        const PlanStep& step = plan.steps[s];
+        if (step.kind == PlanStep::Kind::STORE) stored[step.saved] = static_cast<int>(section);
+        if (step.kind == PlanStep::Kind::FETCH && step.release) {
+          released[step.saved] = static_cast<int>(section);
+        }
+      }
+    }
+  }
+  std::vector<int> stored, released;
+};
+
+// Bytes of the compressed pool from step to step. Within a sliced section those of its fullest
+// moment: the last slice where values are stored, the first where they are given back.
+class PoolPrediction {
+ public:
+  explicit PoolPrediction(const Plan& plan) : plan_(plan), times_(plan) {}
+
+  void Begin(int section) {
+    bytes_ = 0;
+    samples_ = plan_.sections[section].samples;
+    for (size_t s = 0; s < plan_.saved.size(); ++s) {
+      if (plan_.saved[s].keep != Keep::CODEC) continue;
+      const int stored = times_.stored[s], released = times_.released[s];
+      if (stored < section && section <= released) bytes_ += plan_.saved[s].predicted_bytes;
+      if (stored == section && section < released) {
+        bytes_ += plan_.saved[s].predicted_bytes - OfSlice(static_cast<int>(s));
+      }
+    }
+  }
+
+  // Before and after a step is run.
+  void Enter(const PlanStep& step) {
+    if (step.kind == PlanStep::Kind::STORE) bytes_ += OfSlice(step.saved);
+  }
+  void Leave(const PlanStep& step) {
+    if (step.kind == PlanStep::Kind::FETCH && step.release) bytes_ -= OfSlice(step.saved);
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  int64_t OfSlice(int s) const {
+    if (plan_.saved[s].keep != Keep::CODEC) return 0;
+    return plan_.saved[s].predicted_bytes * samples_ / plan_.batch;
+  }
+
+  const Plan& plan_;
+  const PoolTimes times_;
+  int64_t bytes_ = 0, samples_ = 0;
+};
 
 std::string Describe(const Graph& graph, const Plan& plan, const PlanStep& step) {
   if (step.node >= 0) {
-    const char* direction = step.kind == PlanStep::Kind::BACKWARD ? "backward of " : "forward of ";
+    const bool backward = step.kind == PlanStep::Kind::BACKWARD ||
+                          step.kind == PlanStep::Kind::GATHER_BACKWARD ||
+                          step.kind == PlanStep::Kind::FINISH_BACKWARD;
+    const char* direction = backward ? "backward of " : "forward of ";
     return direction + graph.nodes[step.node].name;
   }
   if (step.kind == PlanStep::Kind::PACK || step.kind == PlanStep::Kind::UNPACK) {
@@ -98,20 +150,22 @@ void PredictPeak(const Graph& graph, Plan* plan) {
   }
   const MemoryUse constant = Constant(graph, *plan);
   MemoryUse use = constant;
-  int64_t pool = 0, pool_peak = 0;
-  for (size_t s = 0; s < steps; ++s) {
-    for (int c = 0; c < kMemoryCategories; ++c) use.bytes[c] += born[s].bytes[c] - dead[s].bytes[c];
-    const PlanStep& step = plan->steps[s];
-    const bool pooled = IsPooled(*plan, step);
-    if (pooled && step.kind == PlanStep::Kind::STORE)
-      pool += plan->saved[step.saved].predicted_bytes;
-    MemoryUse now = use;
-    Add(&now, MemoryCategory::SAVED, pool);
-    if (pooled && step.kind == PlanStep::Kind::FETCH) {
-      pool -= plan->saved[step.saved].predicted_bytes;
+  PoolPrediction pool(*plan);
+  int64_t pool_peak = 0;
+  for (size_t section = 0; section < plan->sections.size(); ++section) {
+    pool.Begin(static_cast<int>(section));
+    for (int s = plan->sections[section].first; s < plan->sections[section].end; ++s) {
+      for (int c = 0; c < kMemoryCategories; ++c)
+        use.bytes[c] += born[s].bytes[c] - dead[s].bytes[c];
+      pool.Enter(plan->steps[s]);
+      pool_peak = std::max(pool_peak, pool.bytes());
+      MemoryUse now = use;
+      Add(&now, MemoryCategory::SAVED, pool.bytes());
+      if (now.in_use() > plan->peak.use.in_use()) {
+        plan->peak = {now, Describe(graph, *plan, plan->steps[s])};
+      }
+      pool.Leave(plan->steps[s]);
     }
-    pool_peak = std::max(pool_peak, pool);
-    if (now.in_use() > plan->peak.use.in_use()) plan->peak = {now, Describe(graph, *plan, step)};
   }
   const int64_t held = constant.in_use() + plan->arena_bytes + pool_peak;
   Add(&plan->peak.use, MemoryCategory::UNUSED, held - plan->peak.use.in_use());

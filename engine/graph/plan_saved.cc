@@ -2,6 +2,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/core/packed_samples.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {
@@ -42,13 +43,14 @@ void Unite(const Graph& graph, int node_index, const SavedNeed& need, std::map<i
   }
 }
 
-Keep ChooseKeep(const Need& need, bool compress) {
-  if (!compress) return Keep::RAW;
+Keep ChooseKeep(const Need& need, const PlanOptions& options) {
+  if (!options.eliminates()) return Keep::RAW;
   if (need.saved.value == 0) return Keep::IMAGE;
-  return need.value_form ? Keep::CODEC : Keep::MASK;
+  if (!need.value_form) return Keep::MASK;
+  return options.compress ? Keep::CODEC : Keep::RAW;
 }
 
-int64_t PredictBytes(const SavedValue& saved, int64_t elements, double ratio) {
+int64_t PredictBytes(const SavedValue& saved, const Shape& shape, double ratio) {
   switch (saved.keep) {
     case Keep::RAW:
       return saved.raw_bytes;
@@ -57,9 +59,10 @@ int64_t PredictBytes(const SavedValue& saved, int64_t elements, double ratio) {
       return static_cast<int64_t>(saved.raw_bytes /
                                   (saved.norm_consumer >= 0 ? kNormRatio : ratio));
     case Keep::MASK:
-      return (elements + 7) / 8;
-    case Keep::IMAGE:
-      return 0;  // the batch is there anyway, as DATA
+      return shape.n * PackedSampleBytes(shape, 1);
+    case Keep::IMAGE:  // the batch is there anyway, as DATA
+    case Keep::REBUILD:
+      return 0;
   }
   return 0;
 }
@@ -68,13 +71,15 @@ void ChooseStates(const Graph& graph, Plan* plan) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const std::vector<StateSpec> specs = graph.nodes[n].layer->States();
     for (size_t i = 0; i < specs.size(); ++i) {
+      if (specs[i].scratch) continue;
       SavedState state;
       state.node = static_cast<int>(n);
       state.index = static_cast<int>(i);
-      state.bits = plan->options.compress ? specs[i].bits : 0;
+      state.bits = plan->options.eliminates() ? specs[i].bits : 0;
       state.raw_bytes = specs[i].shape.elements() * SizeOf(specs[i].dtype);
+      const Shape& shape = specs[i].shape;
       state.predicted_bytes =
-          state.bits > 0 ? (specs[i].shape.elements() * state.bits + 7) / 8 : state.raw_bytes;
+          state.bits > 0 ? shape.n * PackedSampleBytes(shape, state.bits) : state.raw_bytes;
       plan->states.push_back(state);
     }
   }
@@ -129,11 +134,11 @@ void ChooseSaved(const Graph& graph, Plan* plan) {
     }
   }
   for (auto& [value, need] : needs) {
-    const int64_t elements = graph.values[value].shape.elements();
+    const Shape& shape = graph.values[value].shape;
     SavedValue saved = need.saved;
-    saved.keep = ChooseKeep(need, plan->options.compress);
-    saved.raw_bytes = elements * SizeOf(plan->options.compute);
-    saved.predicted_bytes = PredictBytes(saved, elements, plan->options.assumed_ratio);
+    saved.keep = ChooseKeep(need, plan->options);
+    saved.raw_bytes = shape.elements() * SizeOf(plan->options.compute);
+    saved.predicted_bytes = PredictBytes(saved, shape, plan->options.assumed_ratio);
     plan->saved.push_back(std::move(saved));
   }
   ChooseStates(graph, plan);

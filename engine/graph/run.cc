@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/packed_samples.h"
 
 namespace encke {
 namespace {
@@ -27,44 +28,64 @@ Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Pha
       phase_(phase),
       iteration_(iteration),
       options_(options),
-      ledger_(&plan, &executor->backend_.allocator().ledger()) {
+      ledger_(&plan, &executor->backend_.allocator().ledger()),
+      stored_(executor->store_.get()) {
   if (graph_.values[0].shape.n != batch.size()) graph_.InferShapes(batch.size());
   refresh_ =
       phase == Phase::TRAIN && plan.options.compress && executor_.controller_->Refreshes(iteration);
   if (options.audit == Audit::ONE) audited_node_ = NextAudited();
 }
 
-Executor::Run::~Run() {
-  for (int saved : stored_) executor_.store_->Release(saved);
-}
-
 StepResult Executor::Run::Execute() {
-  for (size_t s = 0; s < plan_.steps.size(); ++s) {
+  ForEachStep([&](int s) {
     const PlanStep& step = plan_.steps[s];
-    if (step.kind == Kind::BACKWARD && graph_.nodes[step.node].layer->IsLoss() && !LossIsFinite()) {
-      return Result();  // backward would only spread it
-    }
-    ledger_.Begin(static_cast<int>(s));
+    const bool begins_backward =
+        step.kind == Kind::BACKWARD && graph_.nodes[step.node].layer->IsLoss();
+    if (begins_backward && !LossIsFinite()) return false;  // backward would only spread it
     Execute(step);
-    ledger_.End(static_cast<int>(s));
-  }
+    return true;
+  });
   return Result();
 }
 
 std::string Executor::Run::FindNonFinite() {
-  for (size_t s = 0; s < plan_.steps.size(); ++s) {
+  std::string name;
+  ForEachStep([&](int s) {
     const PlanStep& step = plan_.steps[s];
-    if (step.kind == Kind::BACKWARD) break;
-    ledger_.Begin(static_cast<int>(s));
+    if (s >= plan_.backward_begin) return true;
     Execute(step);
-    ledger_.End(static_cast<int>(s));
-    if (step.kind != Kind::FORWARD) continue;
+    if (step.kind != Kind::FORWARD) return true;
     const Node& node = graph_.nodes[step.node];
     for (const Tensor& output : ValueTensors(step.outputs, node.outputs)) {
-      if (!backend_.AllFinite(output)) return node.name;
+      if (!backend_.AllFinite(output)) name = node.name;
+    }
+    return name.empty();
+  });
+  return name;
+}
+
+void Executor::Run::ForEachStep(const std::function<bool(int)>& visit) {
+  bool goes_on = true;
+  for (size_t i = 0; i < plan_.sections.size() && goes_on; ++i) {
+    goes_on = RunSection(plan_.sections[i], visit);
+  }
+  now_ = {0, batch_.size()};
+}
+
+bool Executor::Run::RunSection(const PlanSection& section, const std::function<bool(int)>& visit) {
+  const int64_t batch = batch_.size(), slices = (batch + section.samples - 1) / section.samples;
+  for (int64_t i = 0; i < slices; ++i) {
+    const int64_t first = (section.reversed ? slices - 1 - i : i) * section.samples;
+    now_ = {first, std::min(section.samples, batch - first), i > 0, i + 1 == slices};
+    for (int s = section.first; s < section.end; ++s) {
+      const Kind kind = plan_.steps[s].kind;
+      const bool once = kind == Kind::FINISH_FORWARD || kind == Kind::FINISH_BACKWARD;
+      ledger_.Begin(s);
+      if (!(once && now_.continues) && !visit(s)) return false;
+      ledger_.End(s, now_.last);
     }
   }
-  return "";
+  return true;
 }
 
 void Executor::Run::Execute(const PlanStep& step) {
@@ -72,6 +93,9 @@ void Executor::Run::Execute(const PlanStep& step) {
     case Kind::INPUT:
       return MakeInput(step);
     case Kind::FORWARD:
+    case Kind::GATHER_FORWARD:
+    case Kind::FINISH_FORWARD:
+    case Kind::REBUILD:
       return Forward(step);
     case Kind::STORE:
       return Store(step);
@@ -84,6 +108,8 @@ void Executor::Run::Execute(const PlanStep& step) {
     case Kind::FETCH:
       return Fetch(step);
     case Kind::BACKWARD:
+    case Kind::GATHER_BACKWARD:
+    case Kind::FINISH_BACKWARD:
       return Backward(step);
     case Kind::ADD_GRADIENTS:
       return AddGradients(step);
@@ -95,13 +121,22 @@ void Executor::Run::Execute(const PlanStep& step) {
 
 Tensor Executor::Run::TensorOf(int buffer, const Shape& shape, DType dtype) const {
   if (buffer < 0) return Tensor();
-  return Tensor(executor_.arena_, plan_.buffers[buffer].offset, shape, dtype);
+  const PlannedBuffer& planned = plan_.buffers[buffer];
+  const int64_t skipped = planned.whole ? now_.first * planned.sample_bytes : 0;
+  return Tensor(executor_.arena_, planned.offset + skipped, shape, dtype);
+}
+
+// As plain bytes, a sample for each row.
+Tensor Executor::Run::BytesOf(int buffer) const {
+  if (buffer < 0) return Tensor();
+  return TensorOf(buffer, {now_.count, 1, 1, plan_.buffers[buffer].sample_bytes}, DType::U8);
 }
 
 Tensor Executor::Run::ValueTensor(int buffer, int value) const {
   const int producer = graph_.values[value].producer;
   const bool loss = producer >= 0 && graph_.nodes[producer].layer->IsLoss();
-  return TensorOf(buffer, graph_.values[value].shape, loss ? DType::F32 : plan_.options.compute);
+  return TensorOf(buffer, graph_.values[value].shape.WithBatch(now_.count),
+                  loss ? DType::F32 : plan_.options.compute);
 }
 
 std::vector<Tensor> Executor::Run::ValueTensors(const std::vector<int>& buffers,
@@ -115,7 +150,8 @@ std::vector<Tensor> Executor::Run::StateTensors(const PlanStep& step) const {
   const std::vector<StateSpec> specs = graph_.nodes[step.node].layer->States();
   std::vector<Tensor> tensors(specs.size());
   for (size_t i = 0; i < step.states.size(); ++i) {
-    tensors[i] = TensorOf(step.states[i], specs[i].shape, specs[i].dtype);
+    const Shape shape = specs[i].whole ? specs[i].shape : specs[i].shape.WithBatch(now_.count);
+    tensors[i] = TensorOf(step.states[i], shape, specs[i].dtype);
   }
   return tensors;
 }
@@ -140,23 +176,31 @@ void Executor::Run::MakeInput(const PlanStep& step) {
     const size_t channels = static_cast<size_t>(graph_.values[0].shape.c);
     return given.size() == channels ? given : std::vector<float>(channels, given.at(0));
   };
-  backend_.NormalizeImage(batch_.images, per_channel(executor_.options_.mean),
+  backend_.NormalizeImage(batch_.images.Slice(now_.first, now_.count), per_channel(executor_.options_.mean),
                           per_channel(executor_.options_.std), ValueTensor(step.buffer, 0));
 }
 
-void Executor::Run::Forward(const PlanStep& step) {
+ForwardContext Executor::Run::MakeForwardContext(const PlanStep& step) const {
   const Node& node = graph_.nodes[step.node];
-  ForwardContext context{backend_,
-                         phase_,
-                         executor_.options_.seed,
-                         RandomStream(step.node),
-                         ValueTensors(step.inputs, node.inputs),
-                         ValueTensors(step.outputs, node.outputs),
-                         StateTensors(step),
-                         ParameterTensors(executor_.parameters_, node),
-                         batch_.labels};
-  node.layer->Forward(context);
-  if (phase_ == Phase::TRAIN) RecordStates(step);
+  return {backend_,
+          phase_,
+          executor_.options_.seed,
+          RandomStream(step.node),
+          ValueTensors(step.inputs, node.inputs),
+          ValueTensors(step.outputs, node.outputs),
+          StateTensors(step),
+          ParameterTensors(executor_.parameters_, node),
+          Labels(),
+          SliceNow()};
+}
+
+void Executor::Run::Forward(const PlanStep& step) {
+  const Layer& layer = *graph_.nodes[step.node].layer;
+  ForwardContext context = MakeForwardContext(step);
+  if (step.kind == Kind::GATHER_FORWARD) return layer.GatherForward(context);
+  if (step.kind == Kind::FINISH_FORWARD) return layer.FinishForward(context);
+  layer.Forward(context);
+  if (phase_ == Phase::TRAIN && step.kind == Kind::FORWARD) RecordStates(step);
 }
 
 ActivationRecord& Executor::Run::NewRecord(const std::string& layer, int value,
@@ -169,17 +213,42 @@ ActivationRecord& Executor::Run::NewRecord(const std::string& layer, int value,
   return executor_.records_.back();
 }
 
+// One for all slices.
+ActivationRecord& Executor::Run::RecordNamed(const std::string& layer, int value,
+                                             const std::string& kind) {
+  const int next = static_cast<int>(executor_.records_.size());
+  const auto [found, added] = record_named_.emplace(kind + " " + layer, next);
+  return added ? NewRecord(layer, value, kind) : executor_.records_[found->second];
+}
+
+ActivationRecord& Executor::Run::RecordOf(int saved) {
+  const SavedValue& value = plan_.saved[saved];
+  const int next = static_cast<int>(executor_.records_.size());
+  const auto [found, added] = record_of_saved_.emplace(saved, next);
+  if (!added) return executor_.records_[found->second];
+  ActivationRecord& record = NewRecord(graph_.values[value.value].name, value.value,
+                                       value.norm_consumer >= 0 ? "norm_input" : "value");
+  if (value.mask) record.kind = "relu";
+  if (value.value == 0) record.kind = "input";
+  record.shape = graph_.values[value.value].shape;
+  record.error_bound = 0;
+  return record;
+}
+
 void Executor::Run::RecordStates(const PlanStep& step) {
   const Node& node = graph_.nodes[step.node];
   const std::vector<StateSpec> specs = node.layer->States();
   for (size_t i = 0; i < specs.size(); ++i) {
-    ActivationRecord& record = NewRecord(node.name + "." + specs[i].name, -1, "state");
-    const bool packed = plan_.options.compress && specs[i].bits > 0;
+    if (specs[i].scratch || (specs[i].whole && now_.continues)) continue;
+    ActivationRecord& record = RecordNamed(node.name + "." + specs[i].name, -1, "state");
+    const bool packed = plan_.options.eliminates() && specs[i].bits > 0;
+    const int64_t samples = specs[i].whole ? specs[i].shape.n : now_.count;
+    const int64_t raw = specs[i].shape.sample() * SizeOf(specs[i].dtype);
     record.shape = specs[i].shape;
     record.codec = packed ? "bits" : "raw";
-    record.raw_bytes = specs[i].shape.elements() * SizeOf(specs[i].dtype);
-    record.stored_bytes =
-        packed ? (specs[i].shape.elements() * specs[i].bits + 7) / 8 : record.raw_bytes;
+    record.raw_bytes += samples * raw;
+    record.stored_bytes +=
+        samples * (packed ? PackedSampleBytes(specs[i].shape, specs[i].bits) : raw);
     record.error_bound = 0;
   }
 }
@@ -187,40 +256,48 @@ void Executor::Run::RecordStates(const PlanStep& step) {
 void Executor::Run::Store(const PlanStep& step) {
   const SavedValue& saved = plan_.saved[step.saved];
   const Tensor tensor = ValueTensor(step.buffer, saved.value);
-  ActivationRecord& record = NewRecord(graph_.values[saved.value].name, saved.value,
-                                       saved.norm_consumer >= 0 ? "norm_input" : "value");
-  if (saved.mask) record.kind = "relu";
-  if (saved.value == 0) record.kind = "input";
+  ActivationRecord& record = RecordOf(step.saved);
   const bool raw = saved.keep == Keep::RAW;
-  CodecOptions codec_options;
-  if (!raw) codec_options = BoundOf(saved, step, &record);
-  DumpValue(saved, tensor, codec_options);
+  const CodecOptions codec_options = raw ? CodecOptions() : BoundOf(step, &record);
+  if (!raw) DumpValue(saved, tensor, codec_options);
   if (Audits(saved)) KeepExact(saved, tensor);
-  const StoredValue stored =
-      executor_.store_->Put(step.saved, tensor, raw ? "raw" : plan_.options.codec, codec_options);
-  stored_.insert(step.saved);
-  record.shape = tensor.shape();
+  const StoredValue stored = stored_.Put(step.saved, now_.first, tensor,
+                                         raw ? "raw" : plan_.options.codec, codec_options);
   record.codec = stored.codec;
-  record.raw_bytes = stored.raw_bytes;
-  record.stored_bytes = stored.stored_bytes;
-  record.encode_us = stored.encode_seconds * 1e6;
-  record_of_saved_[step.saved] = static_cast<int>(executor_.records_.size()) - 1;
-  if (raw) return;
-  const EncodeStatistics& statistics = stored.statistics;
-  const double elements = static_cast<double>(std::max<int64_t>(statistics.elements, 1));
-  record.nonzero_fraction = static_cast<double>(statistics.nonzero) / elements;
-  executor_.controller_->ObserveValue(saved.value, record.nonzero_fraction,
-                                      std::sqrt(statistics.sum_of_squares / elements));
+  record.raw_bytes += stored.raw_bytes;
+  record.stored_bytes += stored.stored_bytes;
+  record.encode_us += stored.encode_seconds * 1e6;
+  if (!raw) ObserveStored(step.saved, stored);
+}
+
+// What encoding has seen of a value.
+void Executor::Run::ObserveStored(int s, const StoredValue& stored) {
+  const SavedValue& saved = plan_.saved[s];
+  ActivationRecord& record = RecordOf(s);
+  EncodeStatistics& seen = encoded_[s];
+  seen.Add(stored.statistics);
+  const double elements = static_cast<double>(std::max<int64_t>(seen.elements, 1));
+  record.nonzero_fraction = static_cast<double>(seen.nonzero) / elements;
+  if (!now_.last) return;
+  BoundController& controller = *executor_.controller_;
+  controller.ObserveValue(saved.value, record.nonzero_fraction,
+                          std::sqrt(seen.sum_of_squares / elements));
   for (int consumer : saved.gradient_consumers) {
     record.predicted_sigma =
         std::max(record.predicted_sigma,
-                 executor_.controller_->PredictedSigma(saved.value, consumer, record.error_bound));
+                 controller.PredictedSigma(saved.value, consumer, record.error_bound));
   }
 }
 
+const CodecOptions& Executor::Run::BoundOf(const PlanStep& step, ActivationRecord* record) {
+  const auto found = bounds_.find(step.saved);
+  if (found != bounds_.end()) return found->second;
+  return bounds_[step.saved] = ChooseBound(plan_.saved[step.saved], step, record);
+}
+
 // The tightest of what the value's readers ask for.
-CodecOptions Executor::Run::BoundOf(const SavedValue& saved, const PlanStep& step,
-                                    ActivationRecord* record) {
+CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep& step,
+                                        ActivationRecord* record) {
   CodecOptions options;
   options.mask = saved.mask;
   record->error_bound = 0;
@@ -254,7 +331,7 @@ std::vector<float> Executor::Run::NormBounds(const SavedValue& saved, const Plan
                                              double most) const {
   const int64_t channels = graph_.values[saved.value].shape.c;
   std::vector<float> bounds(channels);
-  backend_.CopyToHost(TensorOf(step.states.at(0), Shape::Vector(channels), DType::F32),
+  backend_.CopyToHost(TensorOf(step.states.at(1), Shape::Vector(channels), DType::F32),
                       bounds.data());
   const double fraction = executor_.controller_->options().channel_std_bound;
   for (float& bound : bounds) {
@@ -266,22 +343,25 @@ std::vector<float> Executor::Run::NormBounds(const SavedValue& saved, const Plan
 
 void Executor::Run::StoreMask(const PlanStep& step) {
   const Tensor value = ValueTensor(step.other, step.value);
-  const int64_t bytes = (value.elements() + 7) / 8;
-  backend_.PackMask(value, TensorOf(step.buffer, Shape::Vector(bytes), DType::U8));
-  ActivationRecord& record = NewRecord(graph_.values[step.value].name, step.value, "mask");
-  record.shape = value.shape();
+  const Tensor bits = BytesOf(step.buffer);
+  ForEachPacked(value, 1, [&](const Tensor& part, int64_t first, int64_t count) {
+    backend_.PackMask(part, bits.Slice(first, count));
+  });
+  ActivationRecord& record = RecordNamed(graph_.values[step.value].name, step.value, "mask");
+  record.shape = graph_.values[step.value].shape;
   record.codec = "bits";
-  record.raw_bytes = value.bytes();
-  record.stored_bytes = bytes;
+  record.raw_bytes += value.bytes();
+  record.stored_bytes += bits.bytes();
   record.error_bound = 0;
 }
 
 void Executor::Run::Pack(const PlanStep& step) {
   const SavedState& state = plan_.states[step.saved];
-  const StateSpec spec = graph_.nodes[state.node].layer->States()[state.index];
-  const int64_t bytes = (spec.shape.elements() * state.bits + 7) / 8;
-  backend_.PackBits(TensorOf(step.other, spec.shape, DType::U8), state.bits,
-                    TensorOf(step.buffer, Shape::Vector(bytes), DType::U8));
+  const Tensor bits = BytesOf(step.buffer);
+  ForEachPacked(StateTensor(state, step.other), state.bits,
+                [&](const Tensor& part, int64_t first, int64_t count) {
+                  backend_.PackBits(part, state.bits, bits.Slice(first, count));
+                });
 }
 
 // -----------------------------------------------------------------------------------------------------------
@@ -289,19 +369,22 @@ void Executor::Run::Pack(const PlanStep& step) {
 
 void Executor::Run::Unpack(const PlanStep& step) {
   const SavedState& state = plan_.states[step.saved];
+  const Tensor bits = BytesOf(step.other);
+  ForEachPacked(StateTensor(state, step.buffer), state.bits,
+                [&](const Tensor& part, int64_t first, int64_t count) {
+                  backend_.UnpackBits(bits.Slice(first, count), state.bits, part);
+                });
+}
+
+Tensor Executor::Run::StateTensor(const SavedState& state, int buffer) const {
   const StateSpec spec = graph_.nodes[state.node].layer->States()[state.index];
-  const int64_t bytes = (spec.shape.elements() * state.bits + 7) / 8;
-  backend_.UnpackBits(TensorOf(step.other, Shape::Vector(bytes), DType::U8), state.bits,
-                      TensorOf(step.buffer, spec.shape, DType::U8));
+  return TensorOf(buffer, spec.shape.WithBatch(now_.count), DType::U8);
 }
 
 void Executor::Run::Fetch(const PlanStep& step) {
   const auto start = std::chrono::steady_clock::now();
-  const Tensor scratch = ValueTensor(step.buffer, step.value);
-  executor_.store_->Get(step.saved, 0, scratch.shape().n, scratch);
-  executor_.store_->Release(step.saved);
-  stored_.erase(step.saved);
-  executor_.records_[record_of_saved_.at(step.saved)].decode_us = Microseconds(start);
+  stored_.Get(step.saved, now_.first, ValueTensor(step.buffer, step.value), step.release);
+  RecordOf(step.saved).decode_us += Microseconds(start);
 }
 
 BackwardContext Executor::Run::MakeBackwardContext(const PlanStep& step) const {
@@ -318,10 +401,11 @@ BackwardContext Executor::Run::MakeBackwardContext(const PlanStep& step) const {
                           ValueTensors(step.input_gradients, node.inputs),
                           ParameterTensors(executor_.gradients_, node),
                           options_.accumulate,
-                          batch_.labels};
+                          Labels(),
+                          SliceNow()};
+  if (step.kind == Kind::BACKWARD) context.accumulate = options_.accumulate || now_.continues;
   for (size_t i = 0; i < step.output_masks.size(); ++i) {
-    const int64_t bytes = (graph_.values[node.outputs[i]].shape.elements() + 7) / 8;
-    context.output_masks[i] = TensorOf(step.output_masks[i], Shape::Vector(bytes), DType::U8);
+    context.output_masks[i] = BytesOf(step.output_masks[i]);
   }
   const float samples =
       options_.loss_scale_count > 0 ? options_.loss_scale_count : static_cast<float>(batch_.size());
@@ -330,16 +414,19 @@ BackwardContext Executor::Run::MakeBackwardContext(const PlanStep& step) const {
 }
 
 void Executor::Run::Backward(const PlanStep& step) {
+  const Layer& layer = *graph_.nodes[step.node].layer;
+  BackwardContext context = MakeBackwardContext(step);
+  if (step.kind == Kind::GATHER_BACKWARD) return layer.GatherBackward(context);
+  if (step.kind == Kind::FINISH_BACKWARD) return layer.FinishBackward(context);
   const int saved = SavedReadBy(step.node);
   const bool audit = saved >= 0 && exact_.count(plan_.saved[saved].value) > 0 &&
                      (audited_node_ < 0 || audited_node_ == step.node);
-  if (audit) AuditNode(step, saved);  // first, since backward may overwrite the output gradient
-  GradientStatistics statistics;
   const bool observe = refresh_ && saved >= 0;
-  if (observe) statistics = OutputStatistics(step, saved);
-  BackwardContext context = MakeBackwardContext(step);
-  graph_.nodes[step.node].layer->Backward(context);
-  if (observe) Observe(step, statistics);
+  // First, since backward may overwrite the output gradient.
+  if (audit || observe) AddOutputStatistics(step, saved);
+  if (audit) AuditNode(step, saved);
+  layer.Backward(context);
+  if (observe && now_.last) Observe(step, output_statistics_.at(step.node));
 }
 
 void Executor::Run::AddGradients(const PlanStep& step) {

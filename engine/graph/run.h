@@ -1,13 +1,14 @@
 // One pass through a plan's program. Internal to engine/graph.
 #pragma once
 
+#include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "engine/graph/arena_ledger.h"
 #include "engine/graph/executor.h"
+#include "engine/graph/saved_slices.h"
 
 namespace encke {
 
@@ -15,7 +16,6 @@ class Executor::Run {
  public:
   Run(Executor* executor, const Plan& plan, const Batch& batch, Phase phase, int64_t iteration,
       const TrainOptions& options);
-  ~Run();  // forgets what is left in the pool
 
   // All steps; ends before backward when the loss is not finite.
   StepResult Execute();
@@ -26,7 +26,27 @@ class Executor::Run {
  private:
   using Kind = PlanStep::Kind;
 
+  // The samples that are worked on now.
+  struct Now {
+    int64_t first = 0, count = 0;
+    bool continues = false;  // other slices of the section came before
+    bool last = true;        // none comes after
+  };
+  // A weight gradient with and without the error of what was saved, over the slices so far.
+  struct AuditSums {
+    std::vector<float> lossy, exact;
+    double max_abs_error = 0;
+  };
+
+  // Calls visit(step) for each step of each slice of each section, until it returns false.
+  void ForEachStep(const std::function<bool(int)>& visit);
+  bool RunSection(const PlanSection& section, const std::function<bool(int)>& visit);
+  Slice SliceNow() const { return {now_.first, batch_.size(), now_.continues}; }
+  Tensor Labels() const { return batch_.labels.Slice(now_.first, now_.count); }
+
+  // What a buffer holds of the current slice.
   Tensor TensorOf(int buffer, const Shape& shape, DType dtype) const;
+  Tensor BytesOf(int buffer) const;
   Tensor ValueTensor(int buffer, int value) const;
   std::vector<Tensor> ValueTensors(const std::vector<int>& buffers,
                                    const std::vector<int>& values) const;
@@ -38,18 +58,24 @@ class Executor::Run {
   void Execute(const PlanStep& step);
   void MakeInput(const PlanStep& step);
   void Forward(const PlanStep& step);
+  ForwardContext MakeForwardContext(const PlanStep& step) const;
   void Store(const PlanStep& step);
+  void ObserveStored(int saved, const StoredValue& stored);
   void StoreMask(const PlanStep& step);
   void Pack(const PlanStep& step);
   void Unpack(const PlanStep& step);
   void Fetch(const PlanStep& step);
   void Backward(const PlanStep& step);
   void AddGradients(const PlanStep& step);
+  Tensor StateTensor(const SavedState& state, int buffer) const;
   BackwardContext MakeBackwardContext(const PlanStep& step) const;
 
-  CodecOptions BoundOf(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
+  const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
+  CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
   std::vector<float> NormBounds(const SavedValue& saved, const PlanStep& step, double most) const;
   void RecordStates(const PlanStep& step);
+  ActivationRecord& RecordOf(int saved);
+  ActivationRecord& RecordNamed(const std::string& layer, int value, const std::string& kind);
   ActivationRecord& NewRecord(const std::string& layer, int value, const std::string& kind);
   void DumpValue(const SavedValue& saved, const Tensor& tensor, const CodecOptions& options) const;
 
@@ -59,8 +85,9 @@ class Executor::Run {
   bool Audits(const SavedValue& saved) const;
   void KeepExact(const SavedValue& saved, const Tensor& tensor);
   void AuditNode(const PlanStep& step, int saved_index);
+  void FinishAudit(const PlanStep& step, int saved_index);
   std::vector<float> WeightGradient(int node, BackwardContext context) const;
-  GradientStatistics OutputStatistics(const PlanStep& step, int saved_index) const;
+  const GradientStatistics& AddOutputStatistics(const PlanStep& step, int saved_index);
   void Observe(const PlanStep& step, GradientStatistics statistics);
 
   bool LossIsFinite() const;
@@ -75,11 +102,17 @@ class Executor::Run {
   int64_t iteration_;
   TrainOptions options_;
   ArenaLedger ledger_;
-  bool refresh_ = false;                // gather statistics for the controller
-  int audited_node_ = -1;               // Audit::ONE
-  std::set<int> stored_;                // saved values now in the pool
-  std::map<int, Tensor> exact_;         // by value, audits only
-  std::map<int, int> record_of_saved_;  // saved -> records_
+  SavedSlices stored_;
+  Now now_;
+  bool refresh_ = false;                     // gather statistics for the controller
+  int audited_node_ = -1;                    // Audit::ONE
+  std::map<int, Tensor> exact_;              // by value, whole batch, audits only
+  std::map<int, AuditSums> audits_;          // by node
+  std::map<int, CodecOptions> bounds_;       // by saved value, for all slices alike
+  std::map<int, EncodeStatistics> encoded_;  // by saved value, slices so far
+  std::map<int, GradientStatistics> output_statistics_;  // by node, slices so far
+  std::map<int, int> record_of_saved_;                   // saved -> records_
+  std::map<std::string, int> record_named_;              // states and masks -> records_
 };
 
 }  // namespace encke

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "engine/core/error.h"
 #include "engine/core/npy.h"
 #include "engine/graph/run.h"
 
@@ -24,6 +25,11 @@ GradientDifference Compare(const std::vector<float>& lossy, const std::vector<fl
     norm += static_cast<double>(exact[i]) * exact[i];
   }
   return {std::sqrt(squares / static_cast<double>(exact.size())), norm > 0 ? along / norm : 0.0};
+}
+
+void AddTo(const std::vector<float>& values, std::vector<float>* sums) {
+  if (sums->empty()) sums->resize(values.size());
+  for (size_t i = 0; i < values.size(); ++i) (*sums)[i] += values[i];
 }
 
 double LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -66,10 +72,12 @@ bool Executor::Run::Audits(const SavedValue& saved) const {
 }
 
 void Executor::Run::KeepExact(const SavedValue& saved, const Tensor& tensor) {
-  Tensor copy =
-      Tensor::Empty(backend_.allocator(), tensor.shape(), tensor.dtype(), MemoryCategory::SAVED);
-  backend_.Copy(tensor, copy);
-  exact_[saved.value] = copy;
+  Tensor& copy = exact_[saved.value];
+  if (!copy.defined()) {
+    copy = Tensor::Empty(backend_.allocator(), tensor.shape().WithBatch(batch_.size()),
+                         tensor.dtype(), MemoryCategory::SAVED);
+  }
+  backend_.Copy(tensor, copy.Slice(now_.first, now_.count));
 }
 
 std::vector<float> Executor::Run::WeightGradient(int node, BackwardContext context) const {
@@ -85,29 +93,39 @@ std::vector<float> Executor::Run::WeightGradient(int node, BackwardContext conte
 }
 
 void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
-  const SavedValue& saved = plan_.saved[saved_index];
-  const Tensor exact_value = exact_.at(saved.value);
+  const Tensor exact_value =
+      exact_.at(plan_.saved[saved_index].value).Slice(now_.first, now_.count);
   BackwardContext context = MakeBackwardContext(step);
   const Tensor lossy_value = context.inputs[0];
-  const std::vector<float> lossy = WeightGradient(step.node, context);
+  AuditSums& sums = audits_[step.node];
+  AddTo(WeightGradient(step.node, context), &sums.lossy);
   context.inputs[0] = exact_value.Reshape(lossy_value.shape());
-  const GradientDifference difference = Compare(lossy, WeightGradient(step.node, context));
+  AddTo(WeightGradient(step.node, context), &sums.exact);
+  sums.max_abs_error =
+      std::max(sums.max_abs_error,
+               LargestDifference(HostFloats(lossy_value), HostFloats(exact_value)));
+  if (now_.last) FinishAudit(step, saved_index);
+}
 
-  ActivationRecord& record = executor_.records_[record_of_saved_.at(saved_index)];
+void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
+  const SavedValue& saved = plan_.saved[saved_index];
+  const AuditSums& sums = audits_.at(step.node);
+  const GradientDifference difference = Compare(sums.lossy, sums.exact);
+  const ActivationRecord& record = executor_.records_[record_of_saved_.at(saved_index)];
   AuditResult audit;
   audit.iteration = iteration_;
   audit.measured_sigma = difference.sigma;
   audit.bias = difference.bias;
-  audit.max_abs_error = LargestDifference(HostFloats(lossy_value), HostFloats(exact_value));
+  audit.max_abs_error = sums.max_abs_error;
   // Predicted from this iteration's own output gradient, so that the formula is judged, not its
   // age.
   BoundController& controller = *executor_.controller_;
   const double bound = record.error_bound;
   audit.predicted_sigma =
-      controller.SigmaOf(OutputStatistics(step, saved_index), record.nonzero_fraction, bound);
+      controller.SigmaOf(output_statistics_.at(step.node), record.nonzero_fraction, bound);
   controller.ObserveAudit(step.node, audit);
 
-  ActivationRecord& row = NewRecord(record.layer, saved.value, "audit");
+  ActivationRecord& row = NewRecord(std::string(record.layer), saved.value, "audit");
   const ActivationRecord& value = executor_.records_[record_of_saved_.at(saved_index)];
   row.consumer = graph_.nodes[step.node].name;
   row.shape = value.shape;
@@ -121,17 +139,19 @@ void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
   row.max_abs_error = audit.max_abs_error;
 }
 
-GradientStatistics Executor::Run::OutputStatistics(const PlanStep& step, int saved_index) const {
+// Those of the slices so far.
+const GradientStatistics& Executor::Run::AddOutputStatistics(const PlanStep& step,
+                                                             int saved_index) {
   const Node& node = graph_.nodes[step.node];
   const Tensor dy = ValueTensor(step.output_gradients[0], node.outputs[0]);
   const Shape& x = graph_.values[node.inputs[0]].shape;
-  const Shape& y = dy.shape();
+  const Shape& y = graph_.values[node.outputs[0]].shape;
   const Shape& w = graph_.parameters[node.parameters[0]].spec.shape;
-  GradientStatistics statistics;
-  statistics.output_gradient_squares = backend_.SumOfSquares(dy);
+  GradientStatistics& statistics = output_statistics_[step.node];
+  statistics.output_gradient_squares += backend_.SumOfSquares(dy);
   if (executor_.controller_->options().rule == ErrorRule::COMET) {
-    statistics.output_gradient_magnitude =
-        backend_.SumOfMagnitudes(dy) / static_cast<double>(dy.elements());
+    statistics.output_gradient_magnitude +=
+        backend_.SumOfMagnitudes(dy) / static_cast<double>(y.elements());
   }
   statistics.output_channels = y.c;
   statistics.batch = x.n;
@@ -166,6 +186,7 @@ void Executor::Run::DumpValue(const SavedValue& saved, const Tensor& tensor,
   std::replace(name.begin(), name.end(), '/', '_');
   char number[16];
   std::snprintf(number, sizeof(number), "%04d_", saved.value);
+  if (now_.first > 0) name += StrCat("_from", now_.first);  // a slice of the batch
   const std::string path = executor_.dump_folder_ + "/" + number + name;
   const Shape& shape = tensor.shape();
   WriteNpy(path + ".npy", {shape.n, shape.h, shape.w, shape.c}, HostFloats(tensor).data());

@@ -123,7 +123,7 @@ void RegisterMemoryBound() {
   RegisterMemory("ReluBackward", 3,
                  [](Backend& b, const Tensor& x, const Tensor& y) { b.ReluBackward(x, y, y); });
   RegisterMemory("Dropout", 2,
-                 [](Backend& b, const Tensor& x, const Tensor& y) { b.Dropout(0.5f, 1, 2, x, y); });
+                 [](Backend& b, const Tensor& x, const Tensor& y) { b.Dropout({0.5f, 1, 2}, x, y); });
   RegisterMemory("SumOfSquares", 1, [](Backend& b, const Tensor& x, const Tensor&) {
     benchmark::DoNotOptimize(b.SumOfSquares(x));
   });
@@ -140,11 +140,15 @@ void RegisterMemoryBound() {
 void RegisterStateful() {
   RegisterMemory("BatchNormForward", 3, [](Backend& b, const Tensor& x, const Tensor& y) {
     const Tensor v = Make(b, Shape::Vector(x.shape().c), DType::F32);
-    b.BatchNormForward(1e-5f, 0.1f, x, v, v, y, v, v, v, v);
+    const Tensor moments = Make(b, Shape::Vector(3 * x.shape().c), DType::F32);
+    b.BatchNormMoments(x, moments, false);
+    b.BatchNormApply({v, v, v, v, true}, x, y);
   });
   RegisterMemory("BatchNormBackward", 5, [](Backend& b, const Tensor& x, const Tensor& y) {
     const Tensor v = Make(b, Shape::Vector(x.shape().c), DType::F32);
-    b.BatchNormBackward(x, v, v, v, y, y, v, v, false);
+    const Tensor sums = Make(b, Shape::Vector(2 * x.shape().c), DType::F32);
+    b.BatchNormBackwardSums({v, v, v, v, true}, x, Tensor(), y, sums, false);
+    b.BatchNormBackwardApply({v, v, v, v, true}, x, Tensor(), sums, 1, y, y);
   });
   RegisterMemory("MaxPool2x2", 1.25, [](Backend& b, const Tensor& x, const Tensor& y) {
     const Tensor out(y), index = Make(b, Half(x.shape()), DType::U8);

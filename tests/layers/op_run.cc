@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "engine/core/packed_samples.h"
 #include "engine/core/rng.h"
 #include "tests/layers/op_test.h"
 
@@ -84,9 +85,9 @@ class OpRun {
         values_(values),
         mode_(mode),
         memory_(backend),
-        forward_{backend, mode.phase, kSeed, kStream, {}, {}, {}, {}, {}},
-        backward_{backend, kSeed, kStream,         {}, {},  {}, {}, {}, {},
-                  {},      {},    mode.accumulate, {}, 1.0f} {}
+        forward_{backend, mode.phase, kSeed, kStream, {}, {}, {}, {}, {}, {}},
+        backward_{backend, kSeed, kStream,         {}, {}, {},  {}, {}, {},
+                  {},      {},    mode.accumulate, {}, {}, 1.0f} {}
 
   OpResult Run() {
     Forward();
@@ -121,7 +122,7 @@ class OpRun {
           memory_.From(values_.parameters[i], values_.parameter_specs[i].shape, DType::F32));
     }
     UploadLabels();
-    layer_.Forward(forward_);
+    RunForward();
     if (!mode_.forward_in_place) ExpectInputsUntouched();
   }
 
@@ -145,7 +146,84 @@ class OpRun {
     if (layer_.IsLoss()) backward_.loss_scale = values_.output_gradients[0][0];
     HandOverSaved();
     PrepareGradients();
-    layer_.Backward(backward_);
+    RunBackward();
+  }
+
+  // Slice after slice, and for layers whose samples meet in three passes.
+  void RunForward() {
+    const bool gathers = layer_.Gathers() && mode_.phase == Phase::TRAIN;
+    if (gathers) {
+      ForEachSlice([&](const Slice& slice, int64_t count) {
+        ForwardContext part = SliceOf(forward_, slice, count);
+        layer_.GatherForward(part);
+      });
+      layer_.FinishForward(forward_);
+    }
+    ForEachSlice([&](const Slice& slice, int64_t count) {
+      ForwardContext part = SliceOf(forward_, slice, count);
+      layer_.Forward(part);
+    });
+  }
+
+  void RunBackward() {
+    if (layer_.Gathers()) {
+      ForEachSlice([&](const Slice& slice, int64_t count) {
+        BackwardContext part = SliceOf(backward_, slice, count);
+        layer_.GatherBackward(part);
+      });
+      layer_.FinishBackward(backward_);
+    }
+    ForEachSlice([&](const Slice& slice, int64_t count) {
+      BackwardContext part = SliceOf(backward_, slice, count);
+      part.accumulate = backward_.accumulate || slice.continues;
+      layer_.Backward(part);
+    });
+  }
+
+  // Calls visit(slice, samples).
+  template <typename Visit>
+  void ForEachSlice(const Visit& visit) const {
+    const int64_t batch = values_.input_shapes[0].n;
+    const int64_t samples = mode_.slice > 0 ? mode_.slice : batch;
+    for (int64_t first = 0; first < batch; first += samples) {
+      visit(Slice{first, batch, first > 0}, std::min(samples, batch - first));
+    }
+  }
+
+  static void Cut(std::vector<Tensor>* tensors, const Slice& slice, int64_t count) {
+    for (Tensor& tensor : *tensors) {
+      if (tensor.defined()) tensor = tensor.Slice(slice.first, count);
+    }
+  }
+
+  void CutStates(std::vector<Tensor>* states, const Slice& slice, int64_t count) const {
+    const std::vector<StateSpec> specs = layer_.States();
+    for (size_t i = 0; i < states->size(); ++i) {
+      Tensor& state = (*states)[i];
+      if (state.defined() && !specs[i].whole) state = state.Slice(slice.first, count);
+    }
+  }
+
+  ForwardContext SliceOf(const ForwardContext& whole, const Slice& slice, int64_t count) const {
+    ForwardContext part = whole;
+    part.slice = slice;
+    Cut(&part.inputs, slice, count);
+    Cut(&part.outputs, slice, count);
+    CutStates(&part.state, slice, count);
+    if (part.labels.defined()) part.labels = part.labels.Slice(slice.first, count);
+    return part;
+  }
+
+  BackwardContext SliceOf(const BackwardContext& whole, const Slice& slice, int64_t count) const {
+    BackwardContext part = whole;
+    part.slice = slice;
+    for (auto* tensors :
+         {&part.inputs, &part.outputs, &part.output_gradients, &part.input_gradients}) {
+      Cut(tensors, slice, count);
+    }
+    CutStates(&part.state, slice, count);
+    if (part.labels.defined()) part.labels = part.labels.Slice(slice.first, count);
+    return part;
   }
 
   // Only what was declared; a mask as a tensor that has nothing but the sign right.
@@ -155,7 +233,7 @@ class OpRun {
     backward_.output_masks.resize(1);
     for (const SavedNeed& need : layer_.SavedNeeds()) {
       const bool input = need.of == SavedNeed::Of::INPUT;
-      const Tensor& value = input ? forward_.inputs[need.index] : forward_.outputs[need.index];
+      const Tensor value = input ? SavedInput(need.index) : forward_.outputs[need.index];
       if (need.form == SavedNeed::Form::MASK) {
         ENCKE_CHECK(!input, "masks of inputs do not exist");
         HandOverMask(value);
@@ -165,10 +243,18 @@ class OpRun {
     }
   }
 
+  // As it was stored before a layer that works in place overwrote it.
+  Tensor SavedInput(int index) {
+    if (!mode_.forward_in_place) return forward_.inputs[index];
+    return memory_.From(values_.inputs[index], values_.input_shapes[index], mode_.dtype);
+  }
+
   void HandOverMask(const Tensor& value) {
     if (mode_.packed_mask) {
-      backward_.output_masks[0] = memory_.New(Shape::Vector((value.elements() + 7) / 8), DType::U8);
-      backend_.PackMask(value, backward_.output_masks[0]);
+      const Shape& shape = value.shape();
+      const Tensor bits = memory_.New({shape.n, 1, 1, PackedSampleBytes(shape, 1)}, DType::U8);
+      for (int64_t n = 0; n < shape.n; ++n) backend_.PackMask(value.Slice(n, 1), bits.Slice(n, 1));
+      backward_.output_masks[0] = bits;
       return;
     }
     Values signs = memory_.Read(value);

@@ -3,7 +3,8 @@
 //   - the gradients of inputs and parameters with central differences of a random linear functional
 //     of the outputs,
 //   - in-place with separate outputs and gradients, packed masks with values, accumulation,
-//     gradients asked for alone, a second batch size, bf16 with fp32,
+//     gradients asked for alone, a batch in slices with a batch at once, a second batch size, bf16
+//     with fp32,
 // with guard bytes around every tensor, and with backward given nothing but what the layer declared
 // that it reads: everything else is undefined, so that an undeclared read fails.
 #pragma once
@@ -44,6 +45,8 @@ struct OpCase {
   // Inputs no two of which, and none of which and 0, are closer than 0.05: for layers with kinks,
   // which central differences must not step over.
   bool separated_inputs = false;
+  // Kinks lie where inputs cannot be kept away from them: no central differences.
+  bool kinks = false;
   int classes = 10;  // labels of losses are below
 };
 
@@ -66,6 +69,7 @@ struct OpMode {
   bool input_gradients = true;  // asked for
   bool parameter_gradients = true;
   bool backward = true;
+  int64_t slice = 0;  // samples at a time, 0: the batch at once
 };
 inline constexpr float kAccumulatedOnto = 3.0f;
 

@@ -76,6 +76,31 @@ TEST(BatchNormTest, ChannelsAroundTheVectorWidth) {
   }
 }
 
+// The fused one against the two after another.
+TEST(BatchNormTest, WithReluInOnePass) {
+  for (const int64_t channels : AwkwardSizes()) {
+    BatchNormOptions options;
+    options.relu = true;
+    OpCase op = Case("batch norm and relu", {{3, 4, 5, channels}},
+                     [options] { return NewBatchNorm(options); });
+    op.kinks = true;
+    op.reference = [](const OpValues& values) {
+      std::vector<double> y =
+          reference::BatchNormForward(1e-5, values.input_shapes[0], Wide(values.inputs[0]),
+                                      Wide(values.parameters[0]), Wide(values.parameters[1]))
+              .y;
+      for (double& value : y) value = std::max(value, 0.0);
+      return y;
+    };
+    op.evaluation_reference = [](const OpValues& values) {
+      std::vector<double> y = EvaluateBatchNorm(values);
+      for (double& value : y) value = std::max(value, 0.0);
+      return y;
+    };
+    CheckOp(TestBackend(), op);
+  }
+}
+
 TEST(BatchNormTest, RunningStatisticsFollowTheBatch) {
   OpCase op = Case("batch norm", {{2, 1, 2, 1}}, [] { return NewBatchNorm({1e-5f, 0.25f}); });
   const std::unique_ptr<Layer> layer = op.make();

@@ -50,28 +50,32 @@ ENCKE_INLINE inline void DrawGroup(PhiloxStream stream, uint64_t first, uint32_t
 
 }  // namespace
 
-void CpuBackend::Dropout(float p, uint64_t seed, uint64_t stream, const Tensor& x,
-                         const Tensor& y) {
-  ENCKE_CHECK(p >= 0.0f && p < 1.0f, p);
+void CpuBackend::Dropout(const DropoutMask& mask, const Tensor& x, const Tensor& y) {
+  ENCKE_CHECK(mask.p >= 0.0f && mask.p < 1.0f && mask.first >= 0, mask.p, mask.first);
   CheckAlike(x, y);
-  const PhiloxStream random = {seed ^ (static_cast<uint64_t>(RngStream::DROPOUT) << 56), stream};
-  const uint32_t threshold = static_cast<uint32_t>(std::ldexp(static_cast<double>(p), 32));
-  const float scale = 1.0f / (1.0f - p);
-  const int64_t n = x.elements();
+  const PhiloxStream random = {mask.seed ^ (static_cast<uint64_t>(RngStream::DROPOUT) << 56),
+                               mask.stream};
+  const uint32_t threshold = static_cast<uint32_t>(std::ldexp(static_cast<double>(mask.p), 32));
+  const float scale = 1.0f / (1.0f - mask.p);
+  // Groups count from the mask's beginning, so a slice may begin and end inside one.
+  const int64_t first = mask.first, end_of_mask = first + x.elements();
+  const int64_t first_group = first / kGroup;
+  const int64_t groups = (end_of_mask + kGroup - 1) / kGroup - first_group;
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
     const T* from = Elements<T>(x);
     T* to = Elements<T>(y);
-    const int64_t groups = (n + kGroup - 1) / kGroup;
     ParallelSimd(groups, 8, [=](int64_t begin, int64_t end) ENCKE_INLINE {
       alignas(64) uint32_t words[kGroup];
-      for (int64_t group = begin; group < end; ++group) {
+      for (int64_t group = first_group + begin; group < first_group + end; ++group) {
         DrawGroup(random, group * kBlocks, words);
-        const int64_t base = group * kGroup, count = std::min(kGroup, n - base);
+        const int64_t base = std::max(group * kGroup, first);
+        const int64_t count = std::min((group + 1) * kGroup, end_of_mask) - base;
+        const uint32_t* word = words + (base - group * kGroup);
 #pragma omp simd
         for (int64_t i = 0; i < count; ++i) {
-          const float kept = Widen(from[base + i]) * scale;
-          to[base + i] = Narrow<T>(words[i] >= threshold ? kept : 0.0f);
+          const float kept = Widen(from[base - first + i]) * scale;
+          to[base - first + i] = Narrow<T>(word[i] >= threshold ? kept : 0.0f);
         }
       }
     });

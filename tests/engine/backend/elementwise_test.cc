@@ -155,19 +155,19 @@ TEST_P(ElementwiseTest, DropoutIsAFunctionOfSeedStreamAndIndex) {
   const uint64_t key = seed ^ (static_cast<uint64_t>(RngStream::DROPOUT) << 56);
   for (int64_t n : kLengths) {
     const Tensor x = MakeRandom(n), y = MakeLike(x);
-    backend_->Dropout(0.25f, seed, stream, x, y);
+    backend_->Dropout({0.25f, seed, stream}, x, y);
     Values expected = Read(x);
     for (int64_t i = 0; i < n; ++i) {
       const bool keep = Philox4x32(key, stream, i / 4)[i % 4] >= uint32_t{1} << 30;
       expected[i] = keep ? expected[i] / 0.75 : 0.0;
     }
     ExpectClose(y, expected, 1e-6);
-    backend_->Dropout(0.25f, seed, stream, x, x);
+    backend_->Dropout({0.25f, seed, stream}, x, x);
     ExpectIdentical(x, y);
   }
   const int64_t n = 100000;
   const Tensor ones = MakeActivation(Shape::Vector(n), Values(n, 1.0)), y = MakeLike(ones);
-  backend_->Dropout(0.3f, seed, stream + 1, ones, y);
+  backend_->Dropout({0.3f, seed, stream + 1}, ones, y);
   int64_t dropped = 0;
   for (double v : Read(y)) dropped += v == 0.0;
   EXPECT_NEAR(static_cast<double>(dropped), 0.3 * n, 5 * std::sqrt(0.21 * n));

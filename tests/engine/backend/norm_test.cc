@@ -14,6 +14,25 @@ const Shape kShapes[] = {{2, 1, 1, 1},  {1, 3, 3, 3},    {3, 5, 5, 7},
 class NormTest : public BackendTest {
  protected:
   Tensor MakeStatistics(int64_t c) { return Make(Shape::Vector(c), DType::F32); }
+
+  // The whole batch at once, as a layer does it.
+  void Forward(float epsilon, float momentum, const NormChannels& norm, const Tensor& x,
+               const Tensor& y, const Tensor& running_mean, const Tensor& running_variance) {
+    const Tensor moments = MakeStatistics(3 * x.shape().c);
+    backend_->BatchNormMoments(x, moments, false);
+    backend_->BatchNormStatistics(epsilon, momentum, moments, norm.mean, norm.inv_std,
+                                  running_mean, running_variance);
+    backend_->BatchNormApply(norm, x, y);
+  }
+
+  void Backward(const NormChannels& norm, const Tensor& x, const Tensor& dy, const Tensor& dx,
+                const Tensor& dgamma, const Tensor& dbeta, bool accumulate) {
+    const Shape& shape = x.shape();
+    const Tensor sums = MakeStatistics(2 * shape.c);
+    backend_->BatchNormBackwardSums(norm, x, Tensor(), dy, sums, false);
+    backend_->BatchNormParameterGradients(sums, dgamma, dbeta, accumulate);
+    backend_->BatchNormBackwardApply(norm, x, Tensor(), sums, shape.n * shape.h * shape.w, dy, dx);
+  }
 };
 
 TEST_P(NormTest, BatchNormForward) {
@@ -24,8 +43,8 @@ TEST_P(NormTest, BatchNormForward) {
     const Tensor tx = MakeActivation(shape, x), y = Make(shape, dtype());
     const Tensor mean = MakeStatistics(shape.c), inv_std = MakeStatistics(shape.c);
     const Tensor running_mean = MakeVector(old_mean), running_variance = MakeVector(old_variance);
-    backend_->BatchNormForward(1e-3f, 0.25f, tx, MakeVector(gamma), MakeVector(beta), y, mean,
-                               inv_std, running_mean, running_variance);
+    Forward(1e-3f, 0.25f, {mean, inv_std, MakeVector(gamma), MakeVector(beta)}, tx, y,
+            running_mean, running_variance);
     reference::BatchNormed r = reference::BatchNormForward(1e-3f, shape, x, gamma, beta);
     ExpectClose(y, r.y, 2e-6);
     ExpectClose(mean, r.mean, 1e-6);
@@ -47,9 +66,8 @@ TEST_P(NormTest, LargeMeanKeepsItsVariance) {
   for (double& v : x) v = static_cast<float>(1000.0 + v);
   const Values ones(20, 1.0), zeros(20, 0.0);
   const Tensor y = Make(shape, dtype()), mean = MakeStatistics(20), inv_std = MakeStatistics(20);
-  backend_->BatchNormForward(0.0f, 0.1f, MakeActivation(shape, x), MakeVector(ones),
-                             MakeVector(zeros), y, mean, inv_std, MakeVector(zeros),
-                             MakeVector(ones));
+  Forward(0.0f, 0.1f, {mean, inv_std, MakeVector(ones), MakeVector(zeros)},
+          MakeActivation(shape, x), y, MakeVector(zeros), MakeVector(ones));
   const reference::BatchNormed r = reference::BatchNormForward(0.0, shape, x, ones, zeros);
   ExpectClose(mean, r.mean, 1e-7);
   ExpectClose(inv_std, r.inv_std, 1e-5);
@@ -67,7 +85,7 @@ TEST_P(NormTest, BatchNormInferenceInPlace) {
       expected[i] = (x[i] - mean[c]) / std::sqrt(variance[c] + 1e-5) * gamma[c] + beta[c];
     }
     const Tensor y = MakeActivation(shape, x);
-    backend_->BatchNormInference(1e-5f, y, MakeVector(gamma), MakeVector(beta), MakeVector(mean),
+    backend_->BatchNormInference(1e-5f, false, y, MakeVector(gamma), MakeVector(beta), MakeVector(mean),
                                  MakeVector(variance), y);
     ExpectClose(y, expected, 1e-6);
   }
@@ -82,10 +100,10 @@ TEST_P(NormTest, BatchNormBackwardInPlaceAndAccumulating) {
     for (double& v : inv_std) v = std::fabs(v) + 0.5;
     const Tensor tx = MakeActivation(shape, x), tdy = MakeActivation(shape, dy);
     const Tensor dgamma = MakeStatistics(shape.c), dbeta = MakeStatistics(shape.c);
-    const Tensor dx = Make(shape, dtype());
+    const Tensor dx = Make(shape, dtype()), zeros = MakeVector(Values(shape.c, 0.0));
     const auto run = [&](const Tensor& out, bool accumulate) {
-      backend_->BatchNormBackward(tx, MakeVector(gamma), MakeVector(mean), MakeVector(inv_std), tdy,
-                                  out, dgamma, dbeta, accumulate);
+      Backward({MakeVector(mean), MakeVector(inv_std), MakeVector(gamma), zeros}, tx, tdy, out,
+               dgamma, dbeta, accumulate);
     };
     reference::BatchNormGradients r =
         reference::BatchNormBackward(shape, x, gamma, mean, inv_std, dy);
@@ -102,6 +120,34 @@ TEST_P(NormTest, BatchNormBackwardInPlaceAndAccumulating) {
   }
 }
 
+// The sign of the output read off the output, and computed again from the input.
+TEST_P(NormTest, ReluGatesTheGradientAlikeByOutputAndByInput) {
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(shape.ToString());
+    const Tensor x = MakeActivation(shape, Random(shape.elements()));
+    const Tensor dy = MakeActivation(shape, Random(shape.elements()));
+    Values inv_std = Random(shape.c);
+    for (double& v : inv_std) v = std::fabs(v) + 0.5;
+    NormChannels norm = {MakeVector(Random(shape.c)), MakeVector(inv_std),
+                         MakeVector(Random(shape.c)), MakeVector(Random(shape.c)), true};
+    const Tensor y = Make(shape, dtype()), gated = Make(shape, dtype());
+    backend_->BatchNormApply(norm, x, y);
+    backend_->ReluBackward(y, dy, gated);
+    const int64_t count = shape.n * shape.h * shape.w;
+    const auto run = [&](const Tensor& output, const Tensor& gradient) {
+      const Tensor sums = MakeStatistics(2 * shape.c), dx = Make(shape, dtype());
+      backend_->BatchNormBackwardSums(norm, x, output, gradient, sums, false);
+      backend_->BatchNormBackwardApply(norm, x, output, sums, count, gradient, dx);
+      return dx;
+    };
+    const Tensor by_output = run(y, dy), by_input = run(Tensor(), dy);
+    norm.relu = false;
+    const Tensor separate = run(Tensor(), gated);
+    ExpectIdentical(by_output, separate);
+    if (dtype() == DType::F32) ExpectIdentical(by_input, separate);
+  }
+}
+
 TEST_P(NormTest, SameCallSameBytes) {
   const Shape shape = {16, 14, 14, 48};
   const Tensor x = MakeActivation(shape, Random(shape.elements()));
@@ -113,9 +159,9 @@ TEST_P(NormTest, SameCallSameBytes) {
     dx[i] = Make(shape, dtype());
     for (Tensor& s : statistics[i]) s = MakeStatistics(48);
     const auto& [mean, inv_std, dgamma, dbeta] = statistics[i];
-    backend_->BatchNormForward(1e-5f, 0.1f, x, gamma, beta, y[i], mean, inv_std, MakeStatistics(48),
-                               MakeStatistics(48));
-    backend_->BatchNormBackward(x, gamma, mean, inv_std, dy, dx[i], dgamma, dbeta, false);
+    const NormChannels norm = {mean, inv_std, gamma, beta};
+    Forward(1e-5f, 0.1f, norm, x, y[i], MakeStatistics(48), MakeStatistics(48));
+    Backward(norm, x, dy, dx[i], dgamma, dbeta, false);
   }
   ExpectIdentical(y[0], y[1]);
   ExpectIdentical(dx[0], dx[1]);

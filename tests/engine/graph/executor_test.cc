@@ -48,11 +48,13 @@ class Trainee {
  public:
   Trainee(Graph graph, bool compress, double tolerance = 0.05, int64_t batch = 6,
           double assumed_ratio = 8)
+      : Trainee(std::move(graph), Plan(compress, assumed_ratio), tolerance, batch) {}
+
+  Trainee(Graph graph, const PlanOptions& plan, double tolerance = 0.05, int64_t batch = 6)
       : backend_(NewBackend({})) {
     ExecutorOptions options;
-    options.plan.compress = compress;
+    options.plan = plan;
     options.plan.batches_held = 1;
-    options.plan.assumed_ratio = assumed_ratio;
     options.controller.tolerance = tolerance;
     options.controller.warmup = 0;
     options.mean = {0.5f};
@@ -72,6 +74,13 @@ class Trainee {
   }
 
  private:
+  static PlanOptions Plan(bool compress, double assumed_ratio) {
+    PlanOptions options;
+    options.compress = compress;
+    options.assumed_ratio = assumed_ratio;
+    return options;
+  }
+
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Executor> executor_;
   Batch batch_;
@@ -126,6 +135,52 @@ TEST(ExecutorTest, ExactStorageGivesTheGradientsOfRaw) {
     exact.exact = true;
     EXPECT_LT(RelativeDifference(encke.Gradients(exact), raw.Gradients()), 1e-6);
   }
+}
+
+// Slices of a batch of 6 that have 1 to 4 samples (so that the last one may be shorter), by the
+// bytes that a layer may take; and what they do to memory.
+TEST(ExecutorTest, SlicesGiveTheGradientsOfTheBatch) {
+  for (int which : {0, 1}) {
+    const auto network = [&] { return which == 0 ? ResidualNetwork() : BranchNetwork(); };
+    Trainee whole(network(), false);
+    const std::vector<float> expected = whole.Gradients();
+    for (bool compress : {false, true}) {
+      for (bool eliminate : {false, true}) {
+        for (int64_t least : {1, 2, 4}) {
+          SCOPED_TRACE(StrCat(which, compress, eliminate, least));
+          PlanOptions plan;
+          plan.compress = compress;
+          plan.eliminate_raw = eliminate;
+          plan.slice_bytes = 1;
+          plan.least_slice = least;
+          Trainee sliced(network(), plan);
+          TrainOptions options;
+          options.exact = true;
+          EXPECT_LT(RelativeDifference(sliced.Gradients(options), expected), 1e-5);
+          EXPECT_LT(RelativeDifference(sliced.Gradients(options, 1), expected), 1e-5);
+          const Plan& made = sliced.executor().plan();
+          EXPECT_EQ(made.smallest_slice(), least == 4 ? 3 : least);
+          if (!compress && !eliminate) continue;
+          EXPECT_LT(made.arena_bytes, whole.executor().plan().arena_bytes);
+        }
+      }
+    }
+  }
+}
+
+TEST(ExecutorTest, SlicesOfSmallerBatches) {
+  PlanOptions plan;
+  plan.slice_bytes = 1;
+  plan.least_slice = 2;
+  Trainee trainee(ResidualNetwork(), plan);
+  for (int64_t samples : {1, 3, 5, 6}) {
+    Batch part{trainee.batch().images.Slice(0, samples), trainee.batch().labels.Slice(0, samples)};
+    if (samples > 1) {  // batch norm needs more
+      EXPECT_EQ(trainee.executor().Train(part, 1).samples, samples);
+    }
+    EXPECT_EQ(trainee.executor().Evaluate(part).samples, samples);
+  }
+  EXPECT_EQ(trainee.executor().store().stored_bytes(), 0);
 }
 
 TEST(ExecutorTest, TheErrorOfGradientsFollowsTheTolerance) {

@@ -80,6 +80,19 @@ TEST_P(PlanTest, BuffersNeverCollide) {
   }
 }
 
+TEST_P(PlanTest, BuffersOfSlicesNeverCollide) {
+  for (const auto& network : {ResidualNetwork, BranchNetwork}) {
+    Graph graph = network();
+    for (int64_t bytes : {1, 20000, 60000}) {
+      options_.slice_bytes = bytes;
+      const Plan plan = Make(graph, 16);
+      ExpectNoCollision(plan);
+      ExpectBuffersAlive(plan);
+      EXPECT_LT(plan.smallest_slice(), 16);
+    }
+  }
+}
+
 TEST_P(PlanTest, EveryLayerWithAGradientRunsBackwardOnce) {
   Graph graph = ResidualNetwork();
   const Plan plan = Make(graph, 4);
@@ -128,19 +141,6 @@ TEST(PlanSavedTest, OneValueServesConvolutionAndRelu) {
   EXPECT_FALSE(norm->mask);
 }
 
-TEST(PlanSavedTest, MaxPoolGoesBeforeReluSoThatOnlyItsIndexIsKept) {
-  auto backend = NewBackend({});
-  Graph graph = ResidualNetwork();
-  const Plan plan = MakePlan(graph, *backend, 4, {});
-  const SavedValue* relu = FindSaved(plan, graph, "relu3");
-  ASSERT_NE(relu, nullptr);
-  EXPECT_EQ(graph.values[relu->value].shape, (Shape{4, 3, 3, 9}));
-  EXPECT_EQ(relu->keep, Keep::MASK);  // the average pool behind it needs nothing
-  const bool packed = std::any_of(plan.states.begin(), plan.states.end(),
-                                  [](const SavedState& state) { return state.bits == 2; });
-  EXPECT_TRUE(packed);
-}
-
 // Convolution, two ReLUs, max pool, fc.
 Graph TwoRelusBeforeAPool() {
   GraphBuilder builder("two_relus", {1, 8, 8, 1}, 2);
@@ -158,6 +158,19 @@ Graph TwoRelusBeforeAPool() {
   value = builder.Add("flatten", "", NewFlatten(), {value});
   value = builder.Add("fc", "", NewFullyConnected(fc), {value});
   return builder.Finish(value, NewSoftmaxCrossEntropy({}));
+}
+
+TEST(PlanSavedTest, MaxPoolGoesBeforeReluSoThatOnlyItsIndexIsKept) {
+  auto backend = NewBackend({});
+  Graph graph = TwoRelusBeforeAPool();
+  const Plan plan = MakePlan(graph, *backend, 4, {});
+  const SavedValue* pooled = FindSaved(plan, graph, "again");
+  ASSERT_NE(pooled, nullptr);
+  EXPECT_EQ(graph.values[pooled->value].shape, (Shape{4, 4, 4, 4}));
+  EXPECT_TRUE(pooled->mask) << "one ReLU reads its own mask off what the fc layer reads";
+  const bool packed = std::any_of(plan.states.begin(), plan.states.end(),
+                                  [](const SavedState& state) { return state.bits == 2; });
+  EXPECT_TRUE(packed);
 }
 
 TEST(PlanSavedTest, ALaterPlanLeavesTheGraphAsAnEarlierOneSawIt) {

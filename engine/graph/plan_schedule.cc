@@ -1,0 +1,163 @@
+// Cuts the work of an iteration into sections, and finds out what lives across their borders.
+#include <algorithm>
+
+#include "engine/core/error.h"
+#include "engine/graph/plan_internal.h"
+
+namespace encke::internal {
+namespace {
+
+using Kind = PlanStep::Kind;
+
+bool Finishes(Kind kind) { return kind == Kind::FINISH_FORWARD || kind == Kind::FINISH_BACKWARD; }
+
+bool IsBackward(Kind kind) {
+  return kind == Kind::BACKWARD || kind == Kind::GATHER_BACKWARD || kind == Kind::FINISH_BACKWARD;
+}
+
+}  // namespace
+
+std::vector<bool> NeedsGradient(const Graph& graph) {
+  std::vector<bool> needs(graph.values.size(), false);
+  for (const Node& node : graph.nodes) {
+    bool gradient = !node.parameters.empty();
+    for (int value : node.inputs) gradient = gradient || needs[CanonicalValue(graph, value)];
+    for (int value : node.outputs) needs[value] = gradient;
+  }
+  return needs;
+}
+
+std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n) {
+  const Node& node = graph.nodes[n];
+  std::vector<int> read;
+  for (const SavedNeed& need : node.layer->SavedNeeds()) {
+    const bool input = need.of == SavedNeed::Of::INPUT;
+    const int edge = input ? node.inputs[need.index] : node.outputs[need.index];
+    const int value = CanonicalValue(graph, edge);
+    for (size_t s = 0; s < plan.saved.size(); ++s) {
+      const int index = static_cast<int>(s);
+      if (plan.saved[s].value != value) continue;
+      if (std::find(read.begin(), read.end(), index) == read.end()) read.push_back(index);
+    }
+  }
+  return read;
+}
+
+Schedule::Schedule(const Graph& graph, const Plan& plan)
+    : graph_(graph),
+      plan_(plan),
+      needs_gradient_(NeedsGradient(graph)),
+      of_value_(graph.values.size()),
+      of_states_(graph.nodes.size()),
+      whole_value_(graph.values.size(), false),
+      whole_gradient_(graph.values.size(), false) {
+  ListActions();
+  CutSections();
+  FindUses();
+}
+
+void Schedule::ListActions() {
+  const int nodes = static_cast<int>(graph_.nodes.size());
+  const bool training = plan_.options.training;
+  const auto add = [&](int n, Kind gather, Kind finish, Kind act) {
+    const bool gathers = graph_.nodes[n].layer->Gathers() && training;
+    if (gathers) actions_.push_back({gather, n, 0});
+    if (gathers) actions_.push_back({finish, n, 0});
+    actions_.push_back({act, n, 0});
+  };
+  for (int n = 0; n < nodes; ++n) {
+    if (graph_.nodes[n].layer->IsView()) continue;
+    add(n, Kind::GATHER_FORWARD, Kind::FINISH_FORWARD, Kind::FORWARD);
+  }
+  for (int n = nodes - 1; training && n >= 0; --n) {
+    const Node& node = graph_.nodes[n];
+    if (node.layer->IsView() || !needs_gradient_[node.outputs[0]]) continue;
+    add(n, Kind::GATHER_BACKWARD, Kind::FINISH_BACKWARD, Kind::BACKWARD);
+  }
+}
+
+// Bytes of the tensors of one sample that an action works on.
+int64_t Schedule::WorkingBytes(const Action& action) const {
+  const Node& node = graph_.nodes[action.node];
+  int64_t elements = 0;
+  for (const auto* list : {&node.inputs, &node.outputs}) {
+    for (int value : *list) elements += graph_.values[value].shape.sample();
+  }
+  const int64_t bytes = elements * SizeOf(plan_.options.compute);
+  return IsBackward(action.kind) ? 2 * bytes : bytes;  // values and gradients
+}
+
+// Slices of equal size, as far as possible.
+int64_t Schedule::SamplesFor(int64_t working_bytes) const {
+  const int64_t batch = plan_.batch;
+  if (plan_.options.slice_bytes == 0) return batch;
+  const int64_t fit = plan_.options.slice_bytes / std::max<int64_t>(working_bytes, 1);
+  const int64_t samples = std::clamp(fit, std::min(plan_.options.least_slice, batch), batch);
+  const int64_t slices = (batch + samples - 1) / samples;
+  return (batch + slices - 1) / slices;
+}
+
+// A new section begins where a node must have seen all slices; sections that take the batch as a
+// whole anyway need no border between them.
+void Schedule::CutSections() {
+  size_t begin = 0;
+  while (begin < actions_.size()) {
+    size_t end = begin + 1;
+    while (end < actions_.size() && !Finishes(actions_[end].kind)) ++end;
+    int64_t working = 0;
+    bool backward = true;
+    for (size_t a = begin; a < end; ++a) {
+      working = std::max(working, WorkingBytes(actions_[a]));
+      backward = backward && IsBackward(actions_[a].kind);
+    }
+    const int64_t samples = SamplesFor(working);
+    const bool whole = samples == plan_.batch;
+    if (sections_.empty() || !whole || sections_.back().samples != plan_.batch) {
+      sections_.push_back({samples, backward});
+    }
+    for (size_t a = begin; a < end; ++a) {
+      actions_[a].section = static_cast<int>(sections_.size()) - 1;
+    }
+    begin = end;
+  }
+}
+
+void Schedule::FindUses() {
+  std::vector<std::set<int>> of_gradient(graph_.values.size());
+  for (const Action& action : actions_) {
+    const Node& node = graph_.nodes[action.node];
+    if (Finishes(action.kind)) continue;
+    of_states_[action.node].insert(action.section);
+    if (!IsBackward(action.kind)) {
+      for (int value : node.inputs)
+        of_value_[CanonicalValue(graph_, value)].insert(action.section);
+      if (action.kind != Kind::FORWARD) continue;
+      for (int value : node.outputs) of_value_[value].insert(action.section);
+      continue;
+    }
+    for (int s : SavedReadBy(graph_, plan_, action.node)) {
+      const SavedValue& saved = plan_.saved[s];
+      if (saved.keep == Keep::RAW) of_value_[saved.value].insert(action.section);
+    }
+    for (int value : node.outputs) of_gradient[value].insert(action.section);
+    if (action.kind != Kind::BACKWARD) continue;
+    for (int value : node.inputs) of_gradient[CanonicalValue(graph_, value)].insert(action.section);
+  }
+  for (size_t v = 0; v < graph_.values.size(); ++v) {
+    whole_value_[v] = of_value_[v].size() > 1;
+    whole_gradient_[v] = of_gradient[v].size() > 1;
+  }
+  // Read after the last step.
+  whole_value_[CanonicalValue(graph_, graph_.logits)] = true;
+  for (int value : graph_.nodes.back().outputs) whole_value_[value] = true;
+  // A gradient that is handed on as it is must suit its next owner, too.
+  for (const Node& node : graph_.nodes) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.layer->Flow(static_cast<int>(i)) != GradientFlow::IDENTITY) continue;
+      if (whole_gradient_[CanonicalValue(graph_, node.inputs[i])])
+        whole_gradient_[node.outputs[0]] = true;
+    }
+  }
+}
+
+}  // namespace encke::internal

@@ -1,0 +1,273 @@
+// The backward pass: how saved values come back, where gradients go.
+#include <algorithm>
+
+#include "engine/core/error.h"
+#include "engine/graph/program_writer.h"
+
+namespace encke::internal {
+
+// What each section reads of the saved values: directly, or to rebuild others.
+void ProgramWriter::CountUses() {
+  uses_.assign(schedule_.sections().size(), std::vector<int>(plan_->saved.size(), 0));
+  for (const Action& action : schedule_.actions()) {
+    if (action.kind != Kind::BACKWARD && action.kind != Kind::GATHER_BACKWARD) continue;
+    for (int s : SavedReadBy(graph_, *plan_, action.node)) ++uses_[action.section][s];
+  }
+  for (size_t section = 0; section < uses_.size(); ++section) {
+    std::vector<int>& uses = uses_[section];
+    for (int s = static_cast<int>(uses.size()) - 1; s >= 0; --s) {
+      if (uses[s] == 0) continue;
+      last_section_[s] = static_cast<int>(section);
+      if (plan_->saved[s].keep != Keep::REBUILD) continue;
+      std::vector<int> sources;
+      ListSources(plan_->saved[s].value, &sources);
+      for (int source : sources) ++uses[source];
+    }
+  }
+}
+
+bool ProgramWriter::Available(int value) const {
+  const int s = saved_of_[value];
+  return s >= 0 && plan_->saved[s].keep != Keep::MASK;
+}
+
+// The saved values from which `value` is computed again, once for each time one is read.
+void ProgramWriter::ListSources(int value, std::vector<int>* saved) const {
+  for (int edge : graph_.nodes[graph_.values[value].producer].inputs) {
+    const int input = CanonicalValue(graph_, edge);
+    if (Available(input)) {
+      saved->push_back(saved_of_[input]);
+    } else if (input != 0) {
+      ListSources(input, saved);
+    }
+  }
+}
+
+void ProgramWriter::Backward(const Action& action) {
+  if (action.kind != Kind::FINISH_BACKWARD) return BackwardNode(action);
+  PlanStep step;
+  step.kind = action.kind;
+  step.node = action.node;
+  GiveStates(action.node, &step);
+  Emit(step);
+}
+
+void ProgramWriter::BackwardNode(const Action& action) {
+  const int n = action.node;
+  const Node& node = graph_.nodes[n];
+  PlanStep step;
+  step.kind = action.kind;
+  step.node = n;
+  if (action.kind == Kind::GATHER_BACKWARD) {
+    const std::vector<StateSpec> specs = node.layer->States();
+    for (size_t i = 0; i < specs.size(); ++i) {
+      if (specs[i].scratch) TakeState(n, static_cast<int>(i), specs[i]);
+    }
+  }
+  FetchFor(n, &step);
+  GiveStates(n, &step);
+  const bool loss = node.layer->IsLoss();
+  const int output = node.outputs[0];
+  step.output_gradients.assign(node.outputs.size(), -1);
+  if (!loss) {
+    ENCKE_CHECK(gradient_[output] >= 0, node.name);
+    step.output_gradients[0] = gradient_[output];
+  }
+  if (action.kind == Kind::GATHER_BACKWARD) {
+    Emit(step);
+  } else {
+    std::vector<int> made;
+    bool computes = !node.parameters.empty();
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      made.push_back(InputGradient(n, static_cast<int>(i)));
+      const bool computed = node.layer->Flow(static_cast<int>(i)) != GradientFlow::IDENTITY;
+      step.input_gradients.push_back(computed ? made.back() : -1);
+      computes = computes || (computed && made.back() >= 0);
+    }
+    if (computes) Emit(step);
+    if (!loss) {
+      Drop(gradient_[output]);
+      gradient_[output] = -1;
+    }
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (made[i] >= 0) AddGradient(CanonicalValue(graph_, node.inputs[i]), made[i]);
+    }
+    DropStates(n, step);
+  }
+  for (int s : SavedReadBy(graph_, *plan_, n)) UseSaved(s);
+}
+
+void ProgramWriter::FetchFor(int n, PlanStep* step) {
+  const Node& node = graph_.nodes[n];
+  for (int s : SavedReadBy(graph_, *plan_, n)) Fetch(s);
+  step->inputs.assign(node.inputs.size(), -1);
+  step->outputs.assign(node.outputs.size(), -1);
+  step->output_masks.assign(node.outputs.size(), -1);
+  for (const SavedNeed& need : node.layer->SavedNeeds()) {
+    const bool input = need.of == SavedNeed::Of::INPUT;
+    const int edge = input ? node.inputs[need.index] : node.outputs[need.index];
+    const int s = saved_of_[CanonicalValue(graph_, edge)];
+    if (s < 0) continue;
+    const bool mask = plan_->saved[s].keep == Keep::MASK;
+    std::vector<int>& slots = input ? step->inputs : (mask ? step->output_masks : step->outputs);
+    slots[need.index] = saved_buffer_[s];
+  }
+}
+
+// Brings a saved value back unless it is at hand already.
+void ProgramWriter::Fetch(int s) {
+  const SavedValue& saved = plan_->saved[s];
+  if (fetched_[s] || saved.keep == Keep::MASK) return;
+  fetched_[s] = true;
+  if (saved.keep == Keep::REBUILD) {
+    saved_buffer_[s] = Rebuild(saved.value);
+    return;
+  }
+  PlanStep step;
+  step.kind = saved.keep == Keep::IMAGE ? Kind::INPUT : Kind::FETCH;
+  step.value = saved.value;
+  step.saved = saved.keep == Keep::IMAGE ? -1 : s;
+  step.release = section_ == last_section_[s];
+  if (saved.keep != Keep::RAW) saved_buffer_[s] = TakeValue(saved.value, false, " decoded");
+  step.buffer = saved_buffer_[s];
+  Emit(step);
+}
+
+// Computes a value again from what is saved; the buffer is the caller's.
+int ProgramWriter::Rebuild(int value) {
+  const int n = graph_.values[value].producer;
+  const Node& node = graph_.nodes[n];
+  std::vector<int> inputs;
+  for (int edge : node.inputs) inputs.push_back(RebuildInput(CanonicalValue(graph_, edge)));
+  const bool in_place = node.layer->ForwardInPlace() && Exclusive(inputs[0]);
+  int output = inputs[0];
+  if (in_place) {
+    Hold(output);
+  } else {
+    output = TakeValue(value, false, " again");
+  }
+  RunAgain(n, inputs, output);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Drop(inputs[i]);
+    const int input = CanonicalValue(graph_, node.inputs[i]);
+    if (Available(input)) UseSaved(saved_of_[input]);
+  }
+  return output;
+}
+
+// The caller holds the buffer.
+int ProgramWriter::RebuildInput(int value) {
+  if (Available(value)) {
+    Fetch(saved_of_[value]);
+    Hold(saved_buffer_[saved_of_[value]]);
+    return saved_buffer_[saved_of_[value]];
+  }
+  if (value != 0) return Rebuild(value);
+  PlanStep step;
+  step.kind = Kind::INPUT;
+  step.value = 0;
+  step.buffer = TakeValue(0, false);
+  Emit(step);
+  return step.buffer;
+}
+
+void ProgramWriter::RunAgain(int n, std::vector<int> inputs, int output) {
+  PlanStep step;
+  step.kind = Kind::REBUILD;
+  step.node = n;
+  step.inputs = std::move(inputs);
+  step.outputs = {output};
+  const std::vector<StateSpec> specs = graph_.nodes[n].layer->States();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const bool given = specs[i].whole && !specs[i].scratch;
+    step.states.push_back(given ? state_buffer_.at({n, static_cast<int>(i)}) : -1);
+  }
+  Emit(step);
+}
+
+// One use of a saved value less in this section. What keeps its place until the last section has
+// read it stays; decoded tensors go.
+void ProgramWriter::UseSaved(int s) {
+  if (--uses_[section_][s] > 0) return;
+  const Keep keep = plan_->saved[s].keep;
+  const bool placed = keep == Keep::RAW || keep == Keep::MASK;
+  if (!placed || section_ == last_section_[s]) Drop(saved_buffer_[s]);
+  fetched_[s] = false;
+}
+
+void ProgramWriter::GiveStates(int n, PlanStep* step) {
+  const std::vector<StateSpec> specs = graph_.nodes[n].layer->States();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const int index = static_cast<int>(i);
+    int buffer = state_buffer_.at({n, index});
+    const auto kept = state_of_.find({n, index});
+    if (kept != state_of_.end() && plan_->states[kept->second].bits > 0) {
+      PlanStep unpack;
+      unpack.kind = Kind::UNPACK;
+      unpack.saved = kept->second;
+      unpack.other = buffer;
+      unpack.buffer = buffer =
+          TakeSamples(specs[i].shape.sample() * SizeOf(specs[i].dtype), false,
+                      MemoryCategory::TRANSIENT, graph_.nodes[n].name + "." + specs[i].name);
+      Emit(unpack);
+      Drop(unpack.other);
+    }
+    step->states.push_back(buffer);
+  }
+}
+
+// After a pass: in forward the scratch ones, in backward all.
+void ProgramWriter::DropStates(int n, const PlanStep& step) {
+  const std::vector<StateSpec> specs = graph_.nodes[n].layer->States();
+  for (size_t i = 0; i < step.states.size(); ++i) {
+    if (step.kind == Kind::BACKWARD || specs[i].scratch) Drop(step.states[i]);
+  }
+}
+
+// The buffer that will hold this node's contribution to the gradient of an input; -1 where nobody
+// asks for it.
+int ProgramWriter::InputGradient(int n, int input) {
+  const Node& node = graph_.nodes[n];
+  const int value = CanonicalValue(graph_, node.inputs[input]);
+  if (!needs_gradient_[value]) return -1;
+  const GradientFlow flow = node.layer->Flow(input);
+  const int incoming = gradient_[node.outputs[0]];
+  // A contribution that is added to others at once need not exist for the whole batch.
+  const bool whole = schedule_.WholeGradient(value) && gradient_[value] < 0;
+  const bool share = flow == GradientFlow::IDENTITY ||
+                     (flow == GradientFlow::IN_PLACE && input == 0 && Exclusive(incoming) &&
+                      Suits(incoming, whole));
+  if (share) {
+    Hold(incoming);
+    return incoming;
+  }
+  return TakeValue(value, whole, " gradient");
+}
+
+// The first contribution becomes the gradient; later ones are added, in place where nobody else
+// holds a side of the sum.
+void ProgramWriter::AddGradient(int value, int buffer) {
+  const int present = gradient_[value];
+  if (present < 0) {
+    gradient_[value] = buffer;
+    return;
+  }
+  const bool whole = schedule_.WholeGradient(value);
+  PlanStep step;
+  step.kind = Kind::ADD_GRADIENTS;
+  step.value = value;
+  step.inputs = {present, buffer};
+  if (Exclusive(present)) {
+    step.buffer = present;
+  } else if (Exclusive(buffer) && Suits(buffer, whole)) {
+    step.buffer = buffer;
+  } else {
+    step.buffer = TakeValue(value, whole, " gradient");
+  }
+  Emit(step);
+  if (step.buffer != present) Drop(present);
+  if (step.buffer != buffer) Drop(buffer);
+  gradient_[value] = step.buffer;
+}
+
+}  // namespace encke::internal

@@ -1,0 +1,166 @@
+// The forward pass: where outputs go, when a value is stored.
+#include "engine/graph/program_writer.h"
+
+namespace encke::internal {
+
+void ProgramWriter::ForwardInput() {
+  PlanStep step;
+  step.kind = Kind::INPUT;
+  step.value = 0;
+  step.buffer = value_buffer_[0] = TakeValue(0, schedule_.WholeValue(0));
+  Emit(step);
+}
+
+void ProgramWriter::Forward(const Action& action) {
+  const int n = action.node;
+  const Node& node = graph_.nodes[n];
+  PlanStep step;
+  step.kind = action.kind;
+  step.node = n;
+  MakeStates(action);
+  step.states = ForwardStates(action);
+  if (action.kind == Kind::FINISH_FORWARD) {
+    Emit(step);
+    return DropStates(n, step);
+  }
+  for (int value : node.inputs) step.inputs.push_back(value_buffer_[CanonicalValue(graph_, value)]);
+  const int first = CanonicalValue(graph_, node.inputs[0]);
+  bool in_place = false;
+  if (action.kind == Kind::FORWARD) {
+    in_place = CanWorkInPlace(n);
+    if (in_place) Store(first);
+    MakeOutputs(n, in_place, &step);
+  }
+  Emit(step);
+  if (action.kind == Kind::FORWARD) KeepStates(n);
+  for (int value : node.inputs) {
+    const int canonical = CanonicalValue(graph_, value);
+    FinishUse(canonical, in_place && canonical == first);
+  }
+}
+
+// When this is the last use of input 0: if backward needs it, it can be stored before the node
+// overwrites it, unless the tensor itself is kept.
+bool ProgramWriter::CanWorkInPlace(int n) const {
+  const Node& node = graph_.nodes[n];
+  const int input = CanonicalValue(graph_, node.inputs[0]);
+  const int saved = saved_of_[input], buffer = value_buffer_[input];
+  const bool kept = saved >= 0 && plan_->saved[saved].keep == Keep::RAW;
+  return node.layer->ForwardInPlace() && forward_uses_[input] == 1 && !kept && input != logits_ &&
+         Exclusive(buffer) && Suits(buffer, schedule_.WholeValue(node.outputs[0]));
+}
+
+void ProgramWriter::MakeOutputs(int n, bool in_place, PlanStep* step) {
+  const Node& node = graph_.nodes[n];
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    const int value = node.outputs[i];
+    if (i == 0 && in_place) {
+      value_buffer_[value] = step->inputs[0];
+      Hold(value_buffer_[value]);
+    } else {
+      value_buffer_[value] = TakeValue(value, schedule_.WholeValue(value));
+    }
+    step->outputs.push_back(value_buffer_[value]);
+  }
+}
+
+// Before the node is first touched.
+void ProgramWriter::MakeStates(const Action& action) {
+  if (!plan_->options.training || action.kind == Kind::FINISH_FORWARD) return;
+  const Layer& layer = *graph_.nodes[action.node].layer;
+  if (layer.Gathers() && action.kind == Kind::FORWARD) return;  // were made for GATHER_FORWARD
+  const std::vector<StateSpec> specs = layer.States();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    TakeState(action.node, static_cast<int>(i), specs[i]);
+  }
+}
+
+// What was gathered is gone when the node itself runs.
+std::vector<int> ProgramWriter::ForwardStates(const Action& action) const {
+  std::vector<int> buffers;
+  if (!plan_->options.training) return buffers;
+  const Layer& layer = *graph_.nodes[action.node].layer;
+  const bool gathered = layer.Gathers() && action.kind == Kind::FORWARD;
+  const std::vector<StateSpec> specs = layer.States();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const int index = static_cast<int>(i);
+    buffers.push_back(gathered && specs[i].scratch ? -1 : state_buffer_.at({action.node, index}));
+  }
+  return buffers;
+}
+
+void ProgramWriter::TakeState(int n, int index, const StateSpec& spec) {
+  const std::string what = graph_.nodes[n].name + "." + spec.name;
+  const bool packed = !spec.scratch && plan_->states[state_of_.at({n, index})].bits > 0;
+  const MemoryCategory category =
+      packed || spec.scratch ? MemoryCategory::TRANSIENT : MemoryCategory::SAVED;
+  if (spec.whole) {
+    PlannedBuffer buffer;
+    buffer.bytes = spec.shape.elements() * SizeOf(spec.dtype);
+    buffer.whole = true;
+    buffer.category = category;
+    buffer.what = what;
+    state_buffer_[{n, index}] = Take(std::move(buffer));
+  } else {
+    state_buffer_[{n, index}] = TakeSamples(spec.shape.sample() * SizeOf(spec.dtype),
+                                            !packed && schedule_.WholeStates(n), category, what);
+  }
+}
+
+void ProgramWriter::KeepStates(int n) {
+  for (size_t s = 0; s < plan_->states.size(); ++s) {
+    const SavedState& state = plan_->states[s];
+    if (state.node != n || state.bits == 0) continue;
+    PlanStep step;
+    step.kind = Kind::PACK;
+    step.saved = static_cast<int>(s);
+    step.other = state_buffer_.at({n, state.index});
+    step.buffer = TakeSamples(state.predicted_bytes / plan_->batch, schedule_.WholeStates(n),
+                              MemoryCategory::SAVED, graph_.nodes[n].name + " index");
+    Emit(step);
+    Drop(step.other);
+    state_buffer_[{n, state.index}] = step.buffer;
+  }
+}
+
+// One forward use of the value less; after the last one it is kept for backward, as planned,
+// unless that has been done, and its memory given back.
+void ProgramWriter::FinishUse(int value, bool stored) {
+  if (--forward_uses_[value] > 0) return;
+  if (!stored) Store(value);
+  const bool evaluated = value == logits_;  // read after the program
+  if (!evaluated) Drop(value_buffer_[value]);
+}
+
+void ProgramWriter::Store(int value) {
+  const int s = saved_of_[value];
+  if (s < 0 || plan_->saved[s].keep == Keep::IMAGE) return;
+  const SavedValue& saved = plan_->saved[s];
+  PlanStep step;
+  step.kind = Kind::STORE;
+  step.value = value;
+  step.saved = s;
+  step.buffer = value_buffer_[value];
+  if (saved.keep == Keep::MASK) return StoreMask(saved, step);
+  if (saved.norm_consumer >= 0) {
+    for (int i : {0, 1}) step.states.push_back(state_buffer_.at({saved.norm_consumer, i}));
+  }
+  if (saved.keep == Keep::RAW) {
+    saved_buffer_[s] = step.buffer;
+    plan_->buffers[step.buffer].category = MemoryCategory::SAVED;
+    Hold(step.buffer);
+  }
+  Emit(step);
+}
+
+void ProgramWriter::StoreMask(const SavedValue& saved, PlanStep step) {
+  step.kind = Kind::STORE_MASK;
+  step.other = step.buffer;
+  const bool whole = last_section_[step.saved] > section_;
+  step.buffer = TakeSamples(saved.predicted_bytes / plan_->batch, whole, MemoryCategory::SAVED,
+                            graph_.values[saved.value].name + " mask");
+  saved_buffer_[step.saved] = step.buffer;
+  Emit(step);
+}
+
+}  // namespace encke::internal

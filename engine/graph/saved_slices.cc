@@ -1,0 +1,42 @@
+#include "engine/graph/saved_slices.h"
+
+#include <algorithm>
+
+#include "engine/core/error.h"
+
+namespace encke {
+
+SavedSlices::~SavedSlices() {
+  for (const auto& [saved, entries] : entries_) {
+    for (const Entry& entry : entries) store_->Release(entry.id);
+  }
+}
+
+StoredValue SavedSlices::Put(int saved, int64_t first, const Tensor& slice,
+                             const std::string& codec, const CodecOptions& options) {
+  const StoredValue stored = store_->Put(next_id_, slice, codec, options);
+  entries_[saved].push_back({next_id_++, first, slice.shape().n, slice.shape().n});
+  return stored;
+}
+
+void SavedSlices::Get(int saved, int64_t first, const Tensor& out, bool release) {
+  std::vector<Entry>& entries = entries_.at(saved);
+  const int64_t end = first + out.shape().n;
+  int64_t found = 0;
+  for (Entry& entry : entries) {
+    const int64_t begin = std::max(first, entry.first);
+    const int64_t count = std::min(end, entry.first + entry.count) - begin;
+    if (count <= 0) continue;
+    store_->Get(entry.id, begin - entry.first, count, out.Slice(begin - first, count));
+    found += count;
+    if (!release) continue;
+    entry.left -= count;
+    if (entry.left == 0) store_->Release(entry.id);
+  }
+  ENCKE_CHECK(found == out.shape().n, "saved value ", saved, ": ", found, " of ", out.shape().n);
+  entries.erase(std::remove_if(entries.begin(), entries.end(),
+                               [](const Entry& entry) { return entry.left == 0; }),
+                entries.end());
+}
+
+}  // namespace encke

@@ -1,0 +1,42 @@
+// Which slices of which saved values are in the pool. Internal to engine/graph.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compression/activation_store.h"
+
+namespace encke {
+
+// A value is stored slice by slice as forward makes it; backward may ask for it in other slices.
+// What is still there at the end (an error has ended the run) is given back.
+class SavedSlices {
+ public:
+  explicit SavedSlices(ActivationStore* store) : store_(store) {}
+  ~SavedSlices();
+  SavedSlices(const SavedSlices&) = delete;
+  SavedSlices& operator=(const SavedSlices&) = delete;
+
+  // Keeps `slice`, whose first sample is number `first` of the batch.
+  StoredValue Put(int saved, int64_t first, const Tensor& slice, const std::string& codec,
+                  const CodecOptions& options);
+  // Fills `out` with samples from number `first` on, unless the pool keeps tensors, and, with
+  // `release`, forgets them: once for each sample. REQUIRES: they were Put.
+  void Get(int saved, int64_t first, const Tensor& out, bool release);
+
+ private:
+  struct Entry {
+    int id;         // in the store
+    int64_t first;  // sample
+    int64_t count;
+    int64_t left;  // not released yet
+  };
+
+  ActivationStore* store_;
+  std::map<int, std::vector<Entry>> entries_;  // by saved value
+  int next_id_ = 0;
+};
+
+}  // namespace encke
