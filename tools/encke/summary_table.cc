@@ -26,6 +26,8 @@ std::string Describe(const SavedValue& saved, const PlanOptions& options) {
       return "1-bit mask";
     case Keep::IMAGE:
       return "8-bit image";
+    case Keep::REBUILD:
+      return "made again";
   }
   return "";
 }
