@@ -28,6 +28,13 @@ const std::vector<const Codec*>& Codecs() {
 
 }  // namespace
 
+float CodecOptions::BoundOf(float x, int64_t channel) const {
+  const bool active =
+      activity.empty() || (activity.sign[channel] != 0 && activity.Active(x, channel));
+  if (!active) return activity.inactive_bound[channel];
+  return bound.channel.empty() ? bound.uniform : bound.channel[channel];
+}
+
 void EncodeStatistics::Add(const EncodeStatistics& other) {
   elements += other.elements;
   nonzero += other.nonzero;

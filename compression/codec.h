@@ -5,7 +5,9 @@
 //   |decode(encode(x))[i] - x[i]| <= bound of i's channel, exactly; an element for which that
 //   cannot be had otherwise (NaN and Inf among them) comes back bit for bit. A bound of 0 is
 //   lossless. With `mask`: decode > 0 exactly where x > 0, and where x <= 0 the decoded element is
-//   0 (bound permitting; -0.0 and negative values are otherwise escapes).
+//   0 (bound permitting; -0.0 and negative values are otherwise escapes). With `activity`: an
+//   element is active exactly where its decoded value is, and `bound` holds for active ones,
+//   `inactive_bound` for the others.
 // Rivals that are not bounded() promise the mask only, and nothing for values that are not finite.
 // Same input, same bytes, on every machine and thread. Codecs are stateless and thread-safe.
 #pragma once
@@ -29,6 +31,28 @@ struct ErrorBound {
   static ErrorBound PerChannel(std::vector<float> bounds) { return {0.0f, std::move(bounds)}; }
 };
 
+// For the input of a batch norm with a ReLU behind it: which side of its channel's threshold an
+// element is on survives exactly; what is not active needs less precision. Every vector has one
+// entry a channel, or all are empty: off.
+struct Activity {
+  std::vector<float> threshold;  // REQUIRES: finite
+  // 1: active means x > threshold, -1: x < threshold. 0: the channel has no sides (the ReLU's input
+  // does not depend on x); all its elements keep `inactive_bound`.
+  std::vector<int8_t> sign;
+  // Inactive elements keep this bound, in place of CodecOptions::bound, and come back as the mean
+  // of their cell, which is as wide as the bound. REQUIRES: finite, >= 0.
+  std::vector<float> inactive_bound;
+  // Where in its cell that mean lies, in 256ths of its width counted from the threshold on, for the
+  // kCentroids cells next to the threshold: [channel][cell]. Cells further away, and all if this is
+  // empty, come back as their middle. (The ENCKE pool finds them itself.)
+  std::vector<uint8_t> centroid;
+
+  bool empty() const { return threshold.empty(); }
+  bool Active(float x, int64_t channel) const {
+    return sign[channel] < 0 ? x < threshold[channel] : x > threshold[channel];
+  }
+};
+
 struct CodecOptions {
   ErrorBound bound;
   bool mask = false;  // the sign survives exactly (ReLU outputs)
@@ -39,13 +63,17 @@ struct CodecOptions {
   // Every chunk ends with a checksum, and decoding demands it: for chunks that leave the memory of
   // the process. Costs kChecksumBytes a chunk.
   bool checksum = false;
+  Activity activity;  // not with `mask` or `channel_center`
+
+  // The bound that an element x of this channel keeps.
+  float BoundOf(float x, int64_t channel) const;
 };
 
 // What an encoder learns in passing.
 struct EncodeStatistics {
   int64_t elements = 0;
-  int64_t nonzero = 0;        // elements that are not 0 (the R of the variance rule)
-  int64_t escapes = 0;        // elements kept bit for bit because quantising would break the bound
+  int64_t nonzero = 0;  // elements that are not 0, or active ones (the R of the variance rule)
+  int64_t escapes = 0;  // elements kept bit for bit because quantising would break the bound
   double sum_of_squares = 0;  // of finite elements
 
   void Add(const EncodeStatistics& other);

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "compression/activation_store.h"
+#include "compression/centroids.h"
 #include "compression/chunking.h"
 #include "compression/slab_pool.h"
 #include "compression/value_coding.h"
@@ -90,10 +91,16 @@ std::vector<float> ChannelMedians(const std::vector<ChunkView>& sample, DType dt
 }
 
 // `options` as asked for, with centers where bounds differ by channel, as those of normalisation
-// do: its inputs lie as far from 0 as they spread.
+// do: its inputs lie as far from 0 as they spread; with an activity, its centroids.
 CodecOptions WithCenters(const CodecOptions& options, const std::vector<ChunkView>& sample,
                          const Tensor& value) {
   CodecOptions centered = options;
+  if (!options.activity.empty()) {
+    if (options.activity.centroid.empty()) {
+      centered.activity.centroid = CellCentroids(options.activity, sample, value.dtype());
+    }
+    return centered;
+  }
   const bool pays = !options.mask && !options.bound.channel.empty() && !sample.empty();
   if (pays && options.channel_center.empty()) {
     centered.channel_center = ChannelMedians(sample, value.dtype(), value.shape().c);

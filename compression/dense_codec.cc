@@ -22,13 +22,14 @@ simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }
 void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
                          ValueCoding* coding) const {
   const Quantizer& quantizer = coding->quantizer;
-  DenseTableBuilder builder(quantizer.mask());
+  const ExpandedQuantizer expanded = quantizer.Expand();
+  DenseTableBuilder builder(quantizer.mode());
   int64_t fast_bits = 0;
   for (const ChunkView& chunk : sample) {
     const int64_t elements = chunk.shape.elements();
     std::vector<uint16_t> codes((elements + 63) / 64 * 64);
     kernels_.quantize(dtype,
-                      {chunk.data, elements, quantizer.tables(), quantizer.mask(), nullptr, 0},
+                      {chunk.data, elements, expanded.tables(), quantizer.mode(), nullptr, 0},
                       codes.data());
     codes.resize(elements);
     builder.Add(std::move(codes), DenseShapeOf(chunk.shape));
@@ -55,13 +56,14 @@ int64_t DenseCodec::EncodeStream(const void* data, DType dtype, const Shape& chu
   const Quantizer& quantizer = coding.quantizer;
   const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
   const simd::DenseShape shape = DenseShapeOf(chunk);
+  const ExpandedQuantizer expanded = quantizer.Expand();
   uint8_t* rest = WriteStreamHead(StreamKind::DENSE, out);
   simd::ChunkSums sums;
   const int64_t size = kernels_.encode_dense(
-      dtype, {data, elements, quantizer.tables(), quantizer.mask(), rest, bytes - 1}, shape,
+      dtype, {data, elements, expanded.tables(), quantizer.mode(), rest, bytes - 1}, shape,
       ExpandDenseTables(coding.tables), NewScratch(elements, shape).get(), &sums);
   if (size < 0) return fast_.EncodeStream(data, dtype, chunk, coding, out, statistics);
-  *statistics = StatisticsOf(sums, data, dtype, elements);
+  *statistics = StatisticsOf(sums, data, dtype, elements, quantizer);
   return kStreamHead + size;
 }
 
@@ -73,10 +75,11 @@ void DenseCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, 
   const Quantizer& quantizer = coding.quantizer;
   const int64_t elements = chunk.elements();
   const simd::DenseShape shape = DenseShapeOf(chunk);
+  const ExpandedQuantizer expanded = quantizer.Expand();
   const simd::DecodeJob job = {stream + kStreamHead,
                                size - kStreamHead,
-                               quantizer.tables(),
-                               quantizer.mask(),
+                               expanded.tables(),
+                               quantizer.mode(),
                                data,
                                elements};
   if (!kernels_.decode_dense(dtype, job, shape, ExpandDenseTables(coding.tables),

@@ -21,7 +21,8 @@ constexpr int64_t kPrecision = 1 << 20;
 
 // Without a mask: of so many codes, one on either side may be outside the tables' window.
 constexpr int64_t kTailShare = 512;
-constexpr int kHistogram = 4096;  // codes further from 0 than half of it count as its ends
+constexpr int kLowestInactive = -9;  // leaves tokens for active codes
+constexpr int kHistogram = 4096;     // codes further from 0 than half of it count as its ends
 
 struct Compact {
   uint8_t tokens, shift, mean;
@@ -86,8 +87,7 @@ DenseTableBuilder::Window DenseTableBuilder::ChooseMasked() const {
   return {shift, 0, simd::kMaskTokens};
 }
 
-// Without: the least shift under which the tokens cover all codes but the tails.
-DenseTableBuilder::Window DenseTableBuilder::ChooseSigned() const {
+DenseTableBuilder::Range DenseTableBuilder::CodeRange() const {
   std::vector<int64_t> histogram(kHistogram);
   int64_t elements = 0;
   for (const Chunk& chunk : chunks_) {
@@ -103,13 +103,27 @@ DenseTableBuilder::Window DenseTableBuilder::ChooseSigned() const {
   for (int64_t sum = histogram[high]; high > low && sum <= tail;) sum += histogram[--high];
   const bool negative =
       std::accumulate(histogram.begin(), histogram.begin() + kHistogram / 2, int64_t{0}) > 0;
-  low -= kHistogram / 2;
-  high -= kHistogram / 2;
+  return {low - kHistogram / 2, high - kHistogram / 2, negative};
+}
+
+// Without: the least shift under which the tokens cover all codes but the tails.
+DenseTableBuilder::Window DenseTableBuilder::ChooseSigned() const {
+  const auto [low, high, negative] = CodeRange();
   // One token more on either side stands for the tails; what is never negative needs none below.
   int shift = 0;
   while (shift < simd::kMaxShift && (high >> shift) - (low >> shift) + 3 > kTokens) ++shift;
   const int lowest = negative || low > 0 ? (low >> shift) - 1 : 0;
   return {shift, lowest, std::clamp((high >> shift) + 2 - lowest, 2, kTokens)};
+}
+
+// With activity: the same for active codes alone; inactive ones, which are few, get no shift.
+DenseTableBuilder::Window DenseTableBuilder::ChooseActivity() const {
+  const Range range = CodeRange();
+  const int lowest = range.negative ? std::clamp(range.low - 1, kLowestInactive, -1) : 0;
+  const int high = std::max(range.high, 1);
+  int shift = 0;
+  while (shift < simd::kMaxShift && simd::ActivityHigh(high, shift) + 2 - lowest > kTokens) ++shift;
+  return {shift, lowest, std::min(simd::ActivityHigh(high, shift) + 2 - lowest, kTokens)};
 }
 
 // The tokens of a chunk's codes, as the kernels find them, behind those outside the chunk.
@@ -119,7 +133,7 @@ std::vector<uint8_t> DenseTableBuilder::TokensOf(const Chunk& chunk, const Windo
   std::vector<uint8_t> tokens(outside + elements, window.Zero());
   uint8_t* out = tokens.data() + outside;
   const uint16_t* codes = chunk.codes.data();
-  if (mask_) {
+  if (mode_ == QuantizerMode::MASK) {
     for (int64_t i = 0; i < elements; ++i) {
       const int high = simd::HighPart(codes[i], window.shift);
       out[i] = simd::TokenOf(static_cast<uint8_t>(high < 255 ? high : 255));
@@ -127,7 +141,10 @@ std::vector<uint8_t> DenseTableBuilder::TokensOf(const Chunk& chunk, const Windo
   } else {
     const int last = window.tokens - 1;
     for (int64_t i = 0; i < elements; ++i) {
-      const int token = (simd::FromZigzag(codes[i]) >> window.shift) - window.lowest;
+      const int k = simd::FromZigzag(codes[i]);
+      const int high = mode_ == QuantizerMode::ACTIVITY ? simd::ActivityHigh(k, window.shift)
+                                                        : k >> window.shift;
+      const int token = high - window.lowest;
       out[i] = static_cast<uint8_t>(token < 0 ? 0 : token > last ? last : token);
     }
   }
@@ -159,19 +176,31 @@ void DenseTableBuilder::Count(const Chunk& chunk, const std::vector<uint8_t>& to
 }
 
 int64_t DenseTableBuilder::RawBits(const Window& window, int tokens, const Counts& counts) const {
+  const bool mask = mode_ == QuantizerMode::MASK, all = mode_ == QuantizerMode::SIGNED;
   int64_t bits = 0;
   for (const auto& context : counts) {
     for (int t = 0; t < tokens; ++t) {
       const bool tail = t == tokens - 1 || (t == 0 && simd::HasLowTail(window.lowest));
-      const int extra = mask_ ? simd::kTokenExtra[t] : tail ? simd::kTailBits : 0;
-      bits += context[t] * (extra + (mask_ && t == 0 ? 0 : window.shift));
+      const int extra = mask ? simd::kTokenExtra[t] : tail ? simd::kTailBits : 0;
+      bits += context[t] * (extra + (all || t > window.Zero() ? window.shift : 0));
     }
   }
   return bits;
 }
 
+DenseTableBuilder::Window DenseTableBuilder::ChooseWindow() const {
+  switch (mode_) {
+    case QuantizerMode::MASK:
+      return ChooseMasked();
+    case QuantizerMode::ACTIVITY:
+      return ChooseActivity();
+    default:
+      return ChooseSigned();
+  }
+}
+
 DenseTableBuilder::Result DenseTableBuilder::Build() const {
-  const Window window = mask_ ? ChooseMasked() : ChooseSigned();
+  const Window window = ChooseWindow();
   Compact compact = {};
   compact.shift = static_cast<uint8_t>(window.shift);
   compact.lowest = static_cast<int16_t>(window.lowest);

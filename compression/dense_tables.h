@@ -12,7 +12,7 @@ namespace encke {
 // Gathers a sample's codes chunk by chunk, then makes the tables.
 class DenseTableBuilder {
  public:
-  explicit DenseTableBuilder(bool mask) : mask_(mask) {}
+  explicit DenseTableBuilder(QuantizerMode mode) : mode_(mode) {}
 
   // Codes of one chunk of NHWC shape ... x width x channels.
   void Add(std::vector<uint16_t> codes, const simd::DenseShape& shape);
@@ -38,13 +38,21 @@ class DenseTableBuilder {
 
   // Raw bits beside the tokens that were counted.
   int64_t RawBits(const Window& window, int tokens, const Counts& counts) const;
+  Window ChooseWindow() const;
   Window ChooseMasked() const;
   Window ChooseSigned() const;
+  Window ChooseActivity() const;
+  // The least and greatest number of a code but for the tails, and whether any is below 0.
+  struct Range {
+    int low, high;
+    bool negative;
+  };
+  Range CodeRange() const;
   std::vector<uint8_t> TokensOf(const Chunk& chunk, const Window& window) const;
   void Count(const Chunk& chunk, const std::vector<uint8_t>& tokens, const simd::ContextRule& rule,
              Counts counts) const;
 
-  bool mask_;
+  QuantizerMode mode_;
   std::vector<Chunk> chunks_;
 };
 

@@ -15,17 +15,18 @@ int64_t FastCodec::EncodeStream(const void* data, DType dtype, const Shape& chun
                                 EncodeStatistics* statistics) const {
   ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
   const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
+  const Quantizer& quantizer = coding.quantizer;
+  const ExpandedQuantizer expanded = quantizer.Expand();
   uint8_t* rest = WriteStreamHead(StreamKind::FAST, out);
   simd::ChunkSums sums;
   const int64_t size = kernels_.encode_fast(
-      dtype, {data, elements, coding.quantizer.tables(), coding.quantizer.mask(), rest, bytes - 1},
-      &sums);
+      dtype, {data, elements, expanded.tables(), quantizer.mode(), rest, bytes - 1}, &sums);
   if (size < 0) {
-    *statistics = CountElements(data, dtype, elements);
+    *statistics = CountElements(data, dtype, elements, quantizer);
     statistics->escapes = elements;
     return WriteCopy(data, bytes, out);
   }
-  *statistics = StatisticsOf(sums, data, dtype, elements);
+  *statistics = StatisticsOf(sums, data, dtype, elements, quantizer);
   return kStreamHead + size;
 }
 
@@ -36,10 +37,11 @@ void FastCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, c
   const StreamKind kind = ReadStreamHead(stream, size);
   if (kind == StreamKind::COPY) return ReadCopy(stream, size, elements * SizeOf(dtype), data);
   if (kind != StreamKind::FAST) ThrowCorruption("a compressed chunk is not one of codec fast");
+  const ExpandedQuantizer expanded = coding.quantizer.Expand();
   const simd::DecodeJob job = {stream + kStreamHead,
                                size - kStreamHead,
-                               coding.quantizer.tables(),
-                               coding.quantizer.mask(),
+                               expanded.tables(),
+                               coding.quantizer.mode(),
                                data,
                                elements};
   if (!kernels_.decode_fast(dtype, job)) ThrowCorruption("a compressed chunk is broken");

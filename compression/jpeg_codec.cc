@@ -204,13 +204,11 @@ void JpegCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
       blocks.push_back(dct.Forward(Gather(values.data() + corner, chunk.shape, rows, columns)));
     });
   }
-  const QuantizerTables tables = coding->quantizer.tables();
+  const std::vector<float>& bounds = coding->quantizer.bounds();
   double squares = 0;
-  for (int64_t i = 0; i < tables.period; ++i) {
-    squares += static_cast<double>(tables.bound[i]) * tables.bound[i];
-  }
+  for (const float bound : bounds) squares += static_cast<double>(bound) * bound;
   // An error uniform within +-b has a mean square of b^2 / 3. Bound 0 asks for what it cannot give.
-  const double allowed = std::max(squares / static_cast<double>(3 * tables.period), 1e-24);
+  const double allowed = std::max(squares / static_cast<double>(3 * bounds.size()), 1e-24);
   const float scale = ChooseScale(blocks, allowed);
   coding->tables.resize(sizeof(scale));
   std::memcpy(coding->tables.data(), &scale, sizeof(scale));

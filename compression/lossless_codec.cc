@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "compression/stream.h"
+#include "compression/value_coding.h"
 #include "compression/zstd_bytes.h"
 
 namespace encke {
@@ -12,10 +13,10 @@ int64_t LosslessCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
 }
 
 int64_t LosslessCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
-                                    const ValueCoding&, uint8_t* out,
+                                    const ValueCoding& coding, uint8_t* out,
                                     EncodeStatistics* statistics) const {
   const int64_t elements = chunk.elements(), width = SizeOf(dtype);
-  *statistics = CountElements(data, dtype, elements);
+  *statistics = CountElements(data, dtype, elements, coding.quantizer);
   const auto* bytes = static_cast<const uint8_t*>(data);
   std::vector<uint8_t> planes(elements * width), packed;
   for (int64_t b = 0; b < width; ++b) {

@@ -9,6 +9,7 @@ namespace encke {
 namespace {
 
 constexpr int64_t kBlock = 64;
+constexpr int64_t kFloatTables = 3, kActivityTables = 5 + kCentroids;
 constexpr float kLeastBound = 0x1p-120f;     // below, 1 / step would overflow or lose precision
 constexpr float kGreatestBound = 0x1p+120f;  // above, step would overflow
 constexpr double kShrink = 1.0 - 0x1p-12;
@@ -19,50 +20,134 @@ float UsableBound(float bound) {
   return bound < kLeastBound ? 0.0f : std::min(bound, kGreatestBound);
 }
 
+float StepOf(float bound) { return static_cast<float>(2.0 * kShrink * bound); }
+
+float Inverse(float step) { return step > 0 ? static_cast<float>(1.0 / step) : 0.0f; }
+
 int32_t CenterCode(float center, float step) {
   const double code = step > 0 ? std::nearbyint(static_cast<double>(center) / step) : 0;
   return std::isfinite(code) && std::abs(code) <= kGreatestCenter ? static_cast<int32_t>(code) : 0;
 }
 
-template <typename T>
-void Repeat(std::vector<T>& table) {
-  const size_t period = table.size();
-  table.resize(period + kBlock);
-  for (size_t i = period; i < table.size(); ++i) table[i] = table[i - period];
+QuantizerMode ModeOf(const CodecOptions& options) {
+  if (!options.activity.empty()) return QuantizerMode::ACTIVITY;
+  return options.mask ? QuantizerMode::MASK : QuantizerMode::SIGNED;
+}
+
+void CheckActivity(const Activity& activity, int64_t channels) {
+  const auto count = static_cast<size_t>(channels);
+  ENCKE_CHECK(activity.threshold.size() == count && activity.sign.size() == count &&
+                  activity.inactive_bound.size() == count &&
+                  (activity.centroid.empty() || activity.centroid.size() == count * kCentroids),
+              "activity of ", activity.threshold.size(), " channels for ", channels);
+  for (const float t : activity.threshold) ENCKE_CHECK(std::isfinite(t), t);
+  for (const int8_t sign : activity.sign) ENCKE_CHECK(sign >= -1 && sign <= 1, int{sign});
 }
 
 }  // namespace
 
-Quantizer::Quantizer(const CodecOptions& options, int64_t channels) : mask_(options.mask) {
+ExpandedQuantizer::ExpandedQuantizer(int64_t period) { tables_.period = period; }
+
+template <typename T, typename Of>
+const T* ExpandedQuantizer::Add(const Of& of, std::vector<T>* memory) {
+  const int64_t period = tables_.period;
+  const size_t used = memory->size();
+  ENCKE_CHECK(memory->capacity() >= used + period + kBlock);  // it must not move
+  memory->resize(used + period + kBlock);
+  T* table = memory->data() + used;
+  for (int64_t c = 0; c < period; ++c) table[c] = of(c);
+  for (int64_t i = period; i < period + kBlock; ++i) table[i] = table[i - period];
+  return table;
+}
+
+Quantizer::Quantizer(const CodecOptions& options, int64_t channels)
+    : mode_(ModeOf(options)), activity_(options.activity) {
   const std::vector<float>& per_channel = options.bound.channel;
   const std::vector<float>& centers = options.channel_center;
   const int64_t given_bounds = per_channel.size(), given_centers = centers.size();
   ENCKE_CHECK(given_bounds == 0 || given_bounds == channels, given_bounds, " bounds for ",
               channels);
-  ENCKE_CHECK(given_centers == 0 || (given_centers == channels && !mask_), given_centers,
-              " centers for ", channels);
-  period_ = given_bounds + given_centers > 0 ? channels : 1;
-  for (int64_t c = 0; c < period_; ++c) {
-    const float bound = UsableBound(given_bounds == 0 ? options.bound.uniform : per_channel[c]);
-    const float step = static_cast<float>(2.0 * kShrink * bound);
-    bound_.push_back(bound);
-    step_.push_back(step);
-    inverse_step_.push_back(bound > 0 ? static_cast<float>(1.0 / step) : 0.0f);
-    center_.push_back(given_centers == 0 ? 0 : CenterCode(centers[c], step));
+  ENCKE_CHECK(given_centers == 0 || (given_centers == channels && mode_ == QuantizerMode::SIGNED),
+              given_centers, " centers for ", channels);
+  ENCKE_CHECK(activity_.empty() || !options.mask, "activity and mask together");
+  if (!activity_.empty()) CheckActivity(activity_, channels);
+  const bool by_channel = given_bounds + given_centers > 0 || !activity_.empty();
+  period_ = by_channel ? channels : 1;
+  for (int64_t c = 0; c < std::max<int64_t>(given_bounds, 1); ++c) {
+    bound_.push_back(UsableBound(given_bounds == 0 ? options.bound.uniform : per_channel[c]));
+    lossless_ = lossless_ && bound_[c] == 0;
+  }
+  for (float& bound : activity_.inactive_bound) {
+    bound = UsableBound(bound);
     lossless_ = lossless_ && bound == 0;
   }
-  Repeat(bound_);
-  Repeat(step_);
-  Repeat(inverse_step_);
-  Repeat(center_);
+  for (int64_t c = 0; c < given_centers; ++c) {
+    center_.push_back(CenterCode(centers[c], StepOf(BoundOf(c))));
+  }
 }
 
-QuantizerTables Quantizer::tables() const {
-  return {bound_.data(), step_.data(), inverse_step_.data(), center_.data(), period_};
+// A channel without sides has one bound.
+float Quantizer::BoundOf(int64_t channel) const {
+  if (!activity_.empty() && activity_.sign[channel] == 0) return activity_.inactive_bound[channel];
+  return bound_.size() == 1 ? bound_[0] : bound_[channel];
+}
+
+float Quantizer::WidthOf(int64_t channel) const {
+  const float bound = activity_.inactive_bound[channel];
+  return activity_.sign[channel] == 0 ? StepOf(bound) : static_cast<float>(kShrink * bound);
+}
+
+// The decoded value of an inactive cell.
+float Quantizer::CentroidOf(int64_t channel, int cell) const {
+  const int sign = activity_.sign[channel];
+  const bool middle = sign == 0 || activity_.centroid.empty();
+  const float place =
+      middle ? 0.5f
+             : (static_cast<float>(activity_.centroid[channel * kCentroids + cell]) + 0.5f) / 256;
+  const float distance = (static_cast<float>(cell) + place) * WidthOf(channel);
+  return activity_.threshold[channel] + (sign < 0 ? distance : -distance);
+}
+
+ExpandedQuantizer Quantizer::Expand() const {
+  ExpandedQuantizer expanded(period_);
+  QuantizerTables& tables = expanded.tables_;
+  const bool split = mode_ == QuantizerMode::ACTIVITY;
+  expanded.floats_.reserve((kFloatTables + (split ? kActivityTables : 0)) * (period_ + kBlock));
+  tables.bound = expanded.Add([&](int64_t c) { return BoundOf(c); }, &expanded.floats_);
+  const float* bound = tables.bound;
+  const float* step = tables.step =
+      expanded.Add([=](int64_t c) { return StepOf(bound[c]); }, &expanded.floats_);
+  tables.inverse_step =
+      expanded.Add([=](int64_t c) { return Inverse(step[c]); }, &expanded.floats_);
+  if (split) {
+    ExpandActivity(&expanded);
+  } else {
+    expanded.integers_.reserve(period_ + kBlock);
+    tables.center = expanded.Add([&](int64_t c) { return center_.empty() ? 0 : center_[c]; },
+                                 &expanded.integers_);
+  }
+  return expanded;
+}
+
+void Quantizer::ExpandActivity(ExpandedQuantizer* expanded) const {
+  QuantizerTables& tables = expanded->tables_;
+  const auto add = [&](const auto& of) { return expanded->Add(of, &expanded->floats_); };
+  tables.threshold = add([&](int64_t c) { return activity_.threshold[c]; });
+  tables.direction = add([&](int64_t c) { return activity_.sign[c] < 0 ? -1.0f : 1.0f; });
+  tables.inactive_bound = add([&](int64_t c) { return activity_.inactive_bound[c]; });
+  const float* width = tables.width = add([&](int64_t c) { return WidthOf(c); });
+  tables.inverse_width = add([=](int64_t c) { return Inverse(width[c]); });
+  for (int cell = 0; cell < kCentroids; ++cell) {
+    tables.centroid[cell] = add([&](int64_t c) { return CentroidOf(c, cell); });
+  }
 }
 
 int64_t Quantizer::bytes() const {
-  return static_cast<int64_t>(sizeof(*this) + bound_.size() * 4 * sizeof(float));
+  const int64_t floats = static_cast<int64_t>(bound_.size() + activity_.threshold.size() +
+                                              activity_.inactive_bound.size());
+  const int64_t bytes = static_cast<int64_t>(activity_.sign.size() + activity_.centroid.size());
+  return static_cast<int64_t>(sizeof(*this)) + 4 * (floats + static_cast<int64_t>(center_.size())) +
+         bytes;
 }
 
 }  // namespace encke

@@ -3,9 +3,12 @@
 // Without a mask:  k = round(x / step) - center,  x' = (k + center) * step,  code = zigzag(k).
 // With a mask:     code 0 is "inactive" and decodes to 0; code k >= 1 is the cell
 //                  ((k - 1) * step, k * step] and decodes to its middle, so that the sign survives.
-// step = 2 * bound * (1 - 2^-12): the little that is missing pays for the rounding of the
-// reconstruction, so that hardly any element fails the check |x - x'| < bound. Those that do, and
-// those whose code is 2^16 or more, are escapes.
+// With activity:   u = direction * (x - threshold), code = zigzag(k), where k >= 1 is the cell
+//                  ((k - 1) * step, k * step] of u and decodes to its middle, and k = -m <= 0 the
+//                  cell (-(m + 1) * width, -m * width] and decodes to its centroid, if it has one.
+// step = 2 * bound * (1 - 2^-12), width = inactive_bound * (1 - 2^-12): the little that is missing
+// pays for the rounding of the reconstruction, so that hardly any element fails the check
+// |x - x'| < bound. Those that do, and those whose code is 2^16 or more, are escapes.
 #pragma once
 
 #include <cstdint>
@@ -16,24 +19,55 @@
 
 namespace encke {
 
-// Immutable, thread-safe.
+// Owns what QuantizerTables points to. Movable, not copyable.
+class ExpandedQuantizer {
+ public:
+  ExpandedQuantizer(ExpandedQuantizer&&) = default;
+  ExpandedQuantizer(const ExpandedQuantizer&) = delete;
+
+  const QuantizerTables& tables() const { return tables_; }
+
+ private:
+  friend class Quantizer;
+  explicit ExpandedQuantizer(int64_t period);
+
+  // One more table in `memory`, whose entry for channel c is of(c).
+  template <typename T, typename Of>
+  const T* Add(const Of& of, std::vector<T>* memory);
+
+  std::vector<float> floats_;
+  std::vector<int32_t> integers_;
+  QuantizerTables tables_ = {};
+};
+
+// Immutable, thread-safe. Small: the inner loops' tables are made from it for each chunk.
 class Quantizer {
  public:
   // Bounds below 2^-120 are taken as 0 (lossless), those above 2^120 as 2^120.
-  // REQUIRES: the options' vectors are empty or have `channels` entries, bounds finite and >= 0.
+  // REQUIRES: the options' vectors are empty or have `channels` entries, bounds finite and >= 0,
+  // thresholds finite; the activity without mask and centers.
   Quantizer(const CodecOptions& options, int64_t channels);
 
-  bool mask() const { return mask_; }
-  bool lossless() const { return lossless_; }  // all bounds are 0
-  QuantizerTables tables() const;
+  QuantizerMode mode() const { return mode_; }
+  bool mask() const { return mode_ == QuantizerMode::MASK; }
+  bool lossless() const { return lossless_; }                  // all bounds are 0
+  const std::vector<float>& bounds() const { return bound_; }  // one, or one a channel
+  const Activity& activity() const { return activity_; }
+  ExpandedQuantizer Expand() const;
   int64_t bytes() const;  // of memory held
 
  private:
-  bool mask_;
+  float BoundOf(int64_t channel) const;  // of active elements
+  float WidthOf(int64_t channel) const;  // of inactive cells
+  float CentroidOf(int64_t channel, int cell) const;
+  void ExpandActivity(ExpandedQuantizer* expanded) const;
+
+  QuantizerMode mode_;
   bool lossless_ = true;
   int64_t period_;
-  std::vector<float> bound_, step_, inverse_step_;
-  std::vector<int32_t> center_;
+  std::vector<float> bound_;     // one, or one a channel
+  std::vector<int32_t> center_;  // one a channel, or none, which is 0
+  Activity activity_;
 };
 
 }  // namespace encke

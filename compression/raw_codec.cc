@@ -1,6 +1,7 @@
 #include "compression/raw_codec.h"
 
 #include "compression/stream.h"
+#include "compression/value_coding.h"
 
 namespace encke {
 
@@ -9,9 +10,9 @@ int64_t RawCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
 }
 
 int64_t RawCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
-                               const ValueCoding&, uint8_t* out,
+                               const ValueCoding& coding, uint8_t* out,
                                EncodeStatistics* statistics) const {
-  *statistics = CountElements(data, dtype, chunk.elements());
+  *statistics = CountElements(data, dtype, chunk.elements(), coding.quantizer);
   return WriteCopy(data, chunk.elements() * SizeOf(dtype), out);
 }
 

@@ -54,7 +54,7 @@ int64_t RivalCodec::EncodeStream(const void* data, DType dtype, const Shape& chu
                                  const ValueCoding& coding, uint8_t* out,
                                  EncodeStatistics* statistics) const {
   const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
-  *statistics = CountElements(data, dtype, elements);
+  *statistics = CountElements(data, dtype, elements, coding.quantizer);
   const std::vector<float> values = FiniteValues(data, dtype, elements);
   std::vector<uint8_t> stream;
   if (coding.quantizer.mask()) stream = PackMask(values);

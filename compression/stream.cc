@@ -22,10 +22,12 @@ XXH64_canonical_t ChecksumOf(const uint8_t* stream, int64_t size) {
 }
 
 template <typename T>
-void Count(const T* data, int64_t count, EncodeStatistics* statistics) {
+void Count(const T* data, int64_t count, const Activity& activity, EncodeStatistics* statistics) {
+  const auto channels = static_cast<int64_t>(activity.threshold.size());
   for (int64_t i = 0; i < count; ++i) {
-    const double x = static_cast<float>(data[i]);
-    statistics->nonzero += x != 0;
+    const auto value = static_cast<float>(data[i]);
+    const double x = value;
+    statistics->nonzero += activity.empty() ? x != 0 : activity.Active(value, i % channels);
     if (std::isfinite(x)) statistics->sum_of_squares += x * x;
   }
 }
@@ -86,20 +88,21 @@ void ReadCopy(const uint8_t* stream, int64_t size, int64_t bytes, void* data) {
 void ThrowCorruption(const std::string& message) { throw Error(ErrorKind::CORRUPTION, message); }
 
 EncodeStatistics StatisticsOf(const simd::ChunkSums& sums, const void* data, DType dtype,
-                              int64_t count) {
+                              int64_t count, const Quantizer& quantizer) {
   if (std::isfinite(sums.squares)) return {count, sums.nonzero, sums.escapes, sums.squares};
-  EncodeStatistics statistics = CountElements(data, dtype, count);
+  EncodeStatistics statistics = CountElements(data, dtype, count, quantizer);
   statistics.escapes = sums.escapes;
   return statistics;
 }
 
-EncodeStatistics CountElements(const void* data, DType dtype, int64_t count) {
+EncodeStatistics CountElements(const void* data, DType dtype, int64_t count,
+                               const Quantizer& quantizer) {
   EncodeStatistics statistics;
   statistics.elements = count;
   if (dtype == DType::F32) {
-    Count(static_cast<const float*>(data), count, &statistics);
+    Count(static_cast<const float*>(data), count, quantizer.activity(), &statistics);
   } else {
-    Count(static_cast<const bfloat16*>(data), count, &statistics);
+    Count(static_cast<const bfloat16*>(data), count, quantizer.activity(), &statistics);
   }
   return statistics;
 }

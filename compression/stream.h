@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "compression/codec.h"
+#include "compression/quantizer.h"
 #include "compression/simd/kernels.h"
 
 namespace encke {
@@ -42,8 +43,9 @@ void ReadCopy(const uint8_t* stream, int64_t size, int64_t bytes, void* data);
 
 // What a kernel summed up, as statistics; looks at the elements again where floats overflowed.
 EncodeStatistics StatisticsOf(const simd::ChunkSums& sums, const void* data, DType dtype,
-                              int64_t count);
+                              int64_t count, const Quantizer& quantizer);
 // nonzero and sum_of_squares of `count` elements, element by element.
-EncodeStatistics CountElements(const void* data, DType dtype, int64_t count);
+EncodeStatistics CountElements(const void* data, DType dtype, int64_t count,
+                               const Quantizer& quantizer);
 
 }  // namespace encke

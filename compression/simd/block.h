@@ -17,6 +17,7 @@ namespace encke::simd {
 constexpr int kBlockElements = 64;
 constexpr int kSumLanes = 16;
 constexpr uint32_t kCodeLimit = 0xffff;  // codes above are escapes
+constexpr int kCellLimit = 0x7fff;       // with activity: cells further from the threshold, too
 
 // Elements are `float`, or `uint16_t` for bfloat16. Bit patterns as the escapes keep them:
 ENCKE_INLINE uint32_t BitsOf(float x) {

@@ -6,10 +6,12 @@
 // arXiv:1311.2540) under the context of two neighbours' tokens.
 //   With a mask: z' = 0 for 0, otherwise 1 + ((z - 1) >> shift). Tokens up to 7 are z' itself, four
 //   more are ranges with raw extra bits. The context is the sum of the neighbours' tokens.
-//   Without: token = (k >> shift) - lowest, for the window of values that the tables cover; the
-//   window's ends stand for all that is beyond, too, with raw bits that say how far. The context
-//   is, as the tables choose, the mean of the neighbours' tokens, which predicts sign and size, or
-//   the sum of their distances from the token of 0, which predicts size alone.
+//   With activity: cells are numbered k' = k for inactive ones, k <= 0, and 1 + ((k - 1) >> shift)
+//   for active ones, which alone have raw low bits; token = k' - lowest, as in what follows.
+//   Without either: token = (k >> shift) - lowest, for the window of values that the tables cover;
+//   the window's ends stand for all that is beyond, too, with raw bits that say how far. The
+//   context is, as the tables choose, the mean of the neighbours' tokens, which predicts sign and
+//   size, or the sum of their distances from the token of 0, which predicts size alone.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +39,12 @@ constexpr uint8_t kTokenExtra[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 0, 0, 0
 
 // With a mask: z' of a code.
 ENCKE_INLINE int HighPart(int code, int shift) { return code > 0 ? ((code - 1) >> shift) + 1 : 0; }
+
+// With activity: k' of a code's number, and back.
+ENCKE_INLINE int ActivityHigh(int k, int shift) { return k > 0 ? ((k - 1) >> shift) + 1 : k; }
+ENCKE_INLINE int ActivityCell(int high, int low, int shift) {
+  return high > 0 ? ((high - 1) << shift | low) + 1 : high;
+}
 
 // With a mask: the token of z'. REQUIRES: high < 256.
 ENCKE_INLINE uint8_t TokenOf(uint8_t high) {
@@ -75,7 +83,7 @@ struct DenseTables {
   alignas(64) uint32_t entries[kTokens + 1][kContexts];
   int tokens = 2;  // in use; codes that would need others are escapes
   int shift = 0;
-  int lowest = 0;  // without a mask: what token 0 stands for
+  int lowest = 0;  // without a mask: what token 0 stands for; never above 0 with activity
   ContextRule rule;
 };
 

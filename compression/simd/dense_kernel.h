@@ -77,12 +77,13 @@ ENCKE_INLINE void SplitMasked(const typename Ops::Quantized& block, const DenseT
 }
 
 // `high` is how far a code lies beyond the window's end.
-template <typename Ops>
+template <typename Ops, QuantizerMode kMode>
 ENCKE_INLINE void SplitSigned(const typename Ops::Quantized& block, const DenseTables& tables,
                               uint8_t* tokens, SplitCodes* split) {
   // In 16 bits and in short loops, which compilers turn into vector code.
   alignas(64) uint16_t codes[kBlockElements];
-  alignas(64) int16_t k[kBlockElements], inside[kBlockElements], beyond[kBlockElements];
+  alignas(64) int16_t k[kBlockElements], high[kBlockElements];
+  alignas(64) int16_t inside[kBlockElements], beyond[kBlockElements];
   alignas(64) uint8_t too_far[kBlockElements];
   WholeCodes<Ops>(block, codes);
   const auto last = static_cast<int16_t>(tables.tokens - 1);
@@ -90,14 +91,22 @@ ENCKE_INLINE void SplitSigned(const typename Ops::Quantized& block, const DenseT
   const int shift = tables.shift, most_below = HasLowTail(lowest) ? 255 : 0;
   for (int i = 0; i < kBlockElements; ++i) k[i] = static_cast<int16_t>(FromZigzag(codes[i]));
   for (int i = 0; i < kBlockElements; ++i) {
-    const auto token = static_cast<int16_t>((k[i] >> shift) - lowest);
+    if constexpr (kMode == QuantizerMode::ACTIVITY) {
+      split->low[i] = static_cast<uint8_t>((k[i] - 1) & ((1 << shift) - 1));
+      high[i] = static_cast<int16_t>(ActivityHigh(k[i], shift));
+    } else {
+      split->low[i] = static_cast<uint8_t>(k[i] & ((1 << shift) - 1));
+      high[i] = static_cast<int16_t>(k[i] >> shift);
+    }
+  }
+  for (int i = 0; i < kBlockElements; ++i) {
+    const auto token = static_cast<int16_t>(high[i] - lowest);
     const int16_t above = token > last ? last : token;
     inside[i] = above < 0 ? int16_t{0} : above;
     beyond[i] = static_cast<int16_t>(token - inside[i]);
   }
   for (int i = 0; i < kBlockElements; ++i) {
     tokens[i] = static_cast<uint8_t>(inside[i]);
-    split->low[i] = static_cast<uint8_t>(k[i] & ((1 << shift) - 1));
     split->high[i] = static_cast<uint8_t>(beyond[i] < 0 ? -beyond[i] : beyond[i]);
     too_far[i] = (beyond[i] > 255) | (beyond[i] < -most_below);
   }
@@ -119,9 +128,15 @@ ENCKE_INLINE void WriteExtras(const uint8_t* high, const uint8_t* tokens, uint64
   }
 }
 
-template <typename Ops, bool kMask>
-ENCKE_INLINE void WriteLowBits(const SplitCodes& split, int shift, BitWriter& writer) {
-  const uint64_t active = kMask ? Ops::AtLeast(Ops::LoadCodes(split.high), 1) : ~uint64_t{0};
+// The elements whose codes the shift shortened: all, or those that are active.
+template <typename Ops, QuantizerMode kMode>
+ENCKE_INLINE uint64_t ShiftedOf(const typename Ops::Codes& tokens, const DenseTables& tables) {
+  return kMode == QuantizerMode::SIGNED ? ~uint64_t{0} : Ops::AtLeast(tokens, tables.rule.zero + 1);
+}
+
+template <typename Ops>
+ENCKE_INLINE void WriteLowBits(const SplitCodes& split, uint64_t active, int shift,
+                               BitWriter& writer) {
   const int count = Popcount(active);
   const auto low = Ops::LoadCodes(split.low);
   for (int plane = 0; plane < shift; ++plane) {
@@ -129,13 +144,8 @@ ENCKE_INLINE void WriteLowBits(const SplitCodes& split, int shift, BitWriter& wr
   }
 }
 
-// One bit for each element of a block that the chunk has.
-ENCKE_INLINE uint64_t ValidElements(int64_t left) {
-  return left >= kBlockElements ? ~uint64_t{0} : (uint64_t{1} << left) - 1;
-}
-
 // Quantises everything into tokens, raw bits and escapes. False when there are too many escapes.
-template <typename Ops, typename T, bool kMask>
+template <typename Ops, typename T, QuantizerMode kMode>
 bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuffers& buffers,
                  BitWriter& writer, int64_t* escape_count, ChunkSums* sums) {
   const T* data = static_cast<const T*>(job.data);
@@ -146,14 +156,14 @@ bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuf
   int64_t escaped = 0;
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     const T* x = WholeBlock(data + begin, job.elements - begin, padded);
-    const auto block = Ops::template Quantize<kMask>(x, cursor.At(), &block_sums);
+    const uint64_t valid = ValidElements(job.elements - begin);
+    const auto block = Ops::template Quantize<kMode>(x, valid, cursor.At<kMode>(), &block_sums);
     uint8_t* tokens = buffers.tokens + begin;
-    if (kMask) {
+    if constexpr (kMode == QuantizerMode::MASK) {
       SplitMasked<Ops>(block, tables, tokens, &split);
     } else {
-      SplitSigned<Ops>(block, tables, tokens, &split);
+      SplitSigned<Ops, kMode>(block, tables, tokens, &split);
     }
-    const uint64_t valid = ValidElements(job.elements - begin);
     const uint64_t escapes = block.escapes | split.unknown | ~valid;
     for (uint64_t left = escapes; left != 0; left &= left - 1) {
       const int i = __builtin_ctzll(left);
@@ -165,16 +175,19 @@ bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuf
     }
     if (escaped > buffers.max_escapes) return false;
     block_sums.escapes += Popcount(escapes & valid & ~block.escapes);
-    if (kMask) {
-      const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(tokens), kPlainTokens);
+    const auto stored = Ops::LoadCodes(tokens);
+    if constexpr (kMode == QuantizerMode::MASK) {
+      const uint64_t ranges = Ops::AtLeast(stored, kPlainTokens);
       WriteExtras(split.high, tokens, ranges, writer);
     } else {
-      uint64_t tails = TailsOf<Ops>(Ops::LoadCodes(tokens), tables) & valid;
+      uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
       for (; tails != 0; tails &= tails - 1) {
         writer.Put(split.high[__builtin_ctzll(tails)], kTailBits);
       }
     }
-    if (tables.shift > 0) WriteLowBits<Ops, kMask>(split, tables.shift, writer);
+    if (tables.shift > 0) {
+      WriteLowBits<Ops>(split, ShiftedOf<Ops, kMode>(stored, tables), tables.shift, writer);
+    }
   }
   writer.Flush();
   *escape_count = escaped;
@@ -232,14 +245,14 @@ void WriteEscapeList(const T* data, const uint32_t* positions, int64_t count, ui
   }
 }
 
-template <typename Ops, typename Rans, typename T, bool kMask>
+template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
 int64_t EncodeDenseAs(const EncodeJob& job, const DenseShape& shape, const DenseTables& tables,
                       uint8_t* scratch, ChunkSums* sums) {
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
   const DenseBuffers buffers(scratch, job.elements, neighbours, tables.rule.zero);
   BitWriter writer(buffers.bits);
   int64_t escapes = 0;
-  if (!TokenizeAll<Ops, T, kMask>(job, tables, buffers, writer, &escapes, sums)) return -1;
+  if (!TokenizeAll<Ops, T, kMode>(job, tables, buffers, writer, &escapes, sums)) return -1;
   Rans rans(tables);
   uint16_t* const words_end = reinterpret_cast<uint16_t*>(buffers.bits);
   const uint16_t* words =
@@ -299,7 +312,7 @@ ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
   block->high = Ops::LoadCodes(upper);
 }
 
-template <typename Ops>
+template <typename Ops, QuantizerMode kMode>
 ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const DenseTables& tables, uint64_t valid,
                              BitReader& reader, typename Ops::Quantized* block) {
   alignas(64) uint8_t low[kBlockElements] = {}, upper[kBlockElements];
@@ -308,15 +321,18 @@ ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const DenseTables& tables, u
   for (int i = 0; i < kBlockElements; ++i) {
     values[i] = static_cast<int16_t>(tokens[i] + tables.lowest);
   }
-  uint64_t tails = TailsOf<Ops>(Ops::LoadCodes(tokens), tables) & valid;
+  const auto stored = Ops::LoadCodes(tokens);
+  uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
   for (; tails != 0; tails &= tails - 1) {
     const int i = __builtin_ctzll(tails);
     const int beyond = static_cast<int>(reader.Get(kTailBits) & 255);
     values[i] = static_cast<int16_t>(values[i] + (tokens[i] == last ? beyond : -beyond));
   }
-  if (shift > 0) ReadLowBits<Ops>(~uint64_t{0}, shift, reader, low);
+  if (shift > 0) ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader, low);
   for (int i = 0; i < kBlockElements; ++i) {
-    const int code = ToZigzag((values[i] * (1 << shift)) | low[i]);
+    const int k = kMode == QuantizerMode::ACTIVITY ? ActivityCell(values[i], low[i], shift)
+                                                   : (values[i] * (1 << shift)) | low[i];
+    const int code = ToZigzag(k);
     low[i] = static_cast<uint8_t>(code);
     upper[i] = static_cast<uint8_t>(code >> 8);
   }
@@ -355,7 +371,7 @@ bool ReadEscapeList(const uint8_t** in, const uint8_t* end, int64_t count, int64
 }
 
 // Tokens and raw bits back to elements.
-template <typename Ops, typename T, bool kMask>
+template <typename Ops, typename T, QuantizerMode kMode>
 bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* tokens,
                  BitReader& reader) {
   T* data = static_cast<T*>(job.data);
@@ -363,24 +379,24 @@ bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* token
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     uint8_t* codes = tokens + begin;
     typename Ops::Quantized block;
-    if (kMask) {
+    if constexpr (kMode == QuantizerMode::MASK) {
       const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(codes), kPlainTokens);
       if (!ReadExtras(ranges, reader, codes)) return false;
       JoinMasked<Ops>(codes, tables.shift, reader, &block);
     } else {
-      JoinSigned<Ops>(codes, tables, ValidElements(job.elements - begin), reader, &block);
+      JoinSigned<Ops, kMode>(codes, tables, ValidElements(job.elements - begin), reader, &block);
     }
     if (!reader.ok()) return false;
     const int64_t left = job.elements - begin;
     T padded[kBlockElements];
-    Ops::template Dequantize<kMask>(block, cursor.At(),
+    Ops::template Dequantize<kMode>(block, cursor.At<kMode>(),
                                     left >= kBlockElements ? data + begin : padded);
     if (left < kBlockElements) std::memcpy(data + begin, padded, left * sizeof(T));
   }
   return reader.AtEnd();
 }
 
-template <typename Ops, typename Rans, typename T, bool kMask>
+template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
 bool DecodeDenseAs(const DecodeJob& job, const DenseShape& shape, const DenseTables& tables,
                    uint8_t* scratch) {
   const uint8_t* in = job.stream;
@@ -408,11 +424,11 @@ bool DecodeDenseAs(const DecodeJob& job, const DenseShape& shape, const DenseTab
   T* data = static_cast<T*>(job.data);
   if (!ReadEscapeList(&bits, end, escapes, job.elements, data)) return false;
   BitReader reader(bits, end - bits);
-  if (!Reconstruct<Ops, T, kMask>(job, tables, buffers.tokens, reader)) return false;
+  if (!Reconstruct<Ops, T, kMode>(job, tables, buffers.tokens, reader)) return false;
   return ReadEscapeList(&list, end, escapes, job.elements, data);
 }
 
-template <typename Ops, typename T, bool kMask>
+template <typename Ops, typename T, QuantizerMode kMode>
 void QuantizeAllAs(const EncodeJob& job, uint16_t* codes) {
   const T* data = static_cast<const T*>(job.data);
   TableCursor cursor(job.tables);
@@ -420,40 +436,33 @@ void QuantizeAllAs(const EncodeJob& job, uint16_t* codes) {
   T padded[kBlockElements];
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     const T* x = WholeBlock(data + begin, job.elements - begin, padded);
-    WholeCodes<Ops>(Ops::template Quantize<kMask>(x, cursor.At(), &sums), codes + begin);
+    const uint64_t valid = ValidElements(job.elements - begin);
+    WholeCodes<Ops>(Ops::template Quantize<kMode>(x, valid, cursor.At<kMode>(), &sums),
+                    codes + begin);
   }
 }
 
 template <typename Ops>
 void QuantizeAll(DType dtype, const EncodeJob& job, uint16_t* codes) {
-  if (dtype == DType::F32) {
-    return job.mask ? QuantizeAllAs<Ops, float, true>(job, codes)
-                    : QuantizeAllAs<Ops, float, false>(job, codes);
-  }
-  return job.mask ? QuantizeAllAs<Ops, uint16_t, true>(job, codes)
-                  : QuantizeAllAs<Ops, uint16_t, false>(job, codes);
+  ForTypeAndMode(dtype, job.mode, [&](auto type, auto mode) {
+    QuantizeAllAs<Ops, decltype(type), mode()>(job, codes);
+  });
 }
 
 template <typename Ops, typename Rans>
 int64_t EncodeDense(DType dtype, const EncodeJob& job, const DenseShape& shape,
                     const DenseTables& tables, uint8_t* scratch, ChunkSums* sums) {
-  if (dtype == DType::F32) {
-    return job.mask ? EncodeDenseAs<Ops, Rans, float, true>(job, shape, tables, scratch, sums)
-                    : EncodeDenseAs<Ops, Rans, float, false>(job, shape, tables, scratch, sums);
-  }
-  return job.mask ? EncodeDenseAs<Ops, Rans, uint16_t, true>(job, shape, tables, scratch, sums)
-                  : EncodeDenseAs<Ops, Rans, uint16_t, false>(job, shape, tables, scratch, sums);
+  return ForTypeAndMode(dtype, job.mode, [&](auto type, auto mode) {
+    return EncodeDenseAs<Ops, Rans, decltype(type), mode()>(job, shape, tables, scratch, sums);
+  });
 }
 
 template <typename Ops, typename Rans>
 bool DecodeDense(DType dtype, const DecodeJob& job, const DenseShape& shape,
                  const DenseTables& tables, uint8_t* scratch) {
-  if (dtype == DType::F32) {
-    return job.mask ? DecodeDenseAs<Ops, Rans, float, true>(job, shape, tables, scratch)
-                    : DecodeDenseAs<Ops, Rans, float, false>(job, shape, tables, scratch);
-  }
-  return job.mask ? DecodeDenseAs<Ops, Rans, uint16_t, true>(job, shape, tables, scratch)
-                  : DecodeDenseAs<Ops, Rans, uint16_t, false>(job, shape, tables, scratch);
+  return ForTypeAndMode(dtype, job.mode, [&](auto type, auto mode) {
+    return DecodeDenseAs<Ops, Rans, decltype(type), mode()>(job, shape, tables, scratch);
+  });
 }
 
 }  // namespace

@@ -136,7 +136,7 @@ ENCKE_INLINE int WriteBlock(const T* x, const typename Ops::Quantized& block, Bi
   return plan.nibble;
 }
 
-template <typename Ops, typename T, bool kMask>
+template <typename Ops, typename T, QuantizerMode kMode>
 int64_t EncodeFastAs(const EncodeJob& job, ChunkSums* sums) {
   const T* data = static_cast<const T*>(job.data);
   const int64_t blocks = (job.elements + kBlockElements - 1) / kBlockElements;
@@ -150,7 +150,8 @@ int64_t EncodeFastAs(const EncodeJob& job, ChunkSums* sums) {
   for (int64_t b = 0; b < blocks; ++b, cursor.Next()) {
     const int64_t begin = b * kBlockElements;
     const T* x = WholeBlock(data + begin, job.elements - begin, padded);
-    const auto block = Ops::template Quantize<kMask>(x, cursor.At(), &block_sums);
+    const auto block = Ops::template Quantize<kMode>(x, ValidElements(job.elements - begin),
+                                                     cursor.At<kMode>(), &block_sums);
     job.out[b / 2] |= static_cast<uint8_t>(WriteBlock<Ops>(x, block, writer) << 4 * (b & 1));
     if (table + writer.Size() > job.limit) return -1;
   }
@@ -183,7 +184,7 @@ ENCKE_INLINE void ReadEscapes(uint64_t escapes, BitReader& reader, T* out) {
   }
 }
 
-template <typename Ops, typename T, bool kMask>
+template <typename Ops, typename T, QuantizerMode kMode>
 ENCKE_INLINE bool DecodeBlock(int nibble, const QuantizerTables& tables, BitReader& reader,
                               T* out) {
   typename Ops::Quantized block;
@@ -193,12 +194,12 @@ ENCKE_INLINE bool DecodeBlock(int nibble, const QuantizerTables& tables, BitRead
                         ? ReadExtended<Ops>(reader, &block)
                         : ReadRice<Ops>(PlanOf(nibble), reader, &block.low);
   if (!good || !reader.ok()) return false;
-  Ops::template Dequantize<kMask>(block, tables, out);
+  Ops::template Dequantize<kMode>(block, tables, out);
   ReadEscapes(block.escapes, reader, out);
   return reader.ok();
 }
 
-template <typename Ops, typename T, bool kMask>
+template <typename Ops, typename T, QuantizerMode kMode>
 bool DecodeFastAs(const DecodeJob& job) {
   T* data = static_cast<T*>(job.data);
   const int64_t blocks = (job.elements + kBlockElements - 1) / kBlockElements;
@@ -211,7 +212,7 @@ bool DecodeFastAs(const DecodeJob& job) {
     const int64_t begin = b * kBlockElements, left = job.elements - begin;
     T padded[kBlockElements];
     T* out = left >= kBlockElements ? data + begin : padded;
-    if (!DecodeBlock<Ops, T, kMask>(nibble, cursor.At(), reader, out)) return false;
+    if (!DecodeBlock<Ops, T, kMode>(nibble, cursor.At<kMode>(), reader, out)) return false;
     if (left < kBlockElements) {
       std::memcpy(data + begin, padded, left * sizeof(T));
     }
@@ -221,21 +222,16 @@ bool DecodeFastAs(const DecodeJob& job) {
 
 template <typename Ops>
 int64_t EncodeFast(DType dtype, const EncodeJob& job, ChunkSums* sums) {
-  if (dtype == DType::F32) {
-    return job.mask ? EncodeFastAs<Ops, float, true>(job, sums)
-                    : EncodeFastAs<Ops, float, false>(job, sums);
-  }
-  return job.mask ? EncodeFastAs<Ops, uint16_t, true>(job, sums)
-                  : EncodeFastAs<Ops, uint16_t, false>(job, sums);
+  return ForTypeAndMode(dtype, job.mode, [&](auto type, auto mode) {
+    return EncodeFastAs<Ops, decltype(type), mode()>(job, sums);
+  });
 }
 
 template <typename Ops>
 bool DecodeFast(DType dtype, const DecodeJob& job) {
-  if (dtype == DType::F32) {
-    return job.mask ? DecodeFastAs<Ops, float, true>(job) : DecodeFastAs<Ops, float, false>(job);
-  }
-  return job.mask ? DecodeFastAs<Ops, uint16_t, true>(job)
-                  : DecodeFastAs<Ops, uint16_t, false>(job);
+  return ForTypeAndMode(dtype, job.mode, [&](auto type, auto mode) {
+    return DecodeFastAs<Ops, decltype(type), mode()>(job);
+  });
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ struct EncodeJob {
   const void* data;
   int64_t elements;
   QuantizerTables tables;
-  bool mask;
+  QuantizerMode mode;
   uint8_t* out;
   int64_t limit;  // give up when the stream would get longer; kMaxOvershoot more bytes are writable
 };
@@ -28,7 +28,7 @@ struct DecodeJob {
   const uint8_t* stream;
   int64_t size;
   QuantizerTables tables;
-  bool mask;
+  QuantizerMode mode;
   void* data;
   int64_t elements;
 };

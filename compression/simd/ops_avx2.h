@@ -88,6 +88,12 @@ struct Avx2Ops {
     return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
   }
 
+  // Zero but where a bit is set.
+  ENCKE_INLINE Codes Keep(const Codes& codes, uint64_t where) {
+    return {{_mm256_and_si256(codes.half[0], Expand(static_cast<uint32_t>(where))),
+             _mm256_and_si256(codes.half[1], Expand(static_cast<uint32_t>(where >> 32)))}};
+  }
+
   ENCKE_INLINE void AddWhere(uint64_t where, int value, Codes* codes) {
     const __m256i v = _mm256_set1_epi8(static_cast<char>(value));
     for (int h = 0; h < 2; ++h) {
@@ -127,6 +133,7 @@ struct Avx2Ops {
   struct Part {  // 8 elements; `good` is all ones where inside the bound
     __m256i code;
     __m256 good;
+    __m256 counted;  // as ChunkSums::nonzero
   };
 
   template <typename T>
@@ -143,10 +150,11 @@ struct Avx2Ops {
     const __m256 fits =
         _mm256_cmp_ps(cell, _mm256_set1_ps(static_cast<float>(kCodeLimit)), _CMP_LE_OQ);
     const __m256 lost = _mm256_andnot_ps(_mm256_and_ps(positive, fits), active);
-    const __m256 good = _mm256_andnot_ps(lost, Inside(x, decoded, t, i));
+    const __m256 inside = Inside(x, decoded, _mm256_loadu_ps(t.bound + i));
+    const __m256 good = _mm256_andnot_ps(lost, inside);
     return {_mm256_and_si256(_mm256_cvttps_epi32(cell),
                              _mm256_castps_si256(_mm256_and_ps(good, active))),
-            good};
+            good, NotZero(x)};
   }
 
   template <typename T>
@@ -162,17 +170,72 @@ struct Avx2Ops {
     const __m256 decoded =
         Stored(_mm256_mul_ps(_mm256_cvtepi32_ps(k), _mm256_loadu_ps(t.step + i)), type);
     const __m256 usable = _mm256_and_ps(fits, _mm256_castsi256_ps(small));
-    const __m256 good = _mm256_and_ps(usable, Inside(x, decoded, t, i));
-    return {_mm256_and_si256(code, _mm256_castps_si256(good)), good};
+    const __m256 good = _mm256_and_ps(usable, Inside(x, decoded, _mm256_loadu_ps(t.bound + i)));
+    return {_mm256_and_si256(code, _mm256_castps_si256(good)), good, NotZero(x)};
   }
 
-  ENCKE_INLINE __m256 Inside(__m256 x, __m256 decoded, const QuantizerTables& t, int i) {
+  ENCKE_INLINE __m256 Active(__m256 distance) {
+    return _mm256_cmp_ps(distance, _mm256_setzero_ps(), _CMP_GT_OQ);
+  }
+  ENCKE_INLINE __m256 Choose(__m256 active, const float* yes, const float* no) {
+    return _mm256_blendv_ps(_mm256_loadu_ps(no), _mm256_loadu_ps(yes), active);
+  }
+
+  template <typename T>
+  ENCKE_INLINE Part QuantizeActivity(__m256 x, const QuantizerTables& t, int i, const T* type) {
+    const __m256 threshold = _mm256_loadu_ps(t.threshold + i);
+    const __m256 direction = _mm256_loadu_ps(t.direction + i);
+    const __m256 distance = _mm256_mul_ps(_mm256_sub_ps(x, threshold), direction);
+    const __m256 active = Active(distance);
+    const __m256 scaled =
+        _mm256_mul_ps(distance, Choose(active, t.inverse_step + i, t.inverse_width + i));
+    const __m256 up = _mm256_round_ps(scaled, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    const __m256 cell = _mm256_blendv_ps(up, _mm256_max_ps(up, _mm256_set1_ps(1.0f)), active);
+    const __m256 fits =
+        _mm256_cmp_ps(Abs(cell), _mm256_set1_ps(static_cast<float>(kCellLimit)), _CMP_LE_OQ);
+    const __m256i k = _mm256_and_si256(_mm256_cvttps_epi32(cell), _mm256_castps_si256(fits));
+    const __m256 decoded = Stored(ActivityValue(k, t, i), type);
+    const __m256 after = Active(_mm256_mul_ps(_mm256_sub_ps(decoded, threshold), direction));
+    const __m256 kept = _mm256_andnot_ps(_mm256_xor_ps(active, after), fits);
+    const __m256 bound = Choose(active, t.bound + i, t.inactive_bound + i);
+    const __m256 good = _mm256_and_ps(kept, Inside(x, decoded, bound));
+    const __m256i code = _mm256_xor_si256(_mm256_slli_epi32(k, 1), _mm256_srai_epi32(k, 31));
+    return {_mm256_and_si256(code, _mm256_castps_si256(good)), good, active};
+  }
+
+  ENCKE_INLINE __m256 ActivityValue(__m256i k, const QuantizerTables& t, int i) {
+    const __m256 active = _mm256_castsi256_ps(_mm256_cmpgt_epi32(k, _mm256_setzero_si256()));
+    const __m256 cells = _mm256_sub_ps(_mm256_cvtepi32_ps(k), _mm256_set1_ps(0.5f));
+    const __m256 distance = _mm256_mul_ps(cells, Choose(active, t.step + i, t.width + i));
+    __m256 value = _mm256_add_ps(_mm256_loadu_ps(t.threshold + i),
+                                 _mm256_mul_ps(distance, _mm256_loadu_ps(t.direction + i)));
+    for (int m = 0; m < kCentroids; ++m) {
+      const __m256 is = _mm256_castsi256_ps(_mm256_cmpeq_epi32(k, _mm256_set1_epi32(-m)));
+      value = _mm256_blendv_ps(value, _mm256_loadu_ps(t.centroid[m] + i), is);
+    }
+    return value;
+  }
+
+  ENCKE_INLINE __m256 Inside(__m256 x, __m256 decoded, __m256 bound) {
     const __m256 error = Abs(_mm256_sub_ps(x, decoded));
-    const __m256 near = _mm256_cmp_ps(error, _mm256_loadu_ps(t.bound + i), _CMP_LT_OQ);
-    const __m256 zero =
-        _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_castps_si256(x), _mm256_setzero_si256()));
-    const __m256 stays = _mm256_cmp_ps(decoded, _mm256_setzero_ps(), _CMP_EQ_OQ);
-    return _mm256_or_ps(near, _mm256_and_ps(zero, stays));
+    const __m256 near = _mm256_cmp_ps(error, bound, _CMP_LT_OQ);
+    const __m256i same = _mm256_cmpeq_epi32(_mm256_castps_si256(x), _mm256_castps_si256(decoded));
+    return _mm256_or_ps(near, _mm256_castsi256_ps(same));
+  }
+
+  ENCKE_INLINE __m256 NotZero(__m256 x) {
+    return _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+  }
+
+  template <QuantizerMode kMode, typename T>
+  ENCKE_INLINE Part QuantizePart(__m256 x, const QuantizerTables& t, int i, const T* type) {
+    if constexpr (kMode == QuantizerMode::MASK) {
+      return QuantizeMasked(x, t, i, type);
+    } else if constexpr (kMode == QuantizerMode::ACTIVITY) {
+      return QuantizeActivity(x, t, i, type);
+    } else {
+      return QuantizeSigned(x, t, i, type);
+    }
   }
 
   ENCKE_INLINE __m256 FiniteSquare(__m256 x) {
@@ -195,28 +258,24 @@ struct Avx2Ops {
     return _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   }
 
-  template <bool kMask, typename T>
-  ENCKE_INLINE Quantized Quantize(const T* x, const QuantizerTables& tables, Sums* sums) {
+  template <QuantizerMode kMode, typename T>
+  ENCKE_INLINE Quantized Quantize(const T* x, uint64_t valid, const QuantizerTables& tables,
+                                  Sums* sums) {
     __m256 squares[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     __m256i codes[8];
     uint64_t good = 0, nonzero = 0;
     for (int part = 0; part < 8; ++part) {
       const int i = 8 * part;
       const __m256 value = Load(x + i);
-      Part p;
-      if constexpr (kMask) {
-        p = QuantizeMasked(value, tables, i, x);
-      } else {
-        p = QuantizeSigned(value, tables, i, x);
-      }
+      const Part p = QuantizePart<kMode>(value, tables, i, x);
       codes[part] = p.code;
       good |= static_cast<uint64_t>(_mm256_movemask_ps(p.good)) << i;
-      const __m256 differs = _mm256_cmp_ps(value, _mm256_setzero_ps(), _CMP_NEQ_UQ);
-      nonzero |= static_cast<uint64_t>(_mm256_movemask_ps(differs)) << i;
+      nonzero |= static_cast<uint64_t>(_mm256_movemask_ps(p.counted)) << i;
       squares[part & 1] = _mm256_add_ps(squares[part & 1], FiniteSquare(value));
     }
-    sums->nonzero += Popcount(nonzero);
-    sums->escapes += Popcount(~good);
+    const uint64_t escapes = ~good & valid;
+    sums->nonzero += Popcount(nonzero & valid);
+    sums->escapes += Popcount(escapes);
     for (int i = 0; i < 2; ++i) {
       sums->squares[2 * i] =
           _mm256_add_pd(sums->squares[2 * i], _mm256_cvtps_pd(_mm256_castps256_ps128(squares[i])));
@@ -226,30 +285,39 @@ struct Avx2Ops {
     Quantized block;
     block.low = {{LowBytes(codes), LowBytes(codes + 4)}};
     block.high = {{HighBytes(codes), HighBytes(codes + 4)}};
-    block.escapes = ~good;
+    block.escapes = escapes;
+    if (valid != ~uint64_t{0}) {
+      block.low = Keep(block.low, valid);
+      block.high = Keep(block.high, valid);
+    }
     const __m256i any = _mm256_or_si256(block.high.half[0], block.high.half[1]);
     block.wide = !_mm256_testz_si256(any, any);
     return block;
   }
 
-  template <bool kMask, typename T>
+  template <QuantizerMode kMode, typename T>
   ENCKE_INLINE void DequantizePart(__m256i code, const QuantizerTables& t, int i, T* out) {
-    const __m256 step = _mm256_loadu_ps(t.step + i);
-    if constexpr (kMask) {
+    if constexpr (kMode == QuantizerMode::MASK) {
+      const __m256 step = _mm256_loadu_ps(t.step + i);
       const __m256 cell = _mm256_sub_ps(_mm256_cvtepi32_ps(code), _mm256_set1_ps(0.5f));
       const __m256 inactive = _mm256_castsi256_ps(_mm256_cmpeq_epi32(code, _mm256_setzero_si256()));
       Store(_mm256_andnot_ps(inactive, _mm256_mul_ps(cell, step)), out + i);
+    } else if constexpr (kMode == QuantizerMode::ACTIVITY) {
+      Store(ActivityValue(FromZigzags(code), t, i), out + i);
     } else {
-      const __m256i sign =
-          _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_and_si256(code, _mm256_set1_epi32(1)));
       const __m256i center = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(t.center + i));
-      const __m256i k =
-          _mm256_add_epi32(_mm256_xor_si256(_mm256_srli_epi32(code, 1), sign), center);
-      Store(_mm256_mul_ps(_mm256_cvtepi32_ps(k), step), out + i);
+      const __m256i k = _mm256_add_epi32(FromZigzags(code), center);
+      Store(_mm256_mul_ps(_mm256_cvtepi32_ps(k), _mm256_loadu_ps(t.step + i)), out + i);
     }
   }
 
-  template <bool kMask, typename T>
+  ENCKE_INLINE __m256i FromZigzags(__m256i code) {
+    const __m256i sign =
+        _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_and_si256(code, _mm256_set1_epi32(1)));
+    return _mm256_xor_si256(_mm256_srli_epi32(code, 1), sign);
+  }
+
+  template <QuantizerMode kMode, typename T>
   ENCKE_INLINE void Dequantize(const Quantized& block, const QuantizerTables& tables, T* out) {
     alignas(32) uint8_t low[kBlockElements], high[kBlockElements];
     for (int h = 0; h < 2; ++h) {
@@ -261,7 +329,7 @@ struct Avx2Ops {
     for (int i = 0; i < kBlockElements; i += 8) {
       __m256i code = Widen(low + i);
       if (block.wide) code = _mm256_or_si256(code, _mm256_slli_epi32(Widen(high + i), 8));
-      DequantizePart<kMask>(code, tables, i, out);
+      DequantizePart<kMode>(code, tables, i, out);
     }
   }
 

@@ -86,6 +86,7 @@ struct Avx512Ops {
   struct Part {  // 16 elements
     __m512i code;
     __mmask16 good;
+    __mmask16 counted;  // as ChunkSums::nonzero
   };
 
   template <typename T>
@@ -102,7 +103,8 @@ struct Avx512Ops {
         _mm512_cmp_ps_mask(cell, _mm512_set1_ps(static_cast<float>(kCodeLimit)), _CMP_LE_OQ);
     const __mmask16 sign_kept = static_cast<__mmask16>(~active | (positive & fits));
     return {_mm512_maskz_cvttps_epi32(active, cell),
-            static_cast<__mmask16>(sign_kept & Inside(x, decoded, t, i))};
+            static_cast<__mmask16>(sign_kept & Inside(x, decoded, _mm512_loadu_ps(t.bound + i))),
+            NotZero(x)};
   }
 
   template <typename T>
@@ -117,16 +119,73 @@ struct Avx512Ops {
     const __mmask16 small = _mm512_cmple_epu32_mask(code, _mm512_set1_epi32(kCodeLimit));
     const __m512 decoded =
         Stored(_mm512_mul_ps(_mm512_cvtepi32_ps(k), _mm512_loadu_ps(t.step + i)), type);
-    return {code, static_cast<__mmask16>(fits & small & Inside(x, decoded, t, i))};
+    const __mmask16 inside = Inside(x, decoded, _mm512_loadu_ps(t.bound + i));
+    return {code, static_cast<__mmask16>(fits & small & inside), NotZero(x)};
   }
 
-  // |x - decoded| < bound, or +0 that stays +0.
-  ENCKE_INLINE __mmask16 Inside(__m512 x, __m512 decoded, const QuantizerTables& t, int i) {
+  // Which elements are on the active side of their threshold.
+  ENCKE_INLINE __mmask16 Active(__m512 distance) {
+    return _mm512_cmp_ps_mask(distance, _mm512_setzero_ps(), _CMP_GT_OQ);
+  }
+  ENCKE_INLINE __m512 Choose(__mmask16 active, const float* yes, const float* no) {
+    return _mm512_mask_loadu_ps(_mm512_loadu_ps(no), active, yes);
+  }
+
+  template <typename T>
+  ENCKE_INLINE Part QuantizeActivity(__m512 x, const QuantizerTables& t, int i, const T* type) {
+    const __m512 threshold = _mm512_loadu_ps(t.threshold + i);
+    const __m512 direction = _mm512_loadu_ps(t.direction + i);
+    const __m512 distance = _mm512_mul_ps(_mm512_sub_ps(x, threshold), direction);
+    const __mmask16 active = Active(distance);
+    const __m512 scaled =
+        _mm512_mul_ps(distance, Choose(active, t.inverse_step + i, t.inverse_width + i));
+    const __m512 up = _mm512_roundscale_ps(scaled, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    const __m512 cell = _mm512_mask_max_ps(up, active, up, _mm512_set1_ps(1.0f));
+    const __mmask16 fits = _mm512_cmp_ps_mask(
+        _mm512_abs_ps(cell), _mm512_set1_ps(static_cast<float>(kCellLimit)), _CMP_LE_OQ);
+    const __m512i k = _mm512_maskz_cvttps_epi32(fits, cell);
+    const __m512 decoded = Stored(ActivityValue(k, t, i), type);
+    const __mmask16 after = Active(_mm512_mul_ps(_mm512_sub_ps(decoded, threshold), direction));
+    const __mmask16 inside = Inside(x, decoded, Choose(active, t.bound + i, t.inactive_bound + i));
+    return {_mm512_xor_si512(_mm512_slli_epi32(k, 1), _mm512_srai_epi32(k, 31)),
+            static_cast<__mmask16>(fits & ~(active ^ after) & inside), active};
+  }
+
+  ENCKE_INLINE __m512 ActivityValue(__m512i k, const QuantizerTables& t, int i) {
+    const __mmask16 active = _mm512_cmpgt_epi32_mask(k, _mm512_setzero_si512());
+    const __m512 cells = _mm512_sub_ps(_mm512_cvtepi32_ps(k), _mm512_set1_ps(0.5f));
+    const __m512 distance = _mm512_mul_ps(cells, Choose(active, t.step + i, t.width + i));
+    __m512 value = _mm512_add_ps(_mm512_loadu_ps(t.threshold + i),
+                                 _mm512_mul_ps(distance, _mm512_loadu_ps(t.direction + i)));
+    for (int m = 0; m < kCentroids; ++m) {
+      const __mmask16 is = _mm512_cmpeq_epi32_mask(k, _mm512_set1_epi32(-m));
+      value = _mm512_mask_loadu_ps(value, is, t.centroid[m] + i);
+    }
+    return value;
+  }
+
+  // |x - decoded| < bound, or equal bit for bit.
+  ENCKE_INLINE __mmask16 Inside(__m512 x, __m512 decoded, __m512 bound) {
     const __m512 error = _mm512_abs_ps(_mm512_sub_ps(x, decoded));
-    const __mmask16 near = _mm512_cmp_ps_mask(error, _mm512_loadu_ps(t.bound + i), _CMP_LT_OQ);
-    const __mmask16 zero = _mm512_testn_epi32_mask(_mm512_castps_si512(x), _mm512_castps_si512(x));
-    const __mmask16 stays = _mm512_cmp_ps_mask(decoded, _mm512_setzero_ps(), _CMP_EQ_OQ);
-    return static_cast<__mmask16>(near | (zero & stays));
+    const __mmask16 near = _mm512_cmp_ps_mask(error, bound, _CMP_LT_OQ);
+    const __mmask16 same =
+        _mm512_cmpeq_epi32_mask(_mm512_castps_si512(x), _mm512_castps_si512(decoded));
+    return static_cast<__mmask16>(near | same);
+  }
+
+  ENCKE_INLINE __mmask16 NotZero(__m512 x) {
+    return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  }
+
+  template <QuantizerMode kMode, typename T>
+  ENCKE_INLINE Part QuantizePart(__m512 x, const QuantizerTables& t, int i, const T* type) {
+    if constexpr (kMode == QuantizerMode::MASK) {
+      return QuantizeMasked(x, t, i, type);
+    } else if constexpr (kMode == QuantizerMode::ACTIVITY) {
+      return QuantizeActivity(x, t, i, type);
+    } else {
+      return QuantizeSigned(x, t, i, type);
+    }
   }
 
   ENCKE_INLINE __m512 FiniteSquare(__m512 x) {
@@ -135,38 +194,34 @@ struct Avx512Ops {
     return _mm512_maskz_mul_ps(finite, x, x);
   }
 
-  template <bool kMask, typename T>
-  ENCKE_INLINE Quantized Quantize(const T* x, const QuantizerTables& tables, Sums* sums) {
+  template <QuantizerMode kMode, typename T>
+  ENCKE_INLINE Quantized Quantize(const T* x, uint64_t valid, const QuantizerTables& tables,
+                                  Sums* sums) {
     __m512 squares = _mm512_setzero_ps();
     __m128i low[4], high[4];
     uint64_t good = 0, nonzero = 0;
     for (int part = 0; part < 4; ++part) {
       const int i = 16 * part;
       const __m512 value = Load(x + i);
-      Part p;
-      if constexpr (kMask) {
-        p = QuantizeMasked(value, tables, i, x);
-      } else {
-        p = QuantizeSigned(value, tables, i, x);
-      }
+      Part p = QuantizePart<kMode>(value, tables, i, x);
       p.code = _mm512_maskz_mov_epi32(p.good, p.code);
       low[part] = _mm512_cvtepi32_epi8(p.code);
       high[part] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(p.code, 8));
       good |= static_cast<uint64_t>(p.good) << i;
-      nonzero |= static_cast<uint64_t>(_mm512_cmp_ps_mask(value, _mm512_setzero_ps(), _CMP_NEQ_UQ))
-                 << i;
+      nonzero |= static_cast<uint64_t>(p.counted) << i;
       squares = _mm512_add_ps(squares, FiniteSquare(value));
     }
-    sums->nonzero += Popcount(nonzero);
-    sums->escapes += Popcount(~good);
+    const uint64_t escapes = ~good & valid;
+    sums->nonzero += Popcount(nonzero & valid);
+    sums->escapes += Popcount(escapes);
     sums->squares[0] =
         _mm512_add_pd(sums->squares[0], _mm512_cvtps_pd(_mm512_castps512_ps256(squares)));
     sums->squares[1] =
         _mm512_add_pd(sums->squares[1], _mm512_cvtps_pd(_mm512_extractf32x8_ps(squares, 1)));
     Quantized block;
-    block.low = Join(low);
-    block.high = Join(high);
-    block.escapes = ~good;
+    block.low = _mm512_maskz_mov_epi8(valid, Join(low));
+    block.high = _mm512_maskz_mov_epi8(valid, Join(high));
+    block.escapes = escapes;
     block.wide = _mm512_test_epi8_mask(block.high, block.high) != 0;
     return block;
   }
@@ -177,19 +232,24 @@ struct Avx512Ops {
     return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
   }
 
-  template <bool kMask, typename T>
+  template <QuantizerMode kMode, typename T>
   ENCKE_INLINE void DequantizePart(__m512i code, const QuantizerTables& t, int i, T* out) {
-    const __m512 step = _mm512_loadu_ps(t.step + i);
-    if constexpr (kMask) {
+    if constexpr (kMode == QuantizerMode::MASK) {
       const __m512 cell = _mm512_sub_ps(_mm512_cvtepi32_ps(code), _mm512_set1_ps(0.5f));
-      Store(_mm512_maskz_mul_ps(_mm512_test_epi32_mask(code, code), cell, step), out + i);
+      const __mmask16 active = _mm512_test_epi32_mask(code, code);
+      Store(_mm512_maskz_mul_ps(active, cell, _mm512_loadu_ps(t.step + i)), out + i);
+    } else if constexpr (kMode == QuantizerMode::ACTIVITY) {
+      Store(ActivityValue(FromZigzags(code), t, i), out + i);
     } else {
-      const __m512i sign =
-          _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_and_si512(code, _mm512_set1_epi32(1)));
-      const __m512i k = _mm512_add_epi32(_mm512_xor_si512(_mm512_srli_epi32(code, 1), sign),
-                                         _mm512_loadu_si512(t.center + i));
-      Store(_mm512_mul_ps(_mm512_cvtepi32_ps(k), step), out + i);
+      const __m512i k = _mm512_add_epi32(FromZigzags(code), _mm512_loadu_si512(t.center + i));
+      Store(_mm512_mul_ps(_mm512_cvtepi32_ps(k), _mm512_loadu_ps(t.step + i)), out + i);
     }
+  }
+
+  ENCKE_INLINE __m512i FromZigzags(__m512i code) {
+    const __m512i sign =
+        _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_and_si512(code, _mm512_set1_epi32(1)));
+    return _mm512_xor_si512(_mm512_srli_epi32(code, 1), sign);
   }
 
   template <int kPart>
@@ -197,21 +257,21 @@ struct Avx512Ops {
     return _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(codes, kPart));
   }
 
-  template <bool kMask, int kPart, typename T>
+  template <QuantizerMode kMode, int kPart, typename T>
   ENCKE_INLINE void DequantizeQuarter(const Quantized& block, const QuantizerTables& t, T* out) {
     __m512i code = Widen<kPart>(block.low);
     if (block.wide) {
       code = _mm512_or_si512(code, _mm512_slli_epi32(Widen<kPart>(block.high), 8));
     }
-    DequantizePart<kMask>(code, t, 16 * kPart, out);
+    DequantizePart<kMode>(code, t, 16 * kPart, out);
   }
 
-  template <bool kMask, typename T>
+  template <QuantizerMode kMode, typename T>
   ENCKE_INLINE void Dequantize(const Quantized& block, const QuantizerTables& tables, T* out) {
-    DequantizeQuarter<kMask, 0>(block, tables, out);
-    DequantizeQuarter<kMask, 1>(block, tables, out);
-    DequantizeQuarter<kMask, 2>(block, tables, out);
-    DequantizeQuarter<kMask, 3>(block, tables, out);
+    DequantizeQuarter<kMode, 0>(block, tables, out);
+    DequantizeQuarter<kMode, 1>(block, tables, out);
+    DequantizeQuarter<kMode, 2>(block, tables, out);
+    DequantizeQuarter<kMode, 3>(block, tables, out);
   }
 };
 

@@ -111,49 +111,87 @@ struct ReferenceOps {
   static void Store(float value, float* out) { *out = value; }
   static void Store(float value, uint16_t* out) { *out = Narrow(value); }
 
-  struct Element {
-    uint32_t code;
-    bool good;  // inside the bound; otherwise an escape
-  };
-
-  template <bool kMask, typename T>
-  static Element QuantizeOne(T stored, const QuantizerTables& t, int i) {
-    const float x = Load(stored), step = t.step[i];
-    const float scaled = x * t.inverse_step[i];
+  // An element's code, what that decodes to, and whether it may be used so.
+  struct Guess {
     uint32_t code;
     float decoded;
-    bool sign_kept = true;
-    if (kMask) {
-      const bool active = x > 0;
-      const float cell = std::ceil(scaled) > 1.0f ? std::ceil(scaled) : 1.0f;
-      code = active && cell <= kCodeLimit ? static_cast<uint32_t>(cell) : 0;
-      decoded = active ? Stored((cell - 0.5f) * step, stored) : 0.0f;
-      sign_kept = (decoded > 0) == active && !(active && code == 0);
-    } else {
-      const bool fits = std::fabs(scaled) <= 0x1p23f;
-      const int32_t k = fits ? static_cast<int32_t>(std::nearbyint(scaled)) : 0;
-      const int32_t offset = k - t.center[i];
-      code = static_cast<uint32_t>(offset) << 1 ^ static_cast<uint32_t>(offset >> 31);
-      decoded = Stored(static_cast<float>(k) * step, stored);
-      sign_kept = fits && code <= kCodeLimit;
-    }
-    const bool inside = std::fabs(x - decoded) < t.bound[i];
-    const bool good = sign_kept && (inside || (BitsOf(stored) == 0 && decoded == 0));
-    return {good ? code : 0, good};
+    float bound;
+    bool valid;
+    bool counted;  // as ChunkSums::nonzero
+  };
+
+  template <typename T>
+  static Guess QuantizeMasked(float x, const QuantizerTables& t, int i, T type) {
+    const bool active = x > 0;
+    const float up = std::ceil(x * t.inverse_step[i]);
+    const float cell = up > 1.0f ? up : 1.0f;
+    const bool fits = cell <= kCodeLimit;
+    const float decoded = active ? Stored((cell - 0.5f) * t.step[i], type) : 0.0f;
+    const uint32_t code = active && fits ? static_cast<uint32_t>(cell) : 0;
+    return {code, decoded, t.bound[i], !active || (fits && decoded > 0), x != 0};
   }
 
-  template <bool kMask, typename T>
-  static Quantized Quantize(const T* x, const QuantizerTables& tables, Sums* sums) {
+  template <typename T>
+  static Guess QuantizeSigned(float x, const QuantizerTables& t, int i, T type) {
+    const float scaled = x * t.inverse_step[i];
+    const bool fits = std::fabs(scaled) <= 0x1p23f;
+    const int32_t k = fits ? static_cast<int32_t>(std::nearbyint(scaled)) : 0;
+    const uint32_t code = Zigzag(k - t.center[i]);
+    const float decoded = Stored(static_cast<float>(k) * t.step[i], type);
+    return {code, decoded, t.bound[i], fits && code <= kCodeLimit, x != 0};
+  }
+
+  template <typename T>
+  static Guess QuantizeActivity(float x, const QuantizerTables& t, int i, T type) {
+    const float distance = (x - t.threshold[i]) * t.direction[i];
+    const bool active = distance > 0;
+    const float up = std::ceil(distance * (active ? t.inverse_step[i] : t.inverse_width[i]));
+    const float cell = active && !(up > 1.0f) ? 1.0f : up;
+    const bool fits = std::fabs(cell) <= kCellLimit;
+    const int32_t k = fits ? static_cast<int32_t>(cell) : 0;
+    const float decoded = Stored(ActivityValue(k, t, i), type);
+    const bool after = (decoded - t.threshold[i]) * t.direction[i] > 0;
+    return {Zigzag(k), decoded, active ? t.bound[i] : t.inactive_bound[i], fits && after == active,
+            active};
+  }
+
+  static float ActivityValue(int32_t k, const QuantizerTables& t, int i) {
+    if (k <= 0 && k > -kCentroids) return t.centroid[-k][i];
+    const float distance = (static_cast<float>(k) - 0.5f) * (k > 0 ? t.step[i] : t.width[i]);
+    return t.threshold[i] + distance * t.direction[i];
+  }
+
+  static uint32_t Zigzag(int32_t k) {
+    return static_cast<uint32_t>(k) << 1 ^ static_cast<uint32_t>(k >> 31);
+  }
+
+  template <QuantizerMode kMode, typename T>
+  static Guess QuantizeOne(float x, const QuantizerTables& t, int i, T type) {
+    if (kMode == QuantizerMode::MASK) return QuantizeMasked(x, t, i, type);
+    if (kMode == QuantizerMode::ACTIVITY) return QuantizeActivity(x, t, i, type);
+    return QuantizeSigned(x, t, i, type);
+  }
+
+  // Within the bound, or equal bit for bit.
+  static bool Inside(float x, const Guess& guess) {
+    return std::fabs(x - guess.decoded) < guess.bound || BitsOf(x) == BitsOf(guess.decoded);
+  }
+
+  // Quantises the elements whose bit in `valid` is set, those before the chunk's end.
+  template <QuantizerMode kMode, typename T>
+  static Quantized Quantize(const T* x, uint64_t valid, const QuantizerTables& tables, Sums* sums) {
     Quantized block = {};
     float squares[kSumLanes] = {};
-    for (int i = 0; i < kBlockElements; ++i) {
-      const Element element = QuantizeOne<kMask>(x[i], tables, i);
-      block.low.v[i] = static_cast<uint8_t>(element.code);
-      block.high.v[i] = static_cast<uint8_t>(element.code >> 8);
-      block.wide |= element.code > 255;
-      block.escapes |= static_cast<uint64_t>(!element.good) << i;
+    for (int i = 0; i < kBlockElements && (valid >> i & 1) != 0; ++i) {
       const float value = Load(x[i]);
-      sums->nonzero += value != 0;
+      const Guess guess = QuantizeOne<kMode>(value, tables, i, x[i]);
+      const bool good = guess.valid && Inside(value, guess);
+      const uint32_t code = good ? guess.code : 0;
+      block.low.v[i] = static_cast<uint8_t>(code);
+      block.high.v[i] = static_cast<uint8_t>(code >> 8);
+      block.wide |= code > 255;
+      block.escapes |= static_cast<uint64_t>(!good) << i;
+      sums->nonzero += guess.counted;
       if (std::isfinite(value)) squares[i % kSumLanes] += value * value;
     }
     sums->escapes += Popcount(block.escapes);
@@ -161,15 +199,20 @@ struct ReferenceOps {
     return block;
   }
 
-  template <bool kMask, typename T>
+  template <QuantizerMode kMode, typename T>
   static void Dequantize(const Quantized& block, const QuantizerTables& t, T* out) {
     for (int i = 0; i < kBlockElements; ++i) {
       const int32_t code = block.low.v[i] + (block.wide ? block.high.v[i] * 256 : 0);
-      const int32_t k = (code >> 1 ^ -(code & 1)) + t.center[i];
-      const float cell = static_cast<float>(code) - 0.5f;
-      const float value = static_cast<float>(k) * t.step[i];
-      Store(kMask ? (code > 0 ? cell * t.step[i] : 0.0f) : value, out + i);
+      Store(DequantizeOne<kMode>(code, t, i), out + i);
     }
+  }
+
+  template <QuantizerMode kMode>
+  static float DequantizeOne(int32_t code, const QuantizerTables& t, int i) {
+    const int32_t k = code >> 1 ^ -(code & 1);
+    if (kMode == QuantizerMode::ACTIVITY) return ActivityValue(k, t, i);
+    if (kMode == QuantizerMode::SIGNED) return static_cast<float>(k + t.center[i]) * t.step[i];
+    return code > 0 ? (static_cast<float>(code) - 0.5f) * t.step[i] : 0.0f;
   }
 };
 

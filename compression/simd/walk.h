@@ -12,9 +12,25 @@ class TableCursor {
   explicit TableCursor(const QuantizerTables& tables)
       : tables_(tables), advance_(kBlockElements % tables.period) {}
 
+  // The tables of the mode alone: what is null stays null.
+  template <QuantizerMode kMode>
   QuantizerTables At() const {
-    return {tables_.bound + offset_, tables_.step + offset_, tables_.inverse_step + offset_,
-            tables_.center + offset_, tables_.period};
+    QuantizerTables at = {};
+    at.bound = tables_.bound + offset_;
+    at.step = tables_.step + offset_;
+    at.inverse_step = tables_.inverse_step + offset_;
+    at.period = tables_.period;
+    if constexpr (kMode != QuantizerMode::ACTIVITY) {
+      at.center = tables_.center + offset_;
+    } else {
+      at.threshold = tables_.threshold + offset_;
+      at.direction = tables_.direction + offset_;
+      at.inactive_bound = tables_.inactive_bound + offset_;
+      at.width = tables_.width + offset_;
+      at.inverse_width = tables_.inverse_width + offset_;
+      for (int m = 0; m < kCentroids; ++m) at.centroid[m] = tables_.centroid[m] + offset_;
+    }
+    return at;
   }
   void Next() {
     offset_ += advance_;
@@ -26,6 +42,35 @@ class TableCursor {
   int64_t advance_;
   int64_t offset_ = 0;
 };
+
+// A mode as a type: what `mode()` gives is a constant.
+template <QuantizerMode kMode>
+struct ConstantMode {
+  constexpr QuantizerMode operator()() const { return kMode; }
+};
+
+template <typename T, typename Body>
+ENCKE_INLINE auto ForMode(QuantizerMode mode, const Body& body) {
+  switch (mode) {
+    case QuantizerMode::MASK:
+      return body(T(), ConstantMode<QuantizerMode::MASK>());
+    case QuantizerMode::ACTIVITY:
+      return body(T(), ConstantMode<QuantizerMode::ACTIVITY>());
+    default:
+      return body(T(), ConstantMode<QuantizerMode::SIGNED>());
+  }
+}
+
+// Calls body(T(), mode) with the elements' type, uint16_t for bfloat16, and a ConstantMode.
+template <typename Body>
+ENCKE_INLINE auto ForTypeAndMode(DType dtype, QuantizerMode mode, const Body& body) {
+  return dtype == DType::F32 ? ForMode<float>(mode, body) : ForMode<uint16_t>(mode, body);
+}
+
+// One bit for each element of a block that the chunk has.
+ENCKE_INLINE uint64_t ValidElements(int64_t left) {
+  return left >= kBlockElements ? ~uint64_t{0} : (uint64_t{1} << left) - 1;
+}
 
 // The block that starts at `x`, or its copy in `padded`, filled up with zeros, if it is not whole.
 template <typename T>

@@ -194,6 +194,12 @@ void Executor::Run::DumpValue(const SavedValue& saved, const Tensor& tensor,
   if (bounds.empty()) bounds = {options.bound.uniform};
   WriteNpy(path + (saved.mask ? ".mask" : "") + ".bound.npy", {static_cast<int64_t>(bounds.size())},
            bounds.data());
+  const Activity& activity = options.activity;
+  if (activity.empty()) return;
+  std::vector<float> rows = activity.threshold;
+  rows.insert(rows.end(), activity.sign.begin(), activity.sign.end());
+  rows.insert(rows.end(), activity.inactive_bound.begin(), activity.inactive_bound.end());
+  WriteNpy(path + ".activity.npy", {3, shape.c}, rows.data());
 }
 
 }  // namespace encke

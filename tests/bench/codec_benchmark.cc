@@ -67,21 +67,46 @@ Sample NormInput(const std::string& name, const Shape& shape) {
   return sample;
 }
 
+// The same with a ReLU behind the batch norm: the active side kept as its output would be, the rest
+// in cells of half a deviation.
+Sample SplitInput(const std::string& name, const Shape& shape, float bound) {
+  Sample sample{name, shape, Smooth(shape, 1), {}};
+  sample.options.bound = ErrorBound::Uniform(bound);
+  for (int64_t c = 0; c < shape.c; ++c) {
+    sample.options.activity.threshold.push_back(0.05f * static_cast<float>(c % 11));
+    sample.options.activity.sign.push_back(1);
+    sample.options.activity.inactive_bound.push_back(0.5f);
+  }
+  return sample;
+}
+
 std::vector<Sample> Samples() {
-  return {Relu("relu28/fine", {1, 9, 28, 64}, 0.02f), Relu("relu28/mid", {1, 9, 28, 64}, 0.1f),
-          Relu("relu28/coarse", {1, 9, 28, 64}, 0.3f), Relu("relu7/mid", {1, 7, 7, 334}, 0.1f),
-          NormInput("norm28", {1, 9, 28, 64})};
+  return {Relu("relu28/fine", {1, 9, 28, 64}, 0.02f),
+          Relu("relu28/mid", {1, 9, 28, 64}, 0.1f),
+          Relu("relu28/coarse", {1, 9, 28, 64}, 0.3f),
+          Relu("relu7/mid", {1, 7, 7, 334}, 0.1f),
+          NormInput("norm28", {1, 9, 28, 64}),
+          SplitInput("split28/fine", {1, 9, 28, 64}, 0.02f),
+          SplitInput("split28/mid", {1, 9, 28, 64}, 0.1f),
+          SplitInput("split28/coarse", {1, 9, 28, 64}, 0.3f)};
+}
+
+int CodeOf(float x, int64_t c, const CodecOptions& options) {
+  const double bound = options.BoundOf(x, c);
+  if (options.mask) return static_cast<int>(std::ceil(x / (2 * bound)));
+  if (options.activity.empty()) return static_cast<int>(std::nearbyint(x / (2 * bound)));
+  const double distance = static_cast<double>(x) - options.activity.threshold[c];
+  return static_cast<int>(std::ceil(distance / (distance > 0 ? 2 * bound : bound)));
 }
 
 // Bits an element of an ideal coder that knows the distributions in nine contexts.
 double ContextEntropy(const Sample& sample) {
-  const double bound = sample.options.mask ? sample.options.bound.uniform : 0.25;
+  const CodecOptions& options = sample.options;
   std::map<int, std::map<int, double>> counts;
   std::vector<int> codes;
   const auto class_at = [&](int64_t i) { return i < 0 ? 0 : std::min(std::abs(codes[i]), 2); };
   for (int64_t i = 0; i < sample.shape.elements(); ++i) {
-    const double x = sample.data[i] / (2 * bound);
-    codes.push_back(static_cast<int>(sample.options.mask ? std::ceil(x) : std::nearbyint(x)));
+    codes.push_back(CodeOf(sample.data[i], i % sample.shape.c, options));
     const int64_t row = sample.shape.w * sample.shape.c;
     ++counts[3 * class_at(i - sample.shape.c) + class_at(i - row)][codes.back()];
   }

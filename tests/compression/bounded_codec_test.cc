@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 
 #include "compression/dense_codec.h"
 #include "compression/fast_codec.h"
@@ -43,6 +44,32 @@ CodecOptions PerChannel(int64_t channels, bool mask, bool centers) {
   return options;
 }
 
+// Signs, thresholds, bounds and centroids of all kinds side by side.
+CodecOptions MixedActivity(int64_t channels) {
+  CodecOptions options = PerChannel(channels, false, false);
+  const float thresholds[] = {0.0f, -0.0f, 2.5f, 0.3f, -1.0f, 1e30f, 1e-40f, -3.4e38f, 1e-30f};
+  for (int64_t c = 0; c < channels; ++c) {
+    options.activity.threshold.push_back(thresholds[c % 9]);
+    options.activity.sign.push_back(static_cast<int8_t>(c % 4 == 3 ? 0 : 1 - c % 2 * 2));
+    options.activity.inactive_bound.push_back(c % 5 == 2 ? 0.0f : 0.3f * (c % 3 + 1));
+    for (int m = 0; m < kCentroids; ++m) {
+      options.activity.centroid.push_back(static_cast<uint8_t>(85 * (c + m)));
+    }
+  }
+  return options;
+}
+
+std::vector<CodecOptions> ManyActivities(int64_t channels) {
+  std::vector<CodecOptions> all = {MixedActivity(channels)};
+  for (const float threshold : {0.0f, 2.5f, 1e-45f, -1e-39f, 1e30f, -3.4e38f}) {
+    for (const auto& [bound, inactive_bound] :
+         {std::pair(0.0f, 0.5f), {0.5f, 0.0f}, {0.01f, 1.0f}, {1e-45f, 3.4e38f}, {1e6f, 1e-30f}}) {
+      all.push_back(testing::UniformActivity(channels, threshold, bound, inactive_bound));
+    }
+  }
+  return all;
+}
+
 std::vector<CodecOptions> ManyOptions(int64_t channels) {
   std::vector<CodecOptions> all;
   for (const bool mask : {false, true}) {
@@ -52,6 +79,8 @@ std::vector<CodecOptions> ManyOptions(int64_t channels) {
     all.push_back(PerChannel(channels, mask, false));
     all.push_back(PerChannel(channels, mask, true));
   }
+  const std::vector<CodecOptions> activities = ManyActivities(channels);
+  all.insert(all.end(), activities.begin(), activities.end());
   return all;
 }
 
@@ -77,10 +106,44 @@ TEST_P(BoundedCodec, HandlesEveryLength) {
   for (int64_t n = 0; n < 300; ++n) {
     const Shape shape{1, 1, n, 1};
     EXPECT_EQ(testing::RoundTripViolation(*codec_, data.data(), DType::F32, shape,
+                                          testing::UniformActivity(1, 0.2f, 0.01f, 0.5f)),
+              "")
+        << n;
+    EXPECT_EQ(testing::RoundTripViolation(*codec_, data.data(), DType::F32, shape,
                                           Uniform(0.01f, n % 2 == 0)),
               "")
         << n;
   }
+}
+
+TEST_P(BoundedCodec, InactiveCellsComeBackAsTheirCentroid) {
+  const Shape shape{1, 1, 120, 1};
+  CodecOptions options = testing::UniformActivity(1, 2.0f, 0.01f, 0.5f);
+  options.activity.centroid = {0, 64, 128, 255};
+  const float values[] = {1.9f, 1.6f, 1.2f, 0.6f, 0.1f, -0.2f};
+  const float expected[] = {1.999f, 1.999f, 1.374f, 0.749f, 0.001f, -0.25f};
+  std::vector<float> data(shape.elements()), decoded(shape.elements());
+  for (size_t i = 0; i < data.size(); ++i) data[i] = values[i % 6];
+  const Encoded encoded = Encode(*codec_, data.data(), DType::F32, shape, options);
+  codec_->Decode(encoded.stream.data(), encoded.stream.size(), DType::F32, shape, *encoded.coding,
+                 decoded.data());
+  for (size_t i = 0; i < data.size(); ++i) EXPECT_NEAR(decoded[i], expected[i % 6], 0.0015f) << i;
+  EXPECT_EQ(encoded.statistics.escapes, 0);
+}
+
+TEST_P(BoundedCodec, CountsActiveElements) {
+  const Shape shape{1, 1, 60, 2};
+  CodecOptions options = testing::UniformActivity(2, 1.0f, 0.01f, 0.5f);
+  const float inf = std::numeric_limits<float>::infinity();
+  const float values[] = {1.5f, 1.5f, 1, 1, 0, 0, inf, inf, -inf, -inf, std::nanf(""), 3};
+  std::vector<float> data(shape.elements());
+  for (size_t i = 0; i < data.size(); ++i) data[i] = values[i % 12];
+  const auto count = [&] {
+    return Encode(*codec_, data.data(), DType::F32, shape, options).statistics.nonzero;
+  };
+  EXPECT_EQ(count(), 40);
+  options.activity.threshold = {3e38f, 3e38f};  // everything is an escape
+  EXPECT_EQ(count(), 60);
 }
 
 // Every exponent and sign, with mantissas from a sparse set and at random.
@@ -158,7 +221,9 @@ TEST_P(BoundedCodec, SurvivesTruncationBitFlipsAndNoise) {
   Rng rng(5, RngStream::TEST);
   const Shape shape{1, 1, 27, 10};
   for (const testing::NamedInput& input : testing::Inputs(shape.elements())) {
-    const CodecOptions options = Uniform(0.01f, input.name == "relu");
+    const CodecOptions options = input.name == "gaussian"
+                                     ? testing::UniformActivity(shape.c, 0.2f, 0.01f, 0.5f)
+                                     : Uniform(0.01f, input.name == "relu");
     const Encoded encoded = Encode(*codec_, input.values.data(), DType::F32, shape, options);
     const std::vector<uint8_t>& stream = encoded.stream;
     for (size_t n = 0; n < stream.size(); ++n) {

@@ -20,14 +20,20 @@ float ValueAt(const void* data, DType dtype, int64_t i) {
   return static_cast<float>(static_cast<const bfloat16*>(data)[i]);
 }
 
-std::string ElementViolation(float x, float y, bool same, float bound, bool mask) {
+std::string ElementViolation(float x, float y, bool same, int64_t channel,
+                             const CodecOptions& options) {
+  const float bound = options.BoundOf(x, channel);
   if (!std::isfinite(x)) return same ? "" : "is not finite and changed";
   if (bound == 0 && !same) return "changed under bound 0";
   // The difference of two floats is exact in a long double unless their exponents lie more than 40
   // apart, and then one ulp of it does not matter.
   const long double error = fabsl(static_cast<long double>(x) - static_cast<long double>(y));
   if (!(error <= static_cast<long double>(bound))) return "breaks the bound";
-  if (mask && (x > 0) != (y > 0)) return "changed its side of the mask";
+  if (options.mask && (x > 0) != (y > 0)) return "changed its side of the mask";
+  const Activity& activity = options.activity;
+  if (!activity.empty() && activity.Active(x, channel) != activity.Active(y, channel)) {
+    return "changed its side of the threshold";
+  }
   return "";
 }
 
@@ -99,6 +105,14 @@ CodecOptions Uniform(float bound, bool mask) {
   return options;
 }
 
+CodecOptions UniformActivity(int64_t channels, float threshold, float bound, float inactive_bound) {
+  CodecOptions options = Uniform(bound, false);
+  options.activity.threshold.assign(channels, threshold);
+  options.activity.inactive_bound.assign(channels, inactive_bound);
+  for (int64_t c = 0; c < channels; ++c) options.activity.sign.push_back(c % 3 == 1 ? -1 : 1);
+  return options;
+}
+
 std::vector<uint16_t> ToBfloat16(const std::vector<float>& values) {
   std::vector<uint16_t> result;
   for (float v : values) result.push_back(bfloat16(v).bits);
@@ -129,13 +143,13 @@ std::vector<uint8_t> Decode(const Codec& codec, const std::vector<uint8_t>& stre
 std::string ContractViolation(const void* data, const void* decoded, DType dtype,
                               const Shape& shape, const CodecOptions& options) {
   for (int64_t i = 0; i < shape.elements(); ++i) {
-    const std::vector<float>& channel = options.bound.channel;
-    const float bound = channel.empty() ? options.bound.uniform : channel[i % shape.c];
     const float x = ValueAt(data, dtype, i), y = ValueAt(decoded, dtype, i);
     const bool same = BitsAt(data, dtype, i) == BitsAt(decoded, dtype, i);
-    const std::string violation = ElementViolation(x, y, same, bound, options.mask);
+    const int64_t channel = i % shape.c;
+    const std::string violation = ElementViolation(x, y, same, channel, options);
     if (!violation.empty()) {
-      return StrCat("element ", i, ": ", x, " -> ", y, ", bound ", bound, ": ", violation);
+      return StrCat("element ", i, ": ", x, " -> ", y, ", bound ", options.BoundOf(x, channel),
+                    ": ", violation);
     }
   }
   return "";

@@ -24,6 +24,9 @@ std::vector<float> ReluMaps(const Shape& shape, uint64_t seed);
 
 CodecOptions Uniform(float bound, bool mask);
 
+// The same activity in all channels, but for the sign, which is -1 in every third.
+CodecOptions UniformActivity(int64_t channels, float threshold, float bound, float inactive_bound);
+
 std::vector<uint16_t> ToBfloat16(const std::vector<float>& values);
 
 struct Encoded {

@@ -29,6 +29,15 @@ std::vector<float> SampleData(int64_t elements) {
   return data;
 }
 
+void SetActivity(int64_t channels, CodecOptions* options) {
+  options->mask = false;
+  for (int64_t c = 0; c < channels; ++c) {
+    options->activity.threshold.push_back(0.01f * static_cast<float>(c));
+    options->activity.sign.push_back(static_cast<int8_t>(c % 3 - 1));
+    options->activity.inactive_bound.push_back(0.04f);
+  }
+}
+
 const Codec* ChooseCodec(uint8_t choice, std::unique_ptr<Codec>* owner) {
   const std::vector<std::string> names = CodecNames();
   const std::vector<const simd::Kernels*> kernels = simd::UsableKernels();
@@ -68,6 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
   options.bound = ErrorBound::Uniform((input[1] & 4) != 0 ? 0.02f : 0.0005f);
   if ((input[1] & 8) != 0) options.bound.channel.assign(shape.c, 0.01f);
   options.checksum = (input[1] & 32) != 0;
+  if ((input[2] & 64) != 0) SetActivity(shape.c, &options);
   ValueCoding coding(options, shape.c);
   const std::vector<float> data = SampleData(shape.elements());
   codec.Prepare({{data.data(), shape}}, DType::F32, &coding);

@@ -27,17 +27,42 @@ struct ExactDifference {
   }
 };
 
+enum class Mode { SIGNED, MASK, ACTIVITY };
+
+struct Case {
+  std::string codec;
+  float bound;
+  Mode mode;
+  uint32_t factor;  // odd: in which order the patterns come, so which share a block
+};
+
+// Thresholds at 0 (above -0.0), a denormal, in the middle and far out, for either sign.
+constexpr float kThresholds[] = {0.0f, 1e-40f, 0.3f, -1.7f, 1e10f, -3e-20f};
+constexpr float kInactiveBound = 0.5f;
+
+CodecOptions OptionsOf(const Case& test, int64_t channels) {
+  CodecOptions options;
+  options.bound = ErrorBound::Uniform(test.bound);
+  options.mask = test.mode == Mode::MASK;
+  for (int64_t c = 0; test.mode == Mode::ACTIVITY && c < channels; ++c) {
+    options.activity.threshold.push_back(kThresholds[c % 6]);
+    options.activity.sign.push_back(static_cast<int8_t>(c / 6 % 2 * 2 - 1));
+    options.activity.inactive_bound.push_back(kInactiveBound);
+  }
+  return options;
+}
+
 bool Kept(float x, float y, float bound, bool mask) {
   if (!std::isfinite(x) || bound == 0) return std::memcmp(&x, &y, sizeof(x)) == 0;
   return std::isfinite(y) && !ExactDifference(x, y).Above(bound) && (!mask || (x > 0) == (y > 0));
 }
 
-struct Case {
-  std::string codec;
-  float bound;
-  bool mask;
-  uint32_t factor;  // odd: in which order the patterns come, so which share a block
-};
+// With an activity, for an element of channel `c`.
+bool KeptSide(float x, float y, float bound, const Activity& activity, int64_t c) {
+  const bool active = activity.Active(x, c);
+  return Kept(x, y, active ? bound : activity.inactive_bound[c], false) &&
+         (!std::isfinite(x) || activity.Active(y, c) == active);
+}
 
 class Exhaustive : public ::testing::TestWithParam<Case> {};
 
@@ -46,9 +71,7 @@ TEST_P(Exhaustive, NoPatternBreaksTheBound) {
   const Codec& codec = *FindCodec(test.codec);
   const Shape shape{1, 64, 64, 64};
   ASSERT_EQ(shape.elements(), kChunk);
-  CodecOptions options;
-  options.bound = ErrorBound::Uniform(test.bound);
-  options.mask = test.mask;
+  const CodecOptions options = OptionsOf(test, shape.c);
   ValueCoding coding(options, shape.c);
   std::vector<float> x(kChunk), y(kChunk);
   std::vector<uint8_t> stream(codec.MaxEncodedSize(shape, DType::F32));
@@ -63,16 +86,23 @@ TEST_P(Exhaustive, NoPatternBreaksTheBound) {
     const int64_t size =
         codec.Encode(x.data(), DType::F32, shape, coding, stream.data(), &statistics);
     codec.Decode(stream.data(), size, DType::F32, shape, coding, y.data());
-    for (int64_t i = 0; i < kChunk; ++i) violations += !Kept(x[i], y[i], test.bound, test.mask);
+    for (int64_t i = 0; i < kChunk; ++i) {
+      violations += !(options.activity.empty()
+                          ? Kept(x[i], y[i], test.bound, options.mask)
+                          : KeptSide(x[i], y[i], test.bound, options.activity, i % shape.c));
+    }
   }
   EXPECT_EQ(violations, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, Exhaustive,
-    ::testing::Values(Case{"fast", 0.01f, true, 1}, Case{"fast", 0.01f, false, 0x9e3779b1},
-                      Case{"fast", 3.0f, true, 0x9e3779b1}, Case{"dense", 1e-5f, false, 1},
-                      Case{"dense", 7e20f, true, 0x9e3779b1}, Case{"fast", 1e-45f, false, 1}));
+INSTANTIATE_TEST_SUITE_P(All, Exhaustive,
+                         ::testing::Values(Case{"fast", 0.01f, Mode::MASK, 1},
+                                           Case{"fast", 0.01f, Mode::SIGNED, 0x9e3779b1},
+                                           Case{"fast", 3.0f, Mode::MASK, 0x9e3779b1},
+                                           Case{"dense", 1e-5f, Mode::SIGNED, 1},
+                                           Case{"dense", 7e20f, Mode::MASK, 0x9e3779b1},
+                                           Case{"fast", 1e-45f, Mode::SIGNED, 1},
+                                           Case{"dense", 0.01f, Mode::ACTIVITY, 0x9e3779b1}));
 
 }  // namespace
 }  // namespace encke

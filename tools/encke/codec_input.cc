@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr char kBoundSuffix[] = ".bound.npy";
 constexpr char kMaskSuffix[] = ".mask";
+constexpr char kActivitySuffix[] = ".activity.npy";
 constexpr size_t kNumberDigits = 5;  // "0007_" in front of the value's name
 
 bool EndsWith(const std::string& text, const std::string& end) {
@@ -26,8 +27,24 @@ std::string WithoutEnd(const std::string& text, const std::string& end) {
   return EndsWith(text, end) ? text.substr(0, text.size() - end.size()) : text;
 }
 
+// Rows of thresholds, signs and inactive bounds, one column a channel.
+Activity ReadActivity(const std::string& path, int64_t channels) {
+  const NpyArray array = ReadNpy(path);
+  if (array.shape != std::vector<int64_t>{3, channels}) {
+    throw Error(ErrorKind::DATA, "this activity does not fit the value", path,
+                StrCat("3 rows of ", channels, " columns: thresholds, signs, inactive bounds"));
+  }
+  Activity activity;
+  for (int64_t c = 0; c < channels; ++c) {
+    activity.threshold.push_back(array.data[c]);
+    activity.sign.push_back(static_cast<int8_t>(array.data[channels + c]));
+    activity.inactive_bound.push_back(array.data[2 * channels + c]);
+  }
+  return activity;
+}
+
 // `bound_path` is ".../0007_conv1.mask.bound.npy" or without ".mask"; beside it lies
-// ".../0007_conv1.npy".
+// ".../0007_conv1.npy", and perhaps ".../0007_conv1.activity.npy".
 CodecInput ReadDumped(const std::string& bound_path) {
   const std::string stem = WithoutEnd(bound_path, kBoundSuffix);
   const std::string base = WithoutEnd(stem, kMaskSuffix);
@@ -53,6 +70,10 @@ CodecInput ReadDumped(const std::string& bound_path) {
   }
   input.options.bound =
       count == 1 ? ErrorBound::Uniform(bounds[0]) : ErrorBound::PerChannel(std::move(bounds));
+  const std::string activity_path = base + kActivitySuffix;
+  if (fs::exists(activity_path)) {
+    input.options.activity = ReadActivity(activity_path, input.shape.c);
+  }
   return input;
 }
 
@@ -86,7 +107,8 @@ CodecInput ReluSample() {
     const auto threshold = 0.05f * static_cast<float>(i % 64 % 11);
     input.data[i] = std::max(input.data[i] - threshold, 0.0f);
   }
-  input.options = {ErrorBound::Uniform(0.1f), /*mask=*/true, {}};
+  input.options.bound = ErrorBound::Uniform(0.1f);
+  input.options.mask = true;
   return input;
 }
 
@@ -102,6 +124,23 @@ CodecInput NormSample() {
     bounds.push_back(0.25f * deviation);
   }
   input.options.bound = ErrorBound::PerChannel(std::move(bounds));
+  return input;
+}
+
+// What the batch norm and the ReLU behind it read: the active side as fine as the ReLU's output
+// would be kept, the rest in cells of half a deviation.
+CodecInput SplitSample() {
+  CodecInput input = NormSample();
+  input.layer = "sample:split";
+  for (int64_t c = 0; c < input.shape.c; ++c) {
+    float& bound = input.options.bound.channel[c];
+    const float deviation = 4 * bound;
+    input.options.activity.threshold.push_back(
+        deviation * (static_cast<float>(c % 5) + 0.05f * static_cast<float>(c % 11)));
+    input.options.activity.sign.push_back(1);
+    input.options.activity.inactive_bound.push_back(0.5f * deviation);
+    bound = 0.1f * deviation;
+  }
   return input;
 }
 
@@ -136,6 +175,7 @@ CodecInput TinySample() {
 
 std::string KindOf(const CodecInput& input) {
   if (input.options.mask) return "relu";
+  if (!input.options.activity.empty()) return "split";
   return input.options.bound.channel.empty() ? "other" : "norm";
 }
 
@@ -159,7 +199,7 @@ std::vector<CodecInputSource> DumpedInputs(const std::string& folder) {
 }
 
 std::vector<CodecInputSource> SampleInputs() {
-  return {ReluSample, NormSample, SmoothSample, RandomSample, TinySample};
+  return {ReluSample, NormSample, SplitSample, SmoothSample, RandomSample, TinySample};
 }
 
 }  // namespace encke::cli

@@ -20,8 +20,8 @@ struct CodecInput {
   int64_t bytes() const { return static_cast<int64_t>(data.size() * sizeof(float)); }
 };
 
-// "relu" for values that carry a mask, "norm" for those with a bound for each channel (what a batch
-// norm reads), else "other".
+// "relu" for values that carry a mask, "split" for those with an activity, "norm" for those with a
+// bound for each channel (what a batch norm reads), else "other".
 std::string KindOf(const CodecInput& input);
 
 // A value that is made or read when it is needed, since a dump may be larger than the memory.
@@ -33,7 +33,8 @@ using CodecInputSource = std::function<CodecInput()>;
 std::vector<CodecInputSource> DumpedInputs(const std::string& folder);
 
 // Made-up values of the kinds that training meets, the same in every run: outputs of a ReLU, inputs
-// of a batch norm, smooth maps, random bits (NaN and infinities among them), and a tiny one.
+// of a batch norm with one bound and with two, smooth maps, random bits (NaN and infinities among
+// them), and a tiny one.
 std::vector<CodecInputSource> SampleInputs();
 
 }  // namespace encke::cli

@@ -17,11 +17,6 @@ namespace {
 constexpr double kMostSeconds = 2;  // no further repeat of a slow codec after that
 constexpr int kContexts = 9;
 
-float BoundOf(const CodecInput& input, int64_t channel) {
-  const ErrorBound& bound = input.options.bound;
-  return bound.channel.empty() ? bound.uniform : bound.channel[channel];
-}
-
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -87,17 +82,29 @@ float MedianOfChannel(const CodecInput& input, int64_t channel) {
   return *middle;
 }
 
+// The cell of an element of channel `c`, from 1 on if it is active, else 0 or below.
+double ActivityCell(float x, int64_t c, const CodecOptions& options) {
+  const Activity& activity = options.activity;
+  const double side = activity.sign[c] < 0 ? -1 : 1;
+  const bool wide = activity.sign[c] == 0 || activity.Active(x, c);
+  const double width = options.BoundOf(x, c) * (wide ? 2.0 : 1.0);
+  return std::ceil(side * (static_cast<double>(x) - activity.threshold[c]) / width);
+}
+
 // The codes that a quantiser without any overhead gives, counted from the channel's median where
 // bounds differ by channel.
 std::vector<int64_t> CodesOf(const CodecInput& input) {
   std::vector<int64_t> codes(input.data.size());
   for (int64_t c = 0; c < input.shape.c; ++c) {
-    const double step = 2.0 * BoundOf(input, c);
-    const bool centered = !input.options.mask && !input.options.bound.channel.empty();
+    const double step = 2.0 * input.options.BoundOf(std::numeric_limits<float>::infinity(), c);
+    const bool split = !input.options.activity.empty();
+    const bool centered = !split && !input.options.mask && !input.options.bound.channel.empty();
     const double center = centered ? std::nearbyint(MedianOfChannel(input, c) / step) : 0;
     for (size_t i = c; i < input.data.size(); i += input.shape.c) {
       const double code = input.data[i] / step;
-      const double rounded = input.options.mask ? std::ceil(code) : std::nearbyint(code) - center;
+      const double rounded = split                ? ActivityCell(input.data[i], c, input.options)
+                             : input.options.mask ? std::ceil(code)
+                                                  : std::nearbyint(code) - center;
       codes[i] =
           std::isfinite(rounded) ? static_cast<int64_t>(std::clamp(rounded, -1e15, 1e15)) : 0;
     }
@@ -108,6 +115,7 @@ std::vector<int64_t> CodesOf(const CodecInput& input) {
 }  // namespace
 
 CodecErrors CodecErrors::Of(const CodecInput& input, const float* decoded) {
+  const Activity& activity = input.options.activity;
   CodecErrors errors;
   double squares = 0;
   int64_t finite = 0;
@@ -117,10 +125,12 @@ CodecErrors CodecErrors::Of(const CodecInput& input, const float* decoded) {
       errors.special_changed += !SameBits(x, y);
       continue;
     }
-    const double error = RelativeError(x, y, BoundOf(input, i % input.shape.c));
+    const int64_t c = i % input.shape.c;
+    const double error = RelativeError(x, y, input.options.BoundOf(x, c));
     errors.greatest = std::max(errors.greatest, error);
     errors.over_bound += error > 1;
     errors.mask_changed += input.options.mask && (x > 0) != (y > 0);
+    errors.mask_changed += !activity.empty() && activity.Active(x, c) != activity.Active(y, c);
     squares += error * error;
     ++finite;
   }

@@ -14,7 +14,7 @@ struct CodecErrors {
   double greatest = 0;          // |difference| over the element's bound, finite elements
   double root_mean_square = 0;  // of the same
   int64_t over_bound = 0;       // finite elements that came back outside of the bound
-  int64_t mask_changed = 0;     // in a value with a mask: elements on the other side of it
+  int64_t mask_changed = 0;     // in a value with a mask or an activity: elements on the other side
   int64_t special_changed = 0;  // NaN and infinities that did not come back bit for bit
 
   // Elements for which the contract of compression/codec.h was broken.

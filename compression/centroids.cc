@@ -1,0 +1,79 @@
+#include "compression/centroids.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "compression/quantizer_tables.h"
+
+namespace encke {
+namespace {
+
+// Cells of all channels count for so many elements of each: about the variance of an element's
+// place in its cell, 1/12, over that of the cells' means between channels.
+constexpr float kPrior = 32;
+
+// Sums over the elements of a cell.
+struct Cell {
+  float places = 0;  // how far into the cell, in its widths
+  float count = 0;
+};
+
+template <typename T>
+void AddPiece(const Activity& activity, const std::vector<float>& inverse_width,
+              const ChunkView& piece, std::vector<Cell>* cells) {
+  const int64_t channels = piece.shape.c, pixels = piece.shape.elements() / channels;
+  const T* x = static_cast<const T*>(piece.data);
+  for (int64_t p = 0; p < pixels; ++p) {
+    for (int64_t c = 0; c < channels; ++c, ++x) {
+      const float distance =
+          (static_cast<float>(*x) - activity.threshold[c]) * static_cast<float>(activity.sign[c]);
+      const float widths = -distance * inverse_width[c];
+      if (!(widths >= 0 && widths < kCentroids)) continue;  // active, far away or NaN
+      const int m = static_cast<int>(widths);
+      Cell& cell = (*cells)[c * kCentroids + m];
+      cell.places += widths - static_cast<float>(m);
+      cell.count += 1;
+    }
+  }
+}
+
+// Cell `m` of all channels, as one of kPrior elements.
+Cell PriorOf(const std::vector<Cell>& cells, int m) {
+  Cell sum;
+  for (size_t i = m; i < cells.size(); i += kCentroids) {
+    sum.places += cells[i].places;
+    sum.count += cells[i].count;
+  }
+  return {sum.count > 0 ? kPrior * sum.places / sum.count : kPrior / 2, kPrior};
+}
+
+}  // namespace
+
+std::vector<uint8_t> CellCentroids(const Activity& activity, const std::vector<ChunkView>& sample,
+                                   DType dtype) {
+  std::vector<float> inverse_width;
+  for (size_t c = 0; c < activity.threshold.size(); ++c) {
+    const float width = activity.inactive_bound[c];
+    const bool counts = activity.sign[c] != 0 && width > 0;
+    inverse_width.push_back(counts ? 1.0f / width : std::nanf(""));
+  }
+  std::vector<Cell> cells(activity.threshold.size() * kCentroids);
+  for (const ChunkView& piece : sample) {
+    if (dtype == DType::F32) {
+      AddPiece<float>(activity, inverse_width, piece, &cells);
+    } else {
+      AddPiece<bfloat16>(activity, inverse_width, piece, &cells);
+    }
+  }
+  std::vector<uint8_t> centroids(cells.size());
+  for (int m = 0; m < kCentroids; ++m) {
+    const Cell prior = PriorOf(cells, m);
+    for (size_t i = m; i < cells.size(); i += kCentroids) {
+      const float place = (cells[i].places + prior.places) / (cells[i].count + prior.count);
+      centroids[i] = static_cast<uint8_t>(std::clamp(place * 256, 0.0f, 255.0f));
+    }
+  }
+  return centroids;
+}
+
+}  // namespace encke
