@@ -24,9 +24,10 @@ struct ControllerOptions {
       0.05;  // tau: allowed sigma over mean |momentum|; for ACGC the relative loss increase
   double fixed_bound = 0.01;  // FIXED
   double channel_std_bound =
-      0.25;                 // BoundRule::CHANNEL_STD: fraction of the channel's standard deviation
-  double rms_bound = 0.02;  // BoundRule::VALUE_RMS: fraction of the root mean square
-  int64_t warmup = 10;      // iterations at half the tolerance while momentum builds up
+      0.25;  // BoundRule::CHANNEL_STD: fraction of the channel's standard deviation
+  double inactive_std_bound = 0.5;  // the same, of elements that a ReLU behind it stops
+  double rms_bound = 0.02;          // BoundRule::VALUE_RMS: fraction of the root mean square
+  int64_t warmup = 10;              // iterations at half the tolerance while momentum builds up
   int64_t interval =
       50;  // iterations between refreshes; the first ones come at 1, 2, 4, 8, ... up to this
   double initial_bound = 0.05;  // fraction of the value's rms before anything is known

@@ -60,6 +60,8 @@ class BatchNorm : public Layer {
     return std::make_unique<BatchNorm>(options);
   }
 
+  // Without ReLU nobody reads which elements are active.
+  bool CheapToRebuild() const override { return options_.relu; }
   bool ForwardInPlace() const override { return true; }
   bool Gathers() const override { return true; }
   GradientFlow Flow(int) const override { return GradientFlow::IN_PLACE; }
@@ -90,17 +92,16 @@ class BatchNorm : public Layer {
   }
 
   void GatherBackward(BackwardContext& context) const override {
-    context.backend.BatchNormBackwardSums(Channels(context.state, context.parameters),
-                                          context.inputs[0], context.outputs[0],
-                                          context.output_gradients[0], Sums(context),
-                                          context.slice.continues);
+    context.backend.BatchNormBackwardSums(
+        Channels(context.state, context.parameters), context.inputs[0], context.outputs[0],
+        context.output_gradients[0], Sums(context), context.slice.continues);
   }
 
   void FinishBackward(BackwardContext& context) const override {
     if (!context.parameter_gradients[WEIGHT].defined()) return;
-    context.backend.BatchNormParameterGradients(
-        Sums(context), context.parameter_gradients[WEIGHT], context.parameter_gradients[BIAS],
-        context.accumulate);
+    context.backend.BatchNormParameterGradients(Sums(context), context.parameter_gradients[WEIGHT],
+                                                context.parameter_gradients[BIAS],
+                                                context.accumulate);
   }
 
   void Backward(BackwardContext& context) const override {

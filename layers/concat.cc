@@ -26,6 +26,8 @@ class Concat : public Layer {
     return {output};
   }
 
+  bool CheapToRebuild() const override { return true; }
+
   void Forward(ForwardContext& context) const override {
     int64_t channel = 0;
     for (const Tensor& x : context.inputs) {

@@ -153,6 +153,9 @@ class Layer {
   virtual bool IsView() const { return false; }
   virtual GradientFlow Flow(int input) const;
   virtual bool IsLoss() const { return false; }  // outputs F32 [N], starts the backward pass
+  // Output 0 is made from the inputs at little cost, with nothing but states of the whole batch:
+  // instead of keeping it for backward, Forward may run again.
+  virtual bool CheapToRebuild() const { return false; }
   // The same layer with a ReLU behind it, in one pass over memory; nullptr where there is none.
   virtual std::unique_ptr<Layer> WithRelu() const { return nullptr; }
 

@@ -10,8 +10,8 @@
 namespace encke {
 
 // Moves each planned buffer from UNUSED to its category for the steps between its first and its
-// last, which for one of the whole batch are those of the first and the last slice; whatever is still booked at the end (or when an error ends the run) goes back. The plan
-// must outlive it.
+// last, which for one of the whole batch are those of the first and the last slice; whatever is
+// still booked at the end (or when an error ends the run) goes back. The plan must outlive it.
 class ArenaLedger {
  public:
   ArenaLedger(const Plan* plan, MemoryLedger* ledger);

@@ -61,7 +61,7 @@ enum class Audit {
 struct TrainOptions {
   bool accumulate = false;     // add to the gradients of the iterations before
   float loss_scale_count = 0;  // samples the loss is averaged over; 0 = those of the batch
-  bool exact = false;  // keep every value without error (after a non-finite iteration)
+  bool exact = false;          // keep every value without error (after a non-finite iteration)
   Audit audit = Audit::NONE;
 };
 

@@ -59,9 +59,9 @@ class GraphBuilder {
   // Returns the value that the node makes.
   int Add(const std::string& name, const std::string& place, std::unique_ptr<Layer> layer,
           const std::vector<int>& inputs);
-  // Adds the loss on `logits` and returns the graph, in which each ReLU has become part of the layer
-  // before it where that layer can (Layer::WithRelu) and nobody else reads what it makes: the node
-  // keeps its name, the value has the ReLU's. REQUIRES: loss->IsLoss(), one call.
+  // Adds the loss on `logits` and returns the graph, in which each ReLU has become part of the
+  // layer before it where that layer can (Layer::WithRelu) and nobody else reads what it makes: the
+  // node keeps its name, the value has the ReLU's. REQUIRES: loss->IsLoss(), one call.
   Graph Finish(int logits, std::unique_ptr<Layer> loss);
 
  private:

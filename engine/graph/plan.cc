@@ -23,8 +23,8 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
     graph.InferShapes(samples);
     for (int n : worked) {
       const Layer& layer = *graph.nodes[n].layer;
-      bytes = std::max(
-          bytes, layer.WorkspaceBytes(backend, plan.options.compute, plan.options.training));
+      bytes = std::max(bytes,
+                       layer.WorkspaceBytes(backend, plan.options.compute, plan.options.training));
     }
   }
   return bytes;

@@ -34,8 +34,8 @@ struct PlanOptions {
   std::string codec = "fast";
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
-  double assumed_ratio =
-      8.0;  // raw / stored of lossy values: a prediction before anything was measured
+  // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
+  double assumed_ratio = 8.0;
   double optimizer_copies =
       1.0;                   // optimizer state over trained parameters (momentum 1, with EMA 2)
   int64_t batches_held = 6;  // 8-bit batches that loader and trainer hold at once
@@ -57,10 +57,17 @@ struct SavedValue {
   bool mask = false;                    // the sign must survive
   std::vector<int> gradient_consumers;  // nodes whose weight gradient reads it (WEIGHT_GRADIENT)
   int norm_consumer = -1;               // node whose state 1 holds 1 / std (CHANNEL_STD)
-  bool rms = false;                     // VALUE_RMS
-  bool exact = false;                   // EXACT: a bound of 0
+  // Of a batch norm with a ReLU behind it: which side of the ReLU an element is on survives, and
+  // only what the ReLU passes needs a tight bound.
+  bool sides = false;
+  std::vector<int> serves;  // values that are rebuilt from this one, whose bounds it must meet
+  bool rms = false;         // VALUE_RMS
+  bool exact = false;       // EXACT: a bound of 0
   int64_t raw_bytes = 0;
   int64_t predicted_bytes = 0;  // stored
+
+  // Whether backward may read something else than forward made.
+  bool lossy() const { return keep == Keep::CODEC || keep == Keep::REBUILD; }
 };
 
 // A layer's own tensor that backward reads. U8 ones with few bits are packed when compressing.
@@ -105,7 +112,7 @@ struct PlanStep {
   int saved = -1;
   int buffer = -1;
   int other = -1;
-  int value = -1;  // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
+  int value = -1;        // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
   bool release = false;  // FETCH: the last one, the pool may forget the samples
   // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;

@@ -21,6 +21,9 @@ std::vector<bool> NeedsGradient(const Graph& graph);
 // Which values backward reads, united over their readers, and how each is kept.
 void ChooseSaved(const Graph& graph, Plan* plan);
 
+// Whether a node reads the mask of its output, which is rebuilt from its input, off that input.
+bool TellsFromInput(const SavedValue& saved, const SavedNeed& need);
+
 // Saved values (indices into plan.saved) that the backward pass of node `n` reads.
 std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n);
 

@@ -1,14 +1,19 @@
 // Which values backward reads and how each is kept: declarations of the layers, united per value.
+#include <algorithm>
 #include <map>
 #include <utility>
 
+#include "compression/codec.h"
 #include "engine/core/packed_samples.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {
 namespace {
 
-constexpr double kNormRatio = 7.5;  // of batch norm inputs at a quarter of their standard deviation
+// Stored bytes of an element of each kind, relative to those of a ReLU's output (measured:
+// doc/results/codec.md).
+constexpr double kNormWeight = 1.65;
+constexpr double kSidesWeight = 1.8;
 
 struct Need {
   SavedValue saved;
@@ -50,14 +55,19 @@ Keep ChooseKeep(const Need& need, const PlanOptions& options) {
   return options.compress ? Keep::CODEC : Keep::RAW;
 }
 
-int64_t PredictBytes(const SavedValue& saved, const Shape& shape, double ratio) {
+bool Estimated(const SavedValue& saved) { return saved.lossy() && !saved.exact; }
+
+double WeightOf(const SavedValue& saved) {
+  if (saved.keep == Keep::REBUILD) return 0;
+  if (saved.norm_consumer < 0) return 1;
+  return saved.sides ? kSidesWeight : kNormWeight;
+}
+
+int64_t PredictExactBytes(const SavedValue& saved, const Shape& shape) {
   switch (saved.keep) {
     case Keep::RAW:
-      return saved.raw_bytes;
     case Keep::CODEC:
-      if (saved.exact) return saved.raw_bytes;
-      return static_cast<int64_t>(saved.raw_bytes /
-                                  (saved.norm_consumer >= 0 ? kNormRatio : ratio));
+      return saved.raw_bytes;
     case Keep::MASK:
       return shape.n * PackedSampleBytes(shape, 1);
     case Keep::IMAGE:  // the batch is there anyway, as DATA
@@ -66,6 +76,79 @@ int64_t PredictBytes(const SavedValue& saved, const Shape& shape, double ratio) 
   }
   return 0;
 }
+
+// Lossy values together take what the assumed ratio says.
+void PredictBytes(const Graph& graph, Plan* plan) {
+  double raw = 0, weighted = 0;
+  for (const SavedValue& saved : plan->saved) {
+    if (!Estimated(saved)) continue;
+    raw += static_cast<double>(saved.raw_bytes);
+    weighted += static_cast<double>(saved.raw_bytes) * WeightOf(saved);
+  }
+  for (SavedValue& saved : plan->saved) {
+    const double share =
+        static_cast<double>(saved.raw_bytes) * WeightOf(saved) / std::max(weighted, 1.0);
+    saved.predicted_bytes =
+        Estimated(saved) ? static_cast<int64_t>(share * raw / plan->options.assumed_ratio)
+                         : PredictExactBytes(saved, graph.values[saved.value].shape);
+  }
+}
+
+// Which values can be made again from others that are kept, and what that asks of those.
+class RebuildChoice {
+ public:
+  RebuildChoice(const Graph& graph, std::map<int, Need>* needs) : graph_(graph), needs_(needs) {}
+
+  void Choose() {
+    for (const Node& node : graph_.nodes) {
+      if (!node.layer->CheapToRebuild() || !Rebuildable(node.outputs[0])) continue;
+      if (node.layer->Gathers()) KeepSides(node);
+      const auto found = needs_->find(node.outputs[0]);
+      if (found == needs_->end()) continue;
+      if (!found->second.value_form) {  // the node's own mask, which its input tells
+        needs_->erase(found);
+        continue;
+      }
+      found->second.saved.keep = Keep::REBUILD;
+      Serve(node.outputs[0], node.outputs[0]);
+    }
+  }
+
+ private:
+  bool Kept(int value) const {
+    const auto found = needs_->find(value);
+    return found != needs_->end() && found->second.saved.keep == Keep::CODEC;
+  }
+
+  bool Rebuildable(int value) const {
+    const int producer = graph_.values[value].producer;
+    if (producer < 0 || !graph_.nodes[producer].layer->CheapToRebuild()) return false;
+    for (int edge : graph_.nodes[producer].inputs) {
+      const int input = CanonicalValue(graph_, edge);
+      if (!Kept(input) && !Rebuildable(input)) return false;
+    }
+    return true;
+  }
+
+  void KeepSides(const Node& node) {
+    needs_->at(CanonicalValue(graph_, node.inputs[0])).saved.sides = true;
+  }
+
+  // What `value` is made from must be as exact as the readers of `reader` ask.
+  void Serve(int value, int reader) {
+    for (int edge : graph_.nodes[graph_.values[value].producer].inputs) {
+      const int input = CanonicalValue(graph_, edge);
+      if (Kept(input)) {
+        needs_->at(input).saved.serves.push_back(reader);
+      } else {
+        Serve(input, reader);
+      }
+    }
+  }
+
+  const Graph& graph_;
+  std::map<int, Need>* needs_;
+};
 
 void ChooseStates(const Graph& graph, Plan* plan) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
@@ -133,14 +216,16 @@ void ChooseSaved(const Graph& graph, Plan* plan) {
       Unite(graph, static_cast<int>(n), need, &needs);
     }
   }
+  for (auto& [value, need] : needs) need.saved.keep = ChooseKeep(need, plan->options);
+  const Codec* codec = plan->options.compress ? FindCodec(plan->options.codec) : nullptr;
+  if (codec != nullptr && codec->bounded()) RebuildChoice(graph, &needs).Choose();
   for (auto& [value, need] : needs) {
     const Shape& shape = graph.values[value].shape;
     SavedValue saved = need.saved;
-    saved.keep = ChooseKeep(need, plan->options);
     saved.raw_bytes = shape.elements() * SizeOf(plan->options.compute);
-    saved.predicted_bytes = PredictBytes(saved, shape, plan->options.assumed_ratio);
     plan->saved.push_back(std::move(saved));
   }
+  PredictBytes(graph, plan);
   ChooseStates(graph, plan);
 }
 

@@ -27,6 +27,11 @@ std::vector<bool> NeedsGradient(const Graph& graph) {
   return needs;
 }
 
+bool TellsFromInput(const SavedValue& saved, const SavedNeed& need) {
+  return saved.keep == Keep::REBUILD && need.of == SavedNeed::Of::OUTPUT &&
+         need.form == SavedNeed::Form::MASK;
+}
+
 std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n) {
   const Node& node = graph.nodes[n];
   std::vector<int> read;
@@ -36,7 +41,7 @@ std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n) {
     const int value = CanonicalValue(graph, edge);
     for (size_t s = 0; s < plan.saved.size(); ++s) {
       const int index = static_cast<int>(s);
-      if (plan.saved[s].value != value) continue;
+      if (plan.saved[s].value != value || TellsFromInput(plan.saved[s], need)) continue;
       if (std::find(read.begin(), read.end(), index) == read.end()) read.push_back(index);
     }
   }
@@ -129,8 +134,7 @@ void Schedule::FindUses() {
     if (Finishes(action.kind)) continue;
     of_states_[action.node].insert(action.section);
     if (!IsBackward(action.kind)) {
-      for (int value : node.inputs)
-        of_value_[CanonicalValue(graph_, value)].insert(action.section);
+      for (int value : node.inputs) of_value_[CanonicalValue(graph_, value)].insert(action.section);
       if (action.kind != Kind::FORWARD) continue;
       for (int value : node.outputs) of_value_[value].insert(action.section);
       continue;

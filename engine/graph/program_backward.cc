@@ -107,7 +107,7 @@ void ProgramWriter::FetchFor(int n, PlanStep* step) {
     const bool input = need.of == SavedNeed::Of::INPUT;
     const int edge = input ? node.inputs[need.index] : node.outputs[need.index];
     const int s = saved_of_[CanonicalValue(graph_, edge)];
-    if (s < 0) continue;
+    if (s < 0 || TellsFromInput(plan_->saved[s], need)) continue;
     const bool mask = plan_->saved[s].keep == Keep::MASK;
     std::vector<int>& slots = input ? step->inputs : (mask ? step->output_masks : step->outputs);
     slots[need.index] = saved_buffer_[s];
@@ -234,9 +234,9 @@ int ProgramWriter::InputGradient(int n, int input) {
   const int incoming = gradient_[node.outputs[0]];
   // A contribution that is added to others at once need not exist for the whole batch.
   const bool whole = schedule_.WholeGradient(value) && gradient_[value] < 0;
-  const bool share = flow == GradientFlow::IDENTITY ||
-                     (flow == GradientFlow::IN_PLACE && input == 0 && Exclusive(incoming) &&
-                      Suits(incoming, whole));
+  const bool share =
+      flow == GradientFlow::IDENTITY || (flow == GradientFlow::IN_PLACE && input == 0 &&
+                                         Exclusive(incoming) && Suits(incoming, whole));
   if (share) {
     Hold(incoming);
     return incoming;

@@ -27,15 +27,13 @@ ProgramWriter::ProgramWriter(const Graph& graph, Plan* plan)
   }
   for (const Action& action : schedule_.actions()) {
     if (action.kind != Kind::FORWARD && action.kind != Kind::GATHER_FORWARD) continue;
-    for (int value : graph.nodes[action.node].inputs)
-      ++forward_uses_[CanonicalValue(graph, value)];
+    for (int value : graph.nodes[action.node].inputs) ++forward_uses_[CanonicalValue(graph, value)];
   }
   CountUses();
 }
 
 int ProgramWriter::Take(PlannedBuffer buffer) {
-  buffer.first = buffer.last =
-      buffer.whole && Sliced() ? plan_->sections.back().first : Now();
+  buffer.first = buffer.last = buffer.whole && Sliced() ? plan_->sections.back().first : Now();
   plan_->buffers.push_back(std::move(buffer));
   references_.push_back(1);
   return static_cast<int>(plan_->buffers.size()) - 1;

@@ -76,13 +76,13 @@ class ProgramWriter {
   const Schedule schedule_;
   const int logits_;
   int section_ = -1;
-  std::vector<int> references_;    // of each buffer
-  std::vector<int> dying_;         // whole buffers that end with this section
-  std::vector<int> value_buffer_;  // where a value is now, -1: nowhere
-  std::vector<int> forward_uses_;  // left, of a canonical value
-  std::vector<int> saved_of_;      // of a value, -1: not saved
-  std::vector<int> saved_buffer_;  // what backward reads of a saved value, -1: not at hand
-  std::vector<bool> fetched_;      // by saved value, in this section
+  std::vector<int> references_;         // of each buffer
+  std::vector<int> dying_;              // whole buffers that end with this section
+  std::vector<int> value_buffer_;       // where a value is now, -1: nowhere
+  std::vector<int> forward_uses_;       // left, of a canonical value
+  std::vector<int> saved_of_;           // of a value, -1: not saved
+  std::vector<int> saved_buffer_;       // what backward reads of a saved value, -1: not at hand
+  std::vector<bool> fetched_;           // by saved value, in this section
   std::vector<std::vector<int>> uses_;  // left in backward, by section and saved value
   std::vector<int> last_section_;       // that reads a saved value
   std::map<std::pair<int, int>, int> state_buffer_;  // (node, index)

@@ -176,8 +176,9 @@ void Executor::Run::MakeInput(const PlanStep& step) {
     const size_t channels = static_cast<size_t>(graph_.values[0].shape.c);
     return given.size() == channels ? given : std::vector<float>(channels, given.at(0));
   };
-  backend_.NormalizeImage(batch_.images.Slice(now_.first, now_.count), per_channel(executor_.options_.mean),
-                          per_channel(executor_.options_.std), ValueTensor(step.buffer, 0));
+  backend_.NormalizeImage(batch_.images.Slice(now_.first, now_.count),
+                          per_channel(executor_.options_.mean), per_channel(executor_.options_.std),
+                          ValueTensor(step.buffer, 0));
 }
 
 ForwardContext Executor::Run::MakeForwardContext(const PlanStep& step) const {
@@ -228,7 +229,7 @@ ActivationRecord& Executor::Run::RecordOf(int saved) {
   if (!added) return executor_.records_[found->second];
   ActivationRecord& record = NewRecord(graph_.values[value.value].name, value.value,
                                        value.norm_consumer >= 0 ? "norm_input" : "value");
-  if (value.mask) record.kind = "relu";
+  if (value.mask || (value.keep == Keep::REBUILD)) record.kind = "relu";
   if (value.value == 0) record.kind = "input";
   record.shape = graph_.values[value.value].shape;
   record.error_bound = 0;
@@ -261,84 +262,56 @@ void Executor::Run::Store(const PlanStep& step) {
   const CodecOptions codec_options = raw ? CodecOptions() : BoundOf(step, &record);
   if (!raw) DumpValue(saved, tensor, codec_options);
   if (Audits(saved)) KeepExact(saved, tensor);
-  const StoredValue stored = stored_.Put(step.saved, now_.first, tensor,
-                                         raw ? "raw" : plan_.options.codec, codec_options);
+  if (saved.keep == Keep::REBUILD) return ObserveRebuilt(step, tensor);
+  const StoredValue stored =
+      stored_.Put(step.saved, now_.first, tensor, raw ? "raw" : plan_.options.codec, codec_options);
   record.codec = stored.codec;
   record.raw_bytes += stored.raw_bytes;
   record.stored_bytes += stored.stored_bytes;
   record.encode_us += stored.encode_seconds * 1e6;
-  if (!raw) ObserveStored(step.saved, stored);
+  if (!raw) ObserveStored(step.saved, stored.statistics);
+}
+
+// Of a value that is not kept but made again from others: its active elements are theirs.
+void Executor::Run::ObserveRebuilt(const PlanStep& step, const Tensor& tensor) {
+  const SavedValue& saved = plan_.saved[step.saved];
+  ActivationRecord& record = RecordOf(step.saved);
+  record.codec = "rebuilt";
+  record.raw_bytes += tensor.bytes();
+  EncodeStatistics sources;
+  for (size_t s = 0; s < plan_.saved.size(); ++s) {
+    const std::vector<int>& serves = plan_.saved[s].serves;
+    const bool source = std::find(serves.begin(), serves.end(), saved.value) != serves.end();
+    if (source) sources.Add(encoded_.at(static_cast<int>(s)));
+  }
+  const double active = static_cast<double>(sources.nonzero) /
+                        static_cast<double>(std::max<int64_t>(sources.elements, 1));
+  EncodeStatistics seen;
+  seen.elements = tensor.elements();
+  seen.nonzero = std::llround(active * static_cast<double>(seen.elements));
+  if (refresh_) seen.sum_of_squares = backend_.SumOfSquares(tensor);
+  ObserveStored(step.saved, seen);
 }
 
 // What encoding has seen of a value.
-void Executor::Run::ObserveStored(int s, const StoredValue& stored) {
+void Executor::Run::ObserveStored(int s, const EncodeStatistics& statistics) {
   const SavedValue& saved = plan_.saved[s];
   ActivationRecord& record = RecordOf(s);
   EncodeStatistics& seen = encoded_[s];
-  seen.Add(stored.statistics);
+  seen.Add(statistics);
   const double elements = static_cast<double>(std::max<int64_t>(seen.elements, 1));
   record.nonzero_fraction = static_cast<double>(seen.nonzero) / elements;
   if (!now_.last) return;
   BoundController& controller = *executor_.controller_;
-  controller.ObserveValue(saved.value, record.nonzero_fraction,
-                          std::sqrt(seen.sum_of_squares / elements));
+  if (saved.keep == Keep::CODEC || refresh_) {
+    controller.ObserveValue(saved.value, record.nonzero_fraction,
+                            std::sqrt(seen.sum_of_squares / elements));
+  }
   for (int consumer : saved.gradient_consumers) {
     record.predicted_sigma =
         std::max(record.predicted_sigma,
                  controller.PredictedSigma(saved.value, consumer, record.error_bound));
   }
-}
-
-const CodecOptions& Executor::Run::BoundOf(const PlanStep& step, ActivationRecord* record) {
-  const auto found = bounds_.find(step.saved);
-  if (found != bounds_.end()) return found->second;
-  return bounds_[step.saved] = ChooseBound(plan_.saved[step.saved], step, record);
-}
-
-// The tightest of what the value's readers ask for.
-CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep& step,
-                                        ActivationRecord* record) {
-  CodecOptions options;
-  options.mask = saved.mask;
-  record->error_bound = 0;
-  if (options_.exact || saved.exact) return options;
-  const BoundController& controller = *executor_.controller_;
-  double bound = std::numeric_limits<double>::infinity();
-  if (!saved.gradient_consumers.empty()) {
-    bound = controller.BoundFor(saved.value, iteration_);
-    record->tolerance = controller.ToleranceFor(saved.value, iteration_);
-  }
-  if (saved.rms) {
-    const Tensor tensor = ValueTensor(step.buffer, saved.value);
-    const double rms =
-        std::sqrt(backend_.SumOfSquares(tensor) / static_cast<double>(tensor.elements()));
-    bound = std::min(bound, controller.options().rms_bound * rms);
-  }
-  if (saved.norm_consumer >= 0) {
-    options.bound = ErrorBound::PerChannel(NormBounds(saved, step, bound));
-    double sum = 0;
-    for (float channel : options.bound.channel) sum += channel;
-    record->error_bound = sum / static_cast<double>(options.bound.channel.size());
-  } else {
-    options.bound = ErrorBound::Uniform(static_cast<float>(bound));
-    record->error_bound = bound;
-  }
-  return options;
-}
-
-// A fraction of each channel's standard deviation, and no more than `most`.
-std::vector<float> Executor::Run::NormBounds(const SavedValue& saved, const PlanStep& step,
-                                             double most) const {
-  const int64_t channels = graph_.values[saved.value].shape.c;
-  std::vector<float> bounds(channels);
-  backend_.CopyToHost(TensorOf(step.states.at(1), Shape::Vector(channels), DType::F32),
-                      bounds.data());
-  const double fraction = executor_.controller_->options().channel_std_bound;
-  for (float& bound : bounds) {
-    const double wanted = std::min(fraction / bound, most);
-    bound = std::isfinite(wanted) ? static_cast<float>(wanted) : 0.0f;
-  }
-  return bounds;
 }
 
 void Executor::Run::StoreMask(const PlanStep& step) {

@@ -8,6 +8,7 @@
 
 #include "engine/graph/arena_ledger.h"
 #include "engine/graph/executor.h"
+#include "engine/graph/norm_bounds.h"
 #include "engine/graph/saved_slices.h"
 
 namespace encke {
@@ -60,7 +61,8 @@ class Executor::Run {
   void Forward(const PlanStep& step);
   ForwardContext MakeForwardContext(const PlanStep& step) const;
   void Store(const PlanStep& step);
-  void ObserveStored(int saved, const StoredValue& stored);
+  void ObserveStored(int saved, const EncodeStatistics& statistics);
+  void ObserveRebuilt(const PlanStep& step, const Tensor& tensor);
   void StoreMask(const PlanStep& step);
   void Pack(const PlanStep& step);
   void Unpack(const PlanStep& step);
@@ -72,7 +74,8 @@ class Executor::Run {
 
   const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
   CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
-  std::vector<float> NormBounds(const SavedValue& saved, const PlanStep& step, double most) const;
+  double GradientBound(const SavedValue& saved, ActivationRecord* record) const;
+  std::vector<NormChannel> ChannelsOf(const SavedValue& saved, const PlanStep& step) const;
   void RecordStates(const PlanStep& step);
   ActivationRecord& RecordOf(int saved);
   ActivationRecord& RecordNamed(const std::string& layer, int value, const std::string& kind);
@@ -104,12 +107,12 @@ class Executor::Run {
   ArenaLedger ledger_;
   SavedSlices stored_;
   Now now_;
-  bool refresh_ = false;                     // gather statistics for the controller
-  int audited_node_ = -1;                    // Audit::ONE
-  std::map<int, Tensor> exact_;              // by value, whole batch, audits only
-  std::map<int, AuditSums> audits_;          // by node
-  std::map<int, CodecOptions> bounds_;       // by saved value, for all slices alike
-  std::map<int, EncodeStatistics> encoded_;  // by saved value, slices so far
+  bool refresh_ = false;                                 // gather statistics for the controller
+  int audited_node_ = -1;                                // Audit::ONE
+  std::map<int, Tensor> exact_;                          // by value, whole batch, audits only
+  std::map<int, AuditSums> audits_;                      // by node
+  std::map<int, CodecOptions> bounds_;                   // by saved value, for all slices alike
+  std::map<int, EncodeStatistics> encoded_;              // by saved value, slices so far
   std::map<int, GradientStatistics> output_statistics_;  // by node, slices so far
   std::map<int, int> record_of_saved_;                   // saved -> records_
   std::map<std::string, int> record_named_;              // states and masks -> records_

@@ -46,8 +46,7 @@ int Executor::Run::SavedReadBy(int node) const {
   for (size_t s = 0; s < plan_.saved.size(); ++s) {
     const SavedValue& saved = plan_.saved[s];
     const auto& readers = saved.gradient_consumers;
-    if (saved.keep == Keep::CODEC &&
-        std::find(readers.begin(), readers.end(), node) != readers.end()) {
+    if (saved.lossy() && std::find(readers.begin(), readers.end(), node) != readers.end()) {
       return static_cast<int>(s);
     }
   }
@@ -57,7 +56,7 @@ int Executor::Run::SavedReadBy(int node) const {
 int Executor::Run::NextAudited() const {
   std::vector<int> consumers;
   for (const SavedValue& saved : plan_.saved) {
-    if (saved.keep != Keep::CODEC) continue;
+    if (!saved.lossy()) continue;
     consumers.insert(consumers.end(), saved.gradient_consumers.begin(),
                      saved.gradient_consumers.end());
   }
@@ -65,7 +64,7 @@ int Executor::Run::NextAudited() const {
 }
 
 bool Executor::Run::Audits(const SavedValue& saved) const {
-  if (options_.audit == Audit::NONE || saved.keep != Keep::CODEC) return false;
+  if (options_.audit == Audit::NONE || !saved.lossy()) return false;
   const auto& readers = saved.gradient_consumers;
   if (options_.audit == Audit::ALL) return !readers.empty();
   return std::find(readers.begin(), readers.end(), audited_node_) != readers.end();
@@ -101,9 +100,8 @@ void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
   AddTo(WeightGradient(step.node, context), &sums.lossy);
   context.inputs[0] = exact_value.Reshape(lossy_value.shape());
   AddTo(WeightGradient(step.node, context), &sums.exact);
-  sums.max_abs_error =
-      std::max(sums.max_abs_error,
-               LargestDifference(HostFloats(lossy_value), HostFloats(exact_value)));
+  sums.max_abs_error = std::max(
+      sums.max_abs_error, LargestDifference(HostFloats(lossy_value), HostFloats(exact_value)));
   if (now_.last) FinishAudit(step, saved_index);
 }
 

@@ -6,6 +6,9 @@
 namespace encke {
 namespace {
 
+// What the tensors of a layer may take in a slice: about a share of the last cache, so that what one
+// layer writes is still there when the next one reads it.
+constexpr int64_t kSliceBytes = 16 << 20;
 constexpr int kSmallImage = 64;  // pixels a side, up to which one worker keeps up with training
 
 DatasetKind KindOf(config::Data::Kind kind) {
@@ -66,6 +69,7 @@ ControllerOptions MakeControllerOptions(const config::Activations& activations) 
   options.tolerance = activations.tolerance();
   options.fixed_bound = activations.fixed_bound();
   options.channel_std_bound = activations.channel_std_bound();
+  options.inactive_std_bound = activations.inactive_std_bound();
   options.rms_bound = activations.rms_bound();
   options.warmup = activations.warmup();
   options.interval = activations.interval();
@@ -120,6 +124,10 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   PlanOptions options;
   options.compress = config.activations().mode() == config::Activations::ENCKE;
   options.codec = config.activations().codec();
+  options.eliminate_raw = config.activations().baseline() == config::Activations::PLANNED;
+  const int64_t slice = config.activations().slice();
+  options.least_slice = slice > 0 ? slice : 1;
+  options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;
   options.compute = training.precision() == config::Training::BF16 ? DType::BF16 : DType::F32;
   options.optimizer_copies =
       (config.optimizer().momentum() != 0 ? 1.0 : 0.0) + (training.ema() > 0 ? 1.0 : 0.0);

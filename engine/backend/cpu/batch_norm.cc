@@ -317,8 +317,7 @@ void CpuBackend::BatchNormBackwardApply(const NormChannels& norm, const Tensor& 
     WithGate<T>(p, norm, y, [&](auto gate) {
       MapChannels(p, Elements<T>(dx), [=](int64_t i, int64_t place) ENCKE_INLINE {
         const float centred = Widen(px[i]) - mu[place];
-        return gate(i, place, centred, Widen(pdy[i])) * a[place] +
-               (centred * b[place] + k[place]);
+        return gate(i, place, centred, Widen(pdy[i])) * a[place] + (centred * b[place] + k[place]);
       });
     });
   });

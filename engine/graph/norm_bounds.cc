@@ -1,0 +1,81 @@
+#include "engine/graph/norm_bounds.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace encke {
+namespace {
+
+bool Finite(const NormChannel& c) {
+  return std::isfinite(c.mean) && std::isfinite(c.inv_std) && std::isfinite(c.scale) &&
+         std::isfinite(c.shift) && c.inv_std > 0;
+}
+
+// Floats in order, as integers: -0.0 and 0.0 are neighbours.
+int64_t Rank(float x) {
+  int32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return bits >= 0 ? bits : int64_t{INT32_MIN} - bits - 1;
+}
+
+float FloatOfRank(int64_t rank) {
+  const auto bits = static_cast<int32_t>(rank >= 0 ? rank : int64_t{INT32_MIN} - rank - 1);
+  float x;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+bool Passes(const NormChannel& c, float x) { return (x - c.mean) * c.scale + c.shift > 0.0f; }
+
+float UsableBound(double bound) {
+  return std::isfinite(bound) && bound < std::numeric_limits<float>::max()
+             ? static_cast<float>(bound)
+             : 0.0f;
+}
+
+}  // namespace
+
+std::vector<float> ChannelBounds(const std::vector<NormChannel>& channels, double fraction,
+                                 double most) {
+  std::vector<float> bounds;
+  for (const NormChannel& c : channels) {
+    bounds.push_back(UsableBound(std::min(fraction / c.inv_std, most)));
+  }
+  return bounds;
+}
+
+// y is a monotone function of x, rounding included, so that bisection over all floats finds where
+// its sign changes.
+float ReluThreshold(const NormChannel& channel) {
+  const float most = std::numeric_limits<float>::max();
+  const bool rising = channel.scale > 0;
+  // The first float, going up, on the other side than the lowest one.
+  int64_t below = Rank(-most), above = Rank(most);
+  if (Passes(channel, most) != rising) return most;  // nothing passes, or everything
+  if (Passes(channel, -most) == rising) return -most;
+  while (above - below > 1) {
+    const int64_t middle = below + (above - below) / 2;
+    (Passes(channel, FloatOfRank(middle)) == rising ? above : below) = middle;
+  }
+  return FloatOfRank(rising ? below : above);
+}
+
+CodecOptions SidedBounds(const std::vector<NormChannel>& channels,
+                         const NormBoundOptions& options) {
+  CodecOptions bounds;
+  if (!std::all_of(channels.begin(), channels.end(), Finite)) return bounds;
+  for (const NormChannel& c : channels) {
+    const double deviation = 1.0 / c.inv_std;
+    const double output = options.output / std::abs(static_cast<double>(c.scale));
+    const double active = std::min(options.active * deviation, c.scale == 0 ? INFINITY : output);
+    bounds.bound.channel.push_back(UsableBound(active));
+    bounds.activity.inactive_bound.push_back(UsableBound(options.inactive * deviation));
+    bounds.activity.sign.push_back(c.scale > 0 ? 1 : c.scale < 0 ? -1 : 0);
+    bounds.activity.threshold.push_back(c.scale == 0 ? 0.0f : ReluThreshold(c));
+  }
+  return bounds;
+}
+
+}  // namespace encke

@@ -1,0 +1,89 @@
+// How wrong each saved value may be.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/graph/norm_bounds.h"
+#include "engine/graph/run.h"
+
+namespace encke {
+namespace {
+
+double Mean(const std::vector<float>& values) {
+  double sum = 0;
+  for (float value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+}  // namespace
+
+// Of the first slice, and the same for all.
+const CodecOptions& Executor::Run::BoundOf(const PlanStep& step, ActivationRecord* record) {
+  const auto found = bounds_.find(step.saved);
+  if (found != bounds_.end()) return found->second;
+  return bounds_[step.saved] = ChooseBound(plan_.saved[step.saved], step, record);
+}
+
+// The tightest of what the value's readers ask for.
+CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep& step,
+                                        ActivationRecord* record) {
+  CodecOptions options;
+  options.mask = saved.mask;
+  record->error_bound = 0;
+  if (options_.exact || saved.exact) return options;
+  double bound = GradientBound(saved, record);
+  const ControllerOptions& chosen = executor_.controller_->options();
+  if (saved.rms) {
+    const Tensor tensor = ValueTensor(step.buffer, saved.value);
+    const double rms =
+        std::sqrt(backend_.SumOfSquares(tensor) / static_cast<double>(tensor.elements()));
+    bound = std::min(bound, chosen.rms_bound * rms);
+  }
+  if (saved.norm_consumer < 0) {
+    options.bound = ErrorBound::Uniform(static_cast<float>(bound));
+    record->error_bound = bound;
+    return options;
+  }
+  const std::vector<NormChannel> channels = ChannelsOf(saved, step);
+  if (saved.sides) {
+    options = SidedBounds(channels, {chosen.channel_std_bound, chosen.inactive_std_bound, bound});
+  } else {
+    options.bound =
+        ErrorBound::PerChannel(ChannelBounds(channels, chosen.channel_std_bound, bound));
+  }
+  if (!options.bound.channel.empty()) record->error_bound = Mean(options.bound.channel);
+  return options;
+}
+
+// What weight gradients ask of the value, or of what is made again from it; infinite: nothing.
+double Executor::Run::GradientBound(const SavedValue& saved, ActivationRecord* record) const {
+  const BoundController& controller = *executor_.controller_;
+  double bound = std::numeric_limits<double>::infinity();
+  if (!saved.gradient_consumers.empty()) {
+    bound = controller.BoundFor(saved.value, iteration_);
+    record->tolerance = controller.ToleranceFor(saved.value, iteration_);
+  }
+  for (int served : saved.serves) {
+    bound = std::min(bound, controller.BoundFor(served, iteration_));
+  }
+  return bound;
+}
+
+std::vector<NormChannel> Executor::Run::ChannelsOf(const SavedValue& saved,
+                                                   const PlanStep& step) const {
+  const Node& node = graph_.nodes[saved.norm_consumer];
+  const Shape shape = Shape::Vector(graph_.values[saved.value].shape.c);
+  const std::vector<float> mean = HostFloats(TensorOf(step.states.at(0), shape, DType::F32));
+  const std::vector<float> inv_std = HostFloats(TensorOf(step.states.at(1), shape, DType::F32));
+  const std::vector<float> gamma = HostFloats(executor_.parameters_[node.parameters[0]]);
+  const std::vector<float> beta = HostFloats(executor_.parameters_[node.parameters[1]]);
+  std::vector<NormChannel> channels;
+  for (size_t c = 0; c < mean.size(); ++c) {
+    // As Backend::BatchNormApply rounds it.
+    const auto scale = static_cast<float>(gamma[c] * static_cast<double>(inv_std[c]));
+    channels.push_back({mean[c], inv_std[c], scale, beta[c]});
+  }
+  return channels;
+}
+
+}  // namespace encke
