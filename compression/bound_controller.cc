@@ -90,6 +90,11 @@ bool BoundController::Refreshes(int64_t iteration) const {
          (iteration > 0 && iteration % options_.interval == 0);
 }
 
+bool BoundController::Knows(int value) const {
+  const auto found = values_.find(value);
+  return found != values_.end() && found->second.rms > 0;
+}
+
 void BoundController::ObserveValue(int value, double nonzero_fraction, double rms) {
   ValueState& state = values_[value];
   if (std::isfinite(nonzero_fraction)) state.nonzero_fraction = nonzero_fraction;

@@ -30,7 +30,7 @@ struct ControllerOptions {
   int64_t warmup = 10;              // iterations at half the tolerance while momentum builds up
   int64_t interval =
       50;  // iterations between refreshes; the first ones come at 1, 2, 4, 8, ... up to this
-  double initial_bound = 0.05;  // fraction of the value's rms before anything is known
+  double initial_bound = 0.1;  // fraction of the value's rms before anything is known
 };
 
 // What one consumer (a conv or fc layer) knows at a refresh.
@@ -66,6 +66,8 @@ class BoundController {
   // Whether statistics are to be gathered in this iteration (1, 2, 3, ...): densely at first,
   // sparsely later.
   bool Refreshes(int64_t iteration) const;
+  // Whether the value has been observed.
+  bool Knows(int value) const;
   // Nonzero fraction and rms of a value, seen while encoding.
   void ObserveValue(int value, double nonzero_fraction, double rms);
   void ObserveGradient(int consumer, const GradientStatistics& statistics);

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
-#include "engine/core/units.h"
+#include "engine/graph/plan_choice.h"
 #include "engine/graph/run.h"
 #include "layers/initialize.h"
 
@@ -53,18 +53,10 @@ void Executor::InitializeParameters() {
 void Executor::Prepare(int64_t batch) {
   PlanOptions plan_options = options_.plan;
   plan_options.training = true;
-  plan_ = MakePlan(graph_, backend_, batch, plan_options);
   const int64_t limit = backend_.allocator().limit();
-  if (limit > 0 && plan_.peak.use.total() > limit) {
-    const int64_t fits = LargestBatch(graph_, backend_, limit, plan_options);
-    throw Error(
-        ErrorKind::MEMORY,
-        StrCat("training with a batch of ", batch, " needs about ",
-               FormatBytes(plan_.peak.use.total()), ", the memory limit is ", FormatBytes(limit)),
-        plan_.peak.where,
-        fits > 0 ? StrCat("the largest batch that fits is ", fits)
-                 : "not even a batch of 1 fits; `encke summary` shows what takes the memory");
-  }
+  plan_ = ChoosePlan(graph_, backend_, batch, plan_options, limit);
+  RequireFits(graph_, backend_, plan_, limit, "");
+  options_.plan = plan_.options;
   for (const SavedValue& saved : plan_.saved) {
     for (int consumer : saved.gradient_consumers) controller_->AddConsumer(saved.value, consumer);
   }

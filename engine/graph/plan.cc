@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/core/error.h"
+#include "engine/graph/plan_choice.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke {
@@ -86,7 +87,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
 
 int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options) {
   const auto need = [&](int64_t batch) {
-    return MakePlan(graph, backend, batch, options).peak.use.total();
+    return ChoosePlan(graph, backend, batch, options, bytes).peak.use.total();
   };
   if (need(1) > bytes) return 0;
   int64_t fits = 1, fails = 0;  // the need grows with the batch, almost linearly

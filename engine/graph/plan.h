@@ -157,7 +157,8 @@ struct Plan {
 // that only the pool's index and the pooled output are kept.
 Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options);
 
-// The largest batch whose predicted peak stays within `bytes`; 0 when not even one sample does.
+// The largest batch whose predicted peak stays within `bytes`, whatever that takes (ChoosePlan); 0
+// when not even one sample does.
 int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options);
 
 }  // namespace encke

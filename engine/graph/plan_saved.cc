@@ -88,9 +88,9 @@ void PredictBytes(const Graph& graph, Plan* plan) {
   for (SavedValue& saved : plan->saved) {
     const double share =
         static_cast<double>(saved.raw_bytes) * WeightOf(saved) / std::max(weighted, 1.0);
-    saved.predicted_bytes =
-        Estimated(saved) ? static_cast<int64_t>(share * raw / plan->options.assumed_ratio)
-                         : PredictExactBytes(saved, graph.values[saved.value].shape);
+    saved.predicted_bytes = Estimated(saved)
+                                ? static_cast<int64_t>(share * raw / plan->options.assumed_ratio)
+                                : PredictExactBytes(saved, graph.values[saved.value].shape);
   }
 }
 

@@ -74,6 +74,7 @@ class Executor::Run {
 
   const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
   CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
+  void Introduce(const SavedValue& saved, const PlanStep& step);
   double GradientBound(const SavedValue& saved, ActivationRecord* record) const;
   std::vector<NormChannel> ChannelsOf(const SavedValue& saved, const PlanStep& step) const;
   void RecordStates(const PlanStep& step);

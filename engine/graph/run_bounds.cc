@@ -15,6 +15,16 @@ double Mean(const std::vector<float>& values) {
   return sum / static_cast<double>(values.size());
 }
 
+// Of relu(gamma * xh + beta), were xh normally distributed and the signs even.
+double ExpectedOutputRms(const std::vector<NormChannel>& channels) {
+  double squares = 0;
+  for (const NormChannel& c : channels) {
+    const double gamma = static_cast<double>(c.scale) / c.inv_std;
+    squares += (gamma * gamma + static_cast<double>(c.shift) * c.shift) / 2;
+  }
+  return std::sqrt(squares / static_cast<double>(channels.size()));
+}
+
 }  // namespace
 
 // Of the first slice, and the same for all.
@@ -31,6 +41,7 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
   options.mask = saved.mask;
   record->error_bound = 0;
   if (options_.exact || saved.exact) return options;
+  Introduce(saved, step);
   double bound = GradientBound(saved, record);
   const ControllerOptions& chosen = executor_.controller_->options();
   if (saved.rms) {
@@ -53,6 +64,20 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
   }
   if (!options.bound.channel.empty()) record->error_bound = Mean(options.bound.channel);
   return options;
+}
+
+// Lets the controller know the size of values that it has not seen yet.
+void Executor::Run::Introduce(const SavedValue& saved, const PlanStep& step) {
+  BoundController& controller = *executor_.controller_;
+  for (int served : saved.serves) {
+    if (controller.Knows(served)) continue;
+    const double rms = saved.sides ? ExpectedOutputRms(ChannelsOf(saved, step)) : 0;
+    if (rms > 0) controller.ObserveValue(served, 0.5, rms);
+  }
+  if (saved.gradient_consumers.empty() || controller.Knows(saved.value)) return;
+  const Tensor tensor = ValueTensor(step.buffer, saved.value);
+  const double elements = static_cast<double>(tensor.elements());
+  controller.ObserveValue(saved.value, 1, std::sqrt(backend_.SumOfSquares(tensor) / elements));
 }
 
 // What weight gradients ask of the value, or of what is made again from it; infinite: nothing.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "engine/core/units.h"
+
 namespace encke {
 namespace {
 
@@ -159,6 +161,11 @@ OptimizerOptions MakeOptimizerOptions(const config::Optimizer& optimizer) {
   options.decay_bias_and_norm = optimizer.decay_bias_and_norm();
   options.clip_norm = optimizer.clip_norm();
   return options;
+}
+
+int64_t MemoryLimit(const config::Config& config) {
+  const std::string& text = config.training().memory_limit();
+  return text.empty() ? 0 : ParseBytes(text);
 }
 
 std::string RunName(const config::Config& config) {

@@ -1,6 +1,7 @@
 // From the config's messages to the options of the parts that training is made of.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "data/dataset.h"
@@ -17,6 +18,9 @@ LoaderOptions MakeLoaderOptions(const config::Config& config, Split split);
 PlanOptions MakePlanOptions(const config::Config& config);
 ExecutorOptions MakeExecutorOptions(const config::Config& config);
 OptimizerOptions MakeOptimizerOptions(const config::Optimizer& optimizer);
+
+// training.memory_limit in bytes; 0: none.
+int64_t MemoryLimit(const config::Config& config);
 
 // The name of a run: the config's, else the network's, else "run".
 std::string RunName(const config::Config& config);

@@ -2,24 +2,17 @@
 
 #include <utility>
 
+#include "engine/core/error.h"
+#include "engine/core/log.h"
 #include "engine/core/parallel.h"
 #include "engine/core/units.h"
+#include "engine/graph/plan_choice.h"
 #include "engine/train/config_difference.h"
 #include "engine/train/options.h"
 #include "engine/train/parameter_layout.h"
 
 namespace encke {
 namespace {
-
-int64_t MemoryLimit(const ConfigFile& file) {
-  const std::string& text = file.config().training().memory_limit();
-  if (text.empty()) return 0;
-  try {
-    return ParseBytes(text);
-  } catch (const Error& error) {
-    throw file.ErrorAt("training.memory_limit", error.message(), error.hint());
-  }
-}
 
 std::vector<ParameterSpec> SpecsOf(const Graph& graph) {
   std::vector<ParameterSpec> specs;
@@ -40,7 +33,7 @@ TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& optio
   executor_ =
       std::make_unique<Executor>(std::move(graph), *backend_, MakeExecutorOptions(config()));
   // After the parameters: a limit below them is for the plan to refuse, which says what would fit.
-  backend_->allocator().set_limit(MemoryLimit(file_));
+  backend_->allocator().set_limit(MemoryLimit(config()));
   executor_->InitializeParameters();
   if (!options.evaluate_only) PrepareTraining();
   if (config().training().ema() > 0)
@@ -51,6 +44,11 @@ TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& optio
 
 void TrainingParts::PrepareTraining() {
   executor_->Prepare(config().training().batch());
+  if (MemoryLimit(config()) > 0) {
+    LogInfo(StrCat("memory limit ", config().training().memory_limit(), ": ",
+                   DescribeChoice(executor_->plan()), ", predicted peak ",
+                   FormatBytes(executor_->plan().peak.use.total())));
+  }
   optimizer_ = std::make_unique<Optimizer>(SpecsOf(executor_->graph()), *backend_,
                                            MakeOptimizerOptions(config().optimizer()));
   if (config().optimizer().momentum() != 0) executor_->SetVelocity(optimizer_->velocity());

@@ -7,7 +7,7 @@
 #include "engine/core/error.h"
 #include "engine/core/log.h"
 #include "engine/core/units.h"
-#include "engine/graph/plan.h"
+#include "engine/graph/plan_choice.h"
 #include "engine/train/options.h"
 #include "tools/encke/command.h"
 #include "tools/encke/config_options.h"
@@ -28,28 +28,14 @@ bool WarnWhereDataIsMissing(const config::Config& config, Split split) {
   }
 }
 
-void CheckMemoryLimit(const ConfigFile& file, Graph& graph, Backend& backend, const Plan& plan) {
-  if (!file.config().training().has_memory_limit()) return;
-  const int64_t limit = ParseBytes(file.config().training().memory_limit());
-  const int64_t needed = plan.peak.use.total();
-  if (needed <= limit) return;
-  const int64_t batch = LargestBatch(graph, backend, limit, plan.options);
-  throw Error(ErrorKind::MEMORY,
-              StrCat("training with a batch of ", plan.batch, " needs about ", FormatBytes(needed),
-                     ", the memory limit is ", FormatBytes(limit)),
-              file.Place("training.memory_limit"),
-              batch > 0
-                  ? StrCat("the largest batch that fits is ", batch)
-                  : "not even a batch of 1 fits; `encke summary` shows what takes the memory");
-}
-
 int Check(const ConfigOptions& arguments) {
   const ConfigFile file = arguments.Load();
   Graph graph = BuildNetwork(file);
   const auto backend = NewBackend(Device::Parse(arguments.device));
-  const Plan plan =
-      MakePlan(graph, *backend, file.config().training().batch(), MakePlanOptions(file.config()));
-  CheckMemoryLimit(file, graph, *backend, plan);
+  const int64_t limit = MemoryLimit(file.config());
+  const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(),
+                               MakePlanOptions(file.config()), limit);
+  RequireFits(graph, *backend, plan, limit, file.Place("training.memory_limit"));
   const bool train = WarnWhereDataIsMissing(file.config(), Split::TRAIN);
   const bool test = train && WarnWhereDataIsMissing(file.config(), Split::TEST);
   std::printf("ok: %s, %zu layers, %s parameters, %s MACs an image, batch %lld, %s, peak %s%s\n",

@@ -121,7 +121,7 @@ void ConfigOptions::AddSynthetic(CLI::App& app) {
 
 void ConfigOptions::AddMemoryLimit(CLI::App& app) {
   AddShorthand(app, "--memory-limit", "training.memory_limit",
-               "Refuse to start what would need more, e.g. 2GiB");
+               "Plan to need no more, e.g. 2GiB; refuse what cannot");
 }
 
 void ConfigOptions::AddSeed(CLI::App& app) {

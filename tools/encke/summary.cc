@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "engine/backend/backend.h"
+#include "engine/graph/plan_choice.h"
 #include "engine/train/options.h"
 #include "tools/encke/command.h"
 #include "tools/encke/config_options.h"
@@ -21,8 +22,8 @@ int Summary(const SummaryArguments& arguments) {
   const ConfigFile config = arguments.config.Load();
   Graph graph = BuildNetwork(config);
   const auto backend = NewBackend(Device::Parse(arguments.config.device));
-  const Plan plan = MakePlan(graph, *backend, config.config().training().batch(),
-                             MakePlanOptions(config.config()));
+  const Plan plan = ChoosePlan(graph, *backend, config.config().training().batch(),
+                               MakePlanOptions(config.config()), MemoryLimit(config.config()));
   const NetworkSummary summary = Summarize(graph, plan);
   const std::string text = arguments.json ? ToJson(summary).dump(2) + "\n"
                                           : ToText(summary, TerminalWidth(Stream::OUT, 0));
@@ -45,6 +46,7 @@ Command SummaryCommand() {
     arguments->config.AddTo(app);
     arguments->config.AddBatch(app);
     arguments->config.AddMode(app);
+    arguments->config.AddMemoryLimit(app);
     app.add_flag("--json", arguments->json, "Print one JSON object instead of tables");
     return [arguments] { return Summary(*arguments); };
   };

@@ -1,6 +1,7 @@
 #include "tools/encke/summary_table.h"
 
 #include "engine/core/units.h"
+#include "engine/graph/plan_choice.h"
 #include "tools/encke/format.h"
 #include "tools/encke/table.h"
 
@@ -134,6 +135,7 @@ NetworkSummary Summarize(const Graph& graph, const Plan& plan) {
   summary.raw_saved_bytes = plan.raw_saved_bytes();
   summary.predicted_saved_bytes = plan.predicted_saved_bytes();
   summary.peak = plan.peak;
+  summary.choice = DescribeChoice(plan);
   LayerSummary input;
   input.name = input.type = "input";
   input.output = graph.values[0].shape;
@@ -174,6 +176,7 @@ ordered_json ToJson(const NetworkSummary& summary) {
           {"predicted_saved_bytes", summary.predicted_saved_bytes},
           {"predicted_peak_bytes", MemoryToJson(summary.peak.use)},
           {"peak_at", summary.peak.where},
+          {"plan", summary.choice},
           {"layers", layers}};
 }
 
@@ -182,7 +185,7 @@ std::string ToText(const NetworkSummary& summary, int width) {
       summary.name, ", batch ", summary.batch, ", ",
       summary.compress ? "encke: saved values compressed" : "raw: saved values as they are", "\n\n",
       LayerTable(summary, width), "\n", PeakTable(summary.peak), "at: ", summary.peak.where,
-      "\n\nMACs are those of forward for one image. ",
+      "\nwith: ", summary.choice, "\n\nMACs are those of forward for one image. ",
       summary.compress ? "\"kept\" is an estimate until training has measured it.\n" : "\n");
 }
 

@@ -27,6 +27,7 @@ struct NetworkSummary {
   int64_t macs = 0;  // for one image
   int64_t raw_saved_bytes = 0, predicted_saved_bytes = 0;
   PeakPrediction peak;
+  std::string choice;  // how the peak was reached: slices, codec
   std::vector<LayerSummary> layers;  // first the input, then in order of execution
 };
 

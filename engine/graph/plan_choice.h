@@ -1,0 +1,28 @@
+// Which plan to take under a memory limit.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/graph/plan.h"
+
+namespace encke {
+
+// Ways to train with the same result, the cheapest in time first, each needing less memory than the
+// one before: as asked for; in smaller and smaller slices; with the denser codec.
+std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options);
+
+// The first alternative whose predicted peak stays within `limit` bytes (0: no limit), or, when
+// none does, the one with the lowest peak.
+Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options,
+                int64_t limit);
+
+// Error(MEMORY) when the plan needs more than `limit` (0: no limit), with the largest batch that
+// would fit. `place` of the limit in the config, or "".
+void RequireFits(Graph& graph, Backend& backend, const Plan& plan, int64_t limit,
+                 const std::string& place);
+
+// "slices of 4 samples, codec dense"
+std::string DescribeChoice(const Plan& plan);
+
+}  // namespace encke
