@@ -20,7 +20,7 @@ constexpr double kEase = 1.1;          // what a good audit gives back
 constexpr double kLeastTightening = 1.0 / 64;
 constexpr double kLeastBoundOfRms = 1e-6;  // tighter bounds store floats anyway
 constexpr double kMostBoundOfRms = 4.0;    // looser bounds leave nothing of the value
-constexpr double kUnknownRms = 0.1;        // stands in for an rms nobody has seen
+constexpr double kUnknownRms = 0.05;       // stands in for an rms nobody has seen
 
 // An rms that no float tensor has counts as unknown.
 double RmsOrDefault(double rms) { return rms > 1e-30 && rms < 1e30 ? rms : kUnknownRms; }

@@ -54,7 +54,7 @@ TEST(Bench, MeasuresCodecsOnMadeUpSamples) {
   EXPECT_TRUE(Has(bench.out, "sample:relu")) << bench.out;
   const json results = json::parse(sandbox.Read("codecs.json"));
   EXPECT_EQ(results.at("command"), "encke bench codec --codec dense,quant4");
-  EXPECT_EQ(results.at("layers").size(), 10u);
+  EXPECT_EQ(results.at("layers").size(), 12u);
   EXPECT_TRUE(Has(sandbox.Read("codecs.csv"), "\nsample:tiny,other,quant4,1,1,1,10,40,"));
   const Outcome coarse =
       sandbox.Run({"bench", "codec", "--codec", "fast", "--totals", "--bound", "10"});
