@@ -11,11 +11,11 @@
 #include "engine/core/error.h"
 #include "tools/encke/command.h"
 #include "tools/encke/terminal.h"
+#include "tools/encke/version.h"
 
 namespace encke::cli {
 namespace {
 
-constexpr char kVersion[] = "encke 0.1.0";
 constexpr int kUsage = 2;
 constexpr int kFailure = 1;
 
