@@ -34,9 +34,9 @@ std::string CsvField(const std::string& name) {
 std::string MemoryRow(const Executor& executor, size_t s) {
   const Plan& plan = executor.plan();
   const MemoryUse& use = executor.memory_trace().steps()[s];
-  std::string row = StrCat(executor.memory_trace().iteration(), ",", s, ",",
-                           NameOf(plan.steps[s].kind), ",",
-                           CsvField(SubjectOf(executor.graph(), plan, plan.steps[s])));
+  std::string row =
+      StrCat(executor.memory_trace().iteration(), ",", s, ",", NameOf(plan.steps[s].kind), ",",
+             CsvField(SubjectOf(executor.graph(), plan, plan.steps[s])));
   for (const int64_t bytes : use.bytes) row += StrCat(",", bytes);
   return row + StrCat(",", use.total(), ",", use.in_use(), ",", plan.predicted_in_use[s], "\n");
 }

@@ -21,8 +21,8 @@ constexpr int kFailure = 1;
 
 std::vector<Command> Commands() {
   return {
-      TrainCommand(),   TestCommand(),  SummaryCommand(), CheckCommand(),       CompareCommand(),
-      InspectCommand(), BenchCommand(), DevicesCommand(), CompareModeCommand(),
+      TrainCommand(),   TestCommand(),   SummaryCommand(), CheckCommand(),   CompareCommand(),
+      InspectCommand(), ReportCommand(), BenchCommand(),   DevicesCommand(), CompareModeCommand(),
   };
 }
 

@@ -1,0 +1,10 @@
+// The page's template, style and script: page.html, page.css and page.js, embedded when building.
+#pragma once
+
+namespace encke::cli::report {
+
+extern const char kPageHtml[];
+extern const char kPageCss[];
+extern const char kPageJs[];
+
+}  // namespace encke::cli::report
