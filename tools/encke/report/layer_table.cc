@@ -92,12 +92,13 @@ std::string LayerRow(const ActivationSeries& series, size_t order, double widest
       "<tr", Key("order", static_cast<double>(order)), Key("raw", sum.raw),
       Key("stored", sum.stored), Key("ratio", sum.ratio()),
       Key("bound", has_bound ? last.error_bound : kUnknown), "><th scope=\"row\">",
-      Escape(series.layer), " <small>", Escape(Words(series.kind)), " ", Escape(series.shape),
-      "</small></th>", Cell(Bar(sum, widest), "bars"), Cell(Bytes(sum.raw), "num raw"),
+      Escape(series.layer), " <small>", Escape(Words(series.kind)), " <span>", Escape(series.shape),
+      "</span>", "</small></th>", Cell(Bar(sum, widest), "bars"), Cell(Bytes(sum.raw), "num raw"),
       Cell(Bytes(sum.stored), "num"), Cell(FormatRatio(sum.ratio()), "num"),
       Cell(Spark(series, [](const ActivationEntry& e) { return e.ratio(); }), "course"),
       Cell(has_bound ? FormatSignificant(last.error_bound, 2) : "–", "num bound"),
-      Cell(Spark(series, [](const ActivationEntry& e) { return e.error_bound; }), "course bound"),
+      Cell(has_bound ? Spark(series, [](const ActivationEntry& e) { return e.error_bound; }) : "",
+           "course bound"),
       "</tr>\n");
 }
 

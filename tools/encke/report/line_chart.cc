@@ -1,11 +1,13 @@
 #include "tools/encke/report/line_chart.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <numeric>
 
 #include "engine/core/error.h"
+#include "tools/encke/format.h"
 
 namespace encke::cli::report {
 namespace {
@@ -154,10 +156,14 @@ void DrawGrid(const Axis& x, const Axis& y, const Plot& plot, Svg* svg) {
     svg->Line({plot.left, at}, {plot.right, at}, is_base ? "base" : "grid");
     svg->Text({plot.left - 8, at + 4}, y.label(tick), "tick", Anchor::END);
   }
+  double written_to = -INFINITY;  // labels that do not fit are left out
   for (const double tick : x.ticks) {
     const double at = x.Place(tick, plot.left, plot.right);
     svg->Line({at, plot.bottom}, {at, plot.bottom + 4}, "base");
+    const double half = kCharacter * static_cast<double>(DisplayWidth(x.label(tick))) / 2;
+    if (at - half < written_to) continue;
     svg->Text({at, plot.bottom + 18}, x.label(tick), "tick", Anchor::MIDDLE);
+    written_to = at + half + kCharacter;
   }
 }
 

@@ -20,8 +20,6 @@ constexpr MemoryCategory kStack[] = {
     MemoryCategory::TRANSIENT, MemoryCategory::UNUSED,
 };
 
-constexpr double kCharacter = 6.4;  // mean width of a label's character in pixels
-
 double BytesOf(const MemoryPoint& point, MemoryCategory category) {
   return point.bytes[static_cast<int>(category)];
 }

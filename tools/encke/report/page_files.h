@@ -1,4 +1,5 @@
-// The page's template, style and script: page.html, page.css and page.js, embedded when building.
+// The page's template, style and script: page.html, page.css and page.js, which the build makes
+// into string constants.
 #pragma once
 
 namespace encke::cli::report {

@@ -104,7 +104,7 @@ std::string LayersSection(const Runs& runs) {
   }
   return Section(
       "layers", "Saved values, layer by layer",
-      "The bar is what a value takes <span class=\"word raw\">raw</span>, its dark part "
+      "The bar is what a value takes <span class=\"word raw\">raw</span>, its strong part "
       "what is <span class=\"word stored\">stored</span>, in the last logged iteration. "
       "Bars of stages are parts of the whole network. The small lines run from the first "
       "to the last logged iteration, each on a scale of its own.",

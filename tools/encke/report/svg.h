@@ -17,6 +17,8 @@ struct Point {
   double x = 0, y = 0;
 };
 
+inline constexpr double kCharacter = 6.4;  // mean width of a label's character in pixels
+
 enum class Anchor { START, MIDDLE, END };
 
 // How much room a chart has; the page shows the wide or the narrow drawing of it.
