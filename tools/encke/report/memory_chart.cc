@@ -24,6 +24,8 @@ double BytesOf(const MemoryPoint& point, MemoryCategory category) {
   return point.bytes[static_cast<int>(category)];
 }
 
+bool Has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
 // Where the steps lie along x: each is as wide as the next.
 struct Steps {
   Plot plot;
@@ -85,7 +87,7 @@ void DrawPrediction(const RunData& run, const Axis& bytes, const Steps& steps, S
 size_t FirstBackward(const RunData& run) {
   const auto found =
       std::find_if(run.memory.begin(), run.memory.end(),
-                   [](const MemoryPoint& point) { return point.action == "backward"; });
+                   [](const MemoryPoint& point) { return Has(point.action, "backward"); });
   return static_cast<size_t>(found - run.memory.begin());
 }
 
@@ -102,7 +104,7 @@ void DrawPasses(const RunData& run, const Steps& steps, Svg* svg) {
 std::vector<std::string> LayersOf(const RunData& run) {
   std::vector<std::string> layers;
   for (const MemoryPoint& point : run.memory) {
-    const bool computes = point.action == "forward" || point.action == "backward";
+    const bool computes = Has(point.action, "forward") || Has(point.action, "backward");
     layers.push_back(computes || layers.empty() ? point.layer : layers.back());
   }
   return layers;
@@ -224,10 +226,10 @@ std::string MemoryLegend() {
 }
 
 std::string Describe(const MemoryPoint& point) {
-  const std::string action = point.action == "add_gradients" ? "sum of gradients"
-                             : point.action == "store_mask"  ? "mask"
-                                                             : point.action;
-  return point.action == "input" ? "input" : StrCat(action, " of ", point.layer);
+  if (point.action == "input") return "input";
+  std::string action = point.action;
+  std::replace(action.begin(), action.end(), '_', ' ');
+  return StrCat(action, " of ", point.layer);
 }
 
 }  // namespace encke::cli::report
