@@ -58,6 +58,11 @@ TEST(StagesOf, GroupsNeighboursByTheirPrefix) {
   EXPECT_EQ(stages[1].last, 3u);
   EXPECT_EQ(stages[3].name, "fc");
   EXPECT_TRUE(StagesOf({}).empty());
+  const std::vector<Stage> nested =
+      StagesOf({"features.0.conv", "features.3.branch0.conv", "features.3.branch1.conv", "fc"});
+  ASSERT_EQ(nested.size(), 3u) << "what all have in common does not tell stages apart";
+  EXPECT_EQ(nested[1].name, "features.3");
+  EXPECT_EQ(nested[1].last, 2u);
 }
 
 TEST(SpreadOut, KeepsTheOrderAndTheGap) {

@@ -77,7 +77,7 @@ Axis ByteAxis(double high, int ticks) {
   static constexpr const char* kUnits[] = {" B", " KiB", " MiB", " GiB", " TiB"};
   double unit = 1;
   size_t name = 0;
-  for (; high / unit >= 1024 && name < 4; ++name) unit *= 1024;
+  for (; high / unit >= 900 && name < 4; ++name) unit *= 1024;  // no ticks of 1,000 MiB and more
   Axis scaled = LinearAxis(0, std::max(high / unit, 1e-9), ticks);
   const double step = scaled.ticks.size() > 1 ? scaled.ticks[1] : 1;
   Axis axis;
