@@ -2,9 +2,10 @@
 
 namespace encke {
 
-ArenaLedger::ArenaLedger(const Plan* plan, MemoryLedger* ledger)
+ArenaLedger::ArenaLedger(const Plan* plan, MemoryLedger* ledger, MemoryTrace* trace)
     : plan_(plan),
       ledger_(ledger),
+      trace_(trace),
       first_(plan->steps.size()),
       last_(plan->steps.size()),
       booked_(plan->buffers.size(), false) {
@@ -25,12 +26,18 @@ void ArenaLedger::Begin(int step) {
     ledger_->Move(MemoryCategory::UNUSED, planned.category, planned.bytes);
     booked_[buffer] = true;
   }
+  Note(step);
 }
 
 void ArenaLedger::End(int step, bool last_slice) {
+  Note(step);
   for (int buffer : last_[step]) {
     if (last_slice || !plan_->buffers[buffer].whole) Release(buffer);
   }
+}
+
+void ArenaLedger::Note(int step) {
+  if (trace_ != nullptr) trace_->Note(step, ledger_->Current());
 }
 
 void ArenaLedger::Release(int buffer) {

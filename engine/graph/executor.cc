@@ -76,6 +76,13 @@ void Executor::ReserveArena(int64_t bytes) {
   arena_ = backend_.allocator().Allocate(bytes, MemoryCategory::UNUSED);
 }
 
+MemoryTrace* Executor::StartTrace(Phase phase, int64_t iteration, const TrainOptions& options) {
+  const bool usual = phase == Phase::TRAIN && options.audit == Audit::NONE && !options.exact;
+  if (!usual) return nullptr;
+  memory_trace_.Start(iteration, plan_.steps.size());
+  return &memory_trace_;
+}
+
 StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOptions& options) {
   ENCKE_CHECK(batch.size() > 0 && batch.size() <= plan_.batch, batch.size(), " of ", plan_.batch);
   records_.clear();

@@ -12,6 +12,7 @@
 #include "data/loader.h"
 #include "engine/backend/backend.h"
 #include "engine/graph/graph.h"
+#include "engine/graph/memory_trace.h"
 #include "engine/graph/plan.h"
 
 namespace encke {
@@ -100,6 +101,8 @@ class Executor {
 
   // What the last Train kept, in forward order.
   const std::vector<ActivationRecord>& records() const { return records_; }
+  // What the last Train without audit held, step by step of plan().
+  const MemoryTrace& memory_trace() const { return memory_trace_; }
   int64_t raw_saved_bytes() const;  // of the last Train, summed over its records
   int64_t stored_bytes() const;     // likewise
   // After a Train with a non-finite result: the first node whose output was not finite, "" if none
@@ -115,6 +118,8 @@ class Executor {
   class Run;  // one pass through a plan's program
 
   void ReserveArena(int64_t bytes);
+  // Where the run notes what it holds; null for evaluations, audits and searches for a fault.
+  MemoryTrace* StartTrace(Phase phase, int64_t iteration, const TrainOptions& options);
   void TakeStatistics();  // remembers running statistics, in case the iteration fails
   void RestoreStatistics();
   bool GradientsFinite();
@@ -131,6 +136,7 @@ class Executor {
   std::vector<std::vector<float>> statistics_;  // by parameter index
   int64_t audits_ = 0;                          // made so far, one at a time
   std::vector<ActivationRecord> records_;
+  MemoryTrace memory_trace_;
   std::string dump_folder_;
 };
 

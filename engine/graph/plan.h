@@ -145,6 +145,7 @@ struct Plan {
   int64_t arena_bytes = 0;
   int64_t workspace_bytes = 0;
   PeakPrediction peak;
+  std::vector<int64_t> predicted_in_use;  // bytes, by step
 
   int64_t raw_saved_bytes()
       const;  // what the saved values would take uncompressed, states included

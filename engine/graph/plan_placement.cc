@@ -161,6 +161,7 @@ void PredictPeak(const Graph& graph, Plan* plan) {
       pool_peak = std::max(pool_peak, pool.bytes());
       MemoryUse now = use;
       Add(&now, MemoryCategory::SAVED, pool.bytes());
+      plan->predicted_in_use.push_back(now.in_use());
       if (now.in_use() > plan->peak.use.in_use()) {
         plan->peak = {now, Describe(graph, *plan, plan->steps[s])};
       }

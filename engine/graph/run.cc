@@ -28,7 +28,8 @@ Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Pha
       phase_(phase),
       iteration_(iteration),
       options_(options),
-      ledger_(&plan, &executor->backend_.allocator().ledger()),
+      ledger_(&plan, &executor->backend_.allocator().ledger(),
+              executor->StartTrace(phase, iteration, options)),
       stored_(executor->store_.get()) {
   if (graph_.values[0].shape.n != batch.size()) graph_.InferShapes(batch.size());
   refresh_ =

@@ -17,16 +17,41 @@ Json Categories(const MemoryUse& use) {
 }
 
 std::string MemoryHeader() {
-  std::string header = "iteration";
+  std::string header = "iteration,step,action,layer";
   for (int i = 0; i < kMemoryCategories; ++i)
     header += StrCat(",", NameOf(static_cast<MemoryCategory>(i)));
-  return header + ",total,resident,resident_peak";
+  return header + ",total,in_use,predicted_in_use\n";
 }
 
-std::string MemoryRow(int64_t iteration, const MemoryUse& use) {
-  std::string row = StrCat(iteration);
+// A name as a field of CSV (RFC 4180).
+std::string CsvField(const std::string& name) {
+  if (name.find_first_of(",\"\r\n") == std::string::npos) return name;
+  std::string quoted = "\"";
+  for (const char c : name) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+std::string MemoryRow(const Executor& executor, size_t s) {
+  const Plan& plan = executor.plan();
+  const MemoryUse& use = executor.memory_trace().steps()[s];
+  std::string row =
+      StrCat(executor.memory_trace().iteration(), ",", s, ",", NameOf(plan.steps[s].kind), ",",
+             CsvField(SubjectOf(executor.graph(), plan, plan.steps[s])));
   for (const int64_t bytes : use.bytes) row += StrCat(",", bytes);
-  return row + StrCat(",", use.total(), ",", ResidentBytes(), ",", PeakResidentBytes());
+  return row + StrCat(",", use.total(), ",", use.in_use(), ",", plan.predicted_in_use[s], "\n");
+}
+
+// Of every value that was encoded; what is kept as it is (a batch norm's statistics) has no bound.
+std::vector<Scalar> LayerScalars(const std::vector<ActivationRecord>& records) {
+  std::vector<Scalar> scalars;
+  for (const ActivationRecord& record : records) {
+    if (record.stored_bytes <= 0 || record.error_bound <= 0) continue;
+    const double ratio =
+        static_cast<double>(record.raw_bytes) / static_cast<double>(record.stored_bytes);
+    scalars.push_back({"ratio/" + record.layer, ratio});
+    scalars.push_back({"error_bound/" + record.layer, record.error_bound});
+  }
+  return scalars;
 }
 
 void SetIfKnown(Json& object, const char* key, double value) {
@@ -61,6 +86,10 @@ Json Describe(int64_t iteration, const ActivationRecord& record) {
 
 }  // namespace
 
+RunLog::RunLog(RunDirectory* directory, int64_t resumed_at)
+    : directory_(directory),
+      events_(std::make_unique<TensorBoardWriter>(directory->path(), resumed_at)) {}
+
 void RunLog::Interval(const Progress& progress, const SampleMeter& interval,
                       const Throughput& throughput, int64_t raw_bytes, int64_t stored_bytes) {
   if (directory_ == nullptr) return;
@@ -81,7 +110,14 @@ void RunLog::Interval(const Progress& progress, const SampleMeter& interval,
                        {"resident", ResidentBytes()},
                        {"resident_peak", PeakResidentBytes()}};
   directory_->Append("metrics.jsonl", object.dump());
-  directory_->Append("memory.csv", MemoryRow(progress.iteration, progress.peak), MemoryHeader());
+  events_->Add(progress.iteration,
+               {{"loss/train", interval.loss()},
+                {"accuracy/train top-1", interval.top1()},
+                {"training/learning rate", progress.learning_rate},
+                {"training/images per second", throughput.images_per_second()},
+                {"memory/ratio", progress.ratio},
+                {"memory/stored bytes", static_cast<double>(stored_bytes)},
+                {"memory/peak bytes", static_cast<double>(progress.peak.total())}});
 }
 
 void RunLog::Evaluation(const Progress& progress, const EvaluationResult& result) {
@@ -97,12 +133,24 @@ void RunLog::Evaluation(const Progress& progress, const EvaluationResult& result
              progress.images_per_second, ",", progress.ratio, ",", progress.peak.total()),
       "iteration,epoch,loss,top1,eval_loss,eval_top1,eval_top5,lr,images_per_second,ratio,"
       "peak_bytes");
+  events_->Add(progress.iteration, {{"loss/test", result.loss},
+                                    {"accuracy/test top-1", result.top1},
+                                    {"accuracy/test top-5", result.top5}});
 }
 
 void RunLog::Activations(int64_t iteration, const std::vector<ActivationRecord>& records) {
   if (directory_ == nullptr) return;
   for (const ActivationRecord& record : records)
     directory_->Append("activations.jsonl", Describe(iteration, record).dump());
+  events_->Add(iteration, LayerScalars(records));
+}
+
+void RunLog::Memory(const Executor& executor) {
+  const size_t steps = executor.memory_trace().steps().size();
+  if (directory_ == nullptr || steps == 0) return;
+  std::string text = MemoryHeader();
+  for (size_t s = 0; s < steps; ++s) text += MemoryRow(executor, s);
+  directory_->Write("memory.csv", text);
 }
 
 }  // namespace encke

@@ -84,7 +84,7 @@ class Trainer::Impl {
   std::unique_ptr<UpdateStep> step_;
   std::unique_ptr<RunDirectory> directory_;  // null: nothing is written
   std::unique_ptr<LogFile> log_file_;
-  RunLog log_{nullptr};
+  RunLog log_;
   Progress progress_;
   Throughput throughput_, interval_throughput_;
   EvaluationResult evaluation_;
@@ -128,8 +128,10 @@ void Trainer::Impl::OpenRun() {
   if (options_.write_run) {
     OpenDirectory();
     directory_->Write("config.textproto", parts_.file().ToText());
+    if (!options_.environment.empty())
+      directory_->Append("environment.jsonl", options_.environment);
     log_file_ = std::make_unique<LogFile>(directory_->File("log.txt"));
-    log_ = RunLog(directory_.get());
+    log_ = RunLog(directory_.get(), position_.iteration);
   }
   UpdateProgress(PlanOf(std::max<int64_t>(1, position_.iteration)).learning_rate);
   Announce();
@@ -239,6 +241,7 @@ void Trainer::Impl::LogIteration(bool audited) {
   const int64_t every = config_.activations().log_every();
   const bool due = every > 0 && position_.iteration % every == 0;
   if (due || audited) log_.Activations(position_.iteration, parts_.executor().records());
+  if (due || Finished()) log_.Memory(parts_.executor());
   if (!due) return;
   log_.Interval(progress_, position_.meters.interval(), interval_throughput_, raw_bytes_,
                 stored_bytes_);

@@ -24,6 +24,7 @@ struct TrainerOptions {
   bool write_run = true;         // false: no run directory, no checkpoints (compare, bench)
   std::string dump_activations;  // folder for .npy files of the saved values
   int64_t dump_at_iteration = 0;
+  std::string environment;  // a line for environment.jsonl: what the run runs on; "" = none
 };
 
 // Where training stands; passed to the observer after every iteration.

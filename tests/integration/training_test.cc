@@ -115,6 +115,25 @@ TEST(TrainingTest, WritesWhatHappened) {
   EXPECT_GT(audited, 0);
 }
 
+TEST(TrainingTest, WritesTheMemoryOfTheLastLoggedIteration) {
+  const std::string folder = TestFolder("memory");
+  Train(TinyConfig({"activations.log_every=4", "training.iterations=6"}), {folder, ""});
+  std::ifstream in(folder + "/memory.csv");
+  std::string header, line;
+  std::getline(in, header);
+  EXPECT_EQ(header.substr(0, 40), "iteration,step,action,layer,parameter,gr") << header;
+  int rows = 0, backward = 0;
+  while (std::getline(in, line)) {
+    EXPECT_EQ(line.substr(0, 2), "6,") << "the last iteration counts where it is not logged";
+    EXPECT_EQ(std::count(line.begin(), line.end(), ','),
+              std::count(header.begin(), header.end(), ','));
+    backward += line.find(",backward,") != std::string::npos;
+    ++rows;
+  }
+  EXPECT_GT(backward, 0);
+  EXPECT_GT(rows, backward);
+}
+
 TEST(TrainingTest, RefusesWhatDoesNotFitInMemory) {
   try {
     Train(TinyConfig({"training.memory_limit=1MiB", "training.batch=512"}), {});

@@ -45,6 +45,34 @@ TEST(Train, LeavesARunThatInspectShowsAndResumeGoesOnFrom) {
   EXPECT_TRUE(Has(test.out, "images  64\ntop-1 ")) << test.out;
 }
 
+TEST(Report, WritesAPageAboutTheRunsThatTrainingLeft) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome trained =
+      sandbox.Run({"train", config, "--iterations", "8", "--set", "activations.audit_every=3"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const std::string run = sandbox.OnlyFolderIn("runs");
+  const Outcome raw =
+      sandbox.Run({"train", config, "--iterations", "8", "--mode", "raw", "--output", "others"});
+  ASSERT_EQ(raw.exit_code, 0) << raw.err;
+  const Outcome newest = sandbox.Run({"report"});
+  EXPECT_EQ(newest.exit_code, 0) << newest.err;
+  EXPECT_TRUE(Has(newest.out, "written to report.html")) << newest.out;
+  const Outcome both =
+      sandbox.Run({"report", sandbox.OnlyFolderIn("others"), run, "--output", "both.html"});
+  EXPECT_EQ(both.exit_code, 0) << both.err;
+  EXPECT_EQ(both.err, "") << "nothing that training writes is damaged";
+  const std::string page = sandbox.Read("both.html");
+  EXPECT_FALSE(Has(page, "is missing")) << "of the files";
+  for (const char* part : {"backward of conv2", "audits within", "Every value is kept as it is",
+                           "encke train tiny.textproto", "<code>activations.mode</code>"}) {
+    EXPECT_TRUE(Has(page, part)) << part;
+  }
+  const Outcome nowhere = sandbox.Run({"report", "runs/nowhere"});
+  EXPECT_EQ(nowhere.exit_code, 3);
+  EXPECT_TRUE(Has(nowhere.err, "runs/nowhere: this is not the directory of a run")) << nowhere.err;
+}
+
 TEST(Train, ResumesTheNewestRunOfThisConfigOnly) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());

@@ -24,6 +24,7 @@ Command CheckCommand();
 Command CompareCommand();
 Command CompareModeCommand();  // one mode of `compare`, in a process of its own
 Command InspectCommand();
+Command ReportCommand();
 Command BenchCommand();
 Command DevicesCommand();
 

@@ -11,18 +11,18 @@
 #include "engine/core/error.h"
 #include "tools/encke/command.h"
 #include "tools/encke/terminal.h"
+#include "tools/encke/version.h"
 
 namespace encke::cli {
 namespace {
 
-constexpr char kVersion[] = "encke 0.1.0";
 constexpr int kUsage = 2;
 constexpr int kFailure = 1;
 
 std::vector<Command> Commands() {
   return {
-      TrainCommand(),   TestCommand(),  SummaryCommand(), CheckCommand(),       CompareCommand(),
-      InspectCommand(), BenchCommand(), DevicesCommand(), CompareModeCommand(),
+      TrainCommand(),   TestCommand(),   SummaryCommand(), CheckCommand(),   CompareCommand(),
+      InspectCommand(), ReportCommand(), BenchCommand(),   DevicesCommand(), CompareModeCommand(),
   };
 }
 

@@ -10,6 +10,7 @@
 #include "engine/train/trainer.h"
 #include "tools/encke/command.h"
 #include "tools/encke/config_options.h"
+#include "tools/encke/environment.h"
 #include "tools/encke/format.h"
 #include "tools/encke/newest_run.h"
 #include "tools/encke/progress.h"
@@ -127,6 +128,7 @@ int Train(TrainArguments* arguments) {
   options.dump_activations = arguments->dump_folder;
   options.dump_at_iteration = arguments->dump_iteration;
   MakeFolder(arguments->dump_folder);
+  options.environment = EnvironmentJson(config.config().training().threads());
   StopTrainingOnSignals();
   Trainer trainer(config, options);
   TrainingResult result;

@@ -270,6 +270,25 @@ TEST(ExecutorTest, ThePeakIsThePredictedOne) {
   EXPECT_NEAR(PredictedOverMeasuredPeak(true, ratio, &ratio), 1.0, 0.1) << "at its own ratio";
 }
 
+TEST(ExecutorTest, TheTraceShowsWhatEachStepHeld) {
+  Trainee trainee(ResidualNetwork(), true, 0.1, 64);
+  trainee.Gradients();
+  trainee.ledger().ResetPeak();
+  trainee.Gradients({}, 2);
+  const Executor& executor = trainee.executor();
+  const MemoryTrace trace = executor.memory_trace();
+  EXPECT_EQ(trace.iteration(), 2);
+  ASSERT_EQ(trace.steps().size(), executor.plan().steps.size());
+  ASSERT_EQ(executor.plan().predicted_in_use.size(), executor.plan().steps.size());
+  int64_t most = 0;
+  for (const MemoryUse& use : trace.steps()) most = std::max(most, use.in_use());
+  EXPECT_EQ(most, trainee.ledger().Peak().in_use()) << "no step's peak is missed";
+  TrainOptions audit;
+  audit.audit = Audit::ALL;
+  trainee.Gradients(audit, 3);
+  EXPECT_EQ(executor.memory_trace().iteration(), 2) << "audits hold more than training does";
+}
+
 TEST(ExecutorTest, CompressionLowersStoredBytesAndThePeak) {
   Trainee raw(ResidualNetwork(), false, 0.1, 64), encke(ResidualNetwork(), true, 0.1, 64);
   for (int64_t iteration : {1, 2, 3}) {
