@@ -1,26 +1,40 @@
 // The pool of saved values: everything that backward will read, from forward until its last reader.
 //
-// Two pools behind one interface. The RAW pool keeps the tensor itself (its memory stays taken).
-// The ENCKE pool encodes it chunk by chunk, in parallel, into slabs of its own, after which the
-// tensor's memory is free for others.
+// A value is kept in one of three tiers: the tensor itself (its memory stays taken); encoded chunk
+// by chunk, in parallel, into slabs of the pool's own; or encoded into a file. After the latter two
+// the tensor's memory is free for others.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "compression/codec.h"
 #include "engine/core/tensor.h"
 
 namespace encke {
 
+enum class Tier {
+  IN_PLACE,  // as it is, not encoded
+  MEMORY,    // encoded, in slabs
+  FILE,      // encoded, in the offload file, every chunk with a checksum
+};
+
+// How a value is to be kept. The first three do not matter IN_PLACE.
+struct PutOptions {
+  std::string codec;  // a name of CodecNames()
+  CodecOptions coding;
+  Tier tier = Tier::MEMORY;
+  std::string name = "";  // for messages; "" = the id
+};
+
 // What was stored of one value.
 struct StoredValue {
-  std::string codec;
+  std::string codec;  // "raw" IN_PLACE
   int64_t raw_bytes = 0;
-  int64_t stored_bytes = 0;     // headers, chunk tables and alignment included
-  EncodeStatistics statistics;  // in a RAW pool, which does not look at elements, only their number
+  int64_t stored_bytes = 0;     // headers, chunk tables and alignment included, in every tier
+  int64_t offloaded_bytes = 0;  // the part of stored_bytes that is in the file
+  EncodeStatistics statistics;  // IN_PLACE, where elements are not looked at, only their number
   double encode_seconds = 0;
 };
 
@@ -28,34 +42,33 @@ class ActivationStore {
  public:
   virtual ~ActivationStore() = default;
 
-  // Keeps `value` under `id`, which must be free. After the call an ENCKE pool does not refer to
-  // the tensor any more. Error(MEMORY) when the pool's limit would be passed.
-  virtual StoredValue Put(int id, const Tensor& value, const std::string& codec,
-                          const CodecOptions& options) = 0;
-  // Samples [first, first + count) of value `id`: either the kept tensor itself or `scratch`,
-  // filled. `scratch` may be undefined only in a pool that KeepsTensors(). REQUIRES: `id` was Put
-  // and not Released. Error(CORRUPTION), which names the chunk, when what was kept has changed and
-  // the codec sees it; with CodecOptions::checksum it sees every change.
+  // Keeps `value` under `id`, which must be free. Unless IN_PLACE, the pool does not refer to the
+  // tensor any more after the call. Error(MEMORY), which names the value, when the pool's limit
+  // would be passed and spilling is not allowed; also when the machine's memory or the file's disk
+  // is full. An Error leaves nothing of the value behind.
+  virtual StoredValue Put(int id, const Tensor& value, const PutOptions& options) = 0;
+  // Samples [first, first + count) of value `id`: IN_PLACE the kept tensor itself, otherwise
+  // `scratch`, filled. REQUIRES: `id` was Put and not Released. Error(CORRUPTION), which names
+  // value and chunk, when what was kept has changed and the codec sees it; with a checksum it sees
+  // every change.
   virtual Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) = 0;
   virtual void Release(int id) = 0;
 
-  virtual bool KeepsTensors() const = 0;
-  virtual int64_t stored_bytes() const = 0;       // of the values kept now
-  virtual int64_t peak_stored_bytes() const = 0;  // since the last ResetPeak
-  virtual int64_t held_bytes() const = 0;         // slabs, whether used or not; 0 in a RAW pool
-  virtual void ResetPeak() = 0;
+  virtual int64_t stored_bytes() const = 0;     // of the values kept now
+  virtual int64_t offloaded_bytes() const = 0;  // of these, in the file
 };
 
 struct StoreOptions {
   int64_t chunk_bytes =
       256 << 10;  // raw bytes of one chunk, about; whole samples where they are smaller than this
-  int64_t limit_bytes = 0;  // the most that slabs may hold; 0 = no limit
+  int64_t limit_bytes = 0;     // the most that slabs may hold; 0 = no limit
+  bool spill = false;          // past the limit chunks go to the file
+  bool offload = false;        // Tier::FILE will be asked for
+  std::string offload_folder;  // where the file is, when there is one; "" = $TMPDIR, or /tmp
 };
 
-// Keeps tensors as they are.
-std::unique_ptr<ActivationStore> NewRawStore();
-// Keeps them encoded, in slabs from `allocator`: what is stored is charged as SAVED, the slabs'
-// free part as UNUSED.
+// A pool with slabs from `allocator`: what is in them is charged as SAVED, their free part as
+// UNUSED. What is in the file is not charged. Error(DATA) when a file is wanted and cannot be made.
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,
                                                     const StoreOptions& options);
 

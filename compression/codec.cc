@@ -73,4 +73,8 @@ std::vector<std::string> CodecNames() {
   return names;
 }
 
+std::string CodecForExact(const std::string& name) {
+  return FindCodec(name)->bounded() ? name : "lossless";
+}
+
 }  // namespace encke

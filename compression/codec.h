@@ -63,6 +63,8 @@ struct CodecOptions {
   // Every chunk ends with a checksum, and decoding demands it: for chunks that leave the memory of
   // the process. Costs kChecksumBytes a chunk.
   bool checksum = false;
+  // What codecs that round at random draw from, besides the data.
+  uint64_t seed = 0;
   Activity activity;  // not with `mask` or `channel_center`
 
   // The bound that an element x of this channel keeps.
@@ -124,5 +126,7 @@ class Codec {
 // The codecs by name; nullptr for a name that is not among CodecNames().
 const Codec* FindCodec(const std::string& name);
 std::vector<std::string> CodecNames();
+// `name` where that codec is lossless at a bound of 0, otherwise the name of one that is.
+std::string CodecForExact(const std::string& name);
 
 }  // namespace encke

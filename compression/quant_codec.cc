@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "compression/value_coding.h"
 #include "engine/core/rng.h"
 
 namespace encke {
 namespace {
 
 constexpr int64_t kGroup = 256;
+constexpr size_t kHashed = 1024;  // elements of a chunk, at most
 
 // Of one group: its least value and the distance of two levels.
 struct GroupHead {
@@ -18,10 +20,12 @@ struct GroupHead {
 
 int64_t PackedBytes(int64_t elements, int bits) { return (elements * bits + 7) / 8; }
 
-// Different chunks draw different numbers, the same chunk always the same.
+// Different chunks of a value draw different numbers, the same chunk always the same: a hash of
+// elements from all over it.
 uint64_t Substream(const std::vector<float>& values) {
   uint64_t sum = values.size();
-  for (size_t i = 0; i < std::min<size_t>(values.size(), kGroup); ++i) {
+  const size_t stride = values.size() / kHashed + 1;
+  for (size_t i = 0; i < values.size(); i += stride) {
     uint32_t bits;
     std::memcpy(&bits, &values[i], sizeof(bits));
     sum = (sum ^ bits) * 0x100000001b3;  // FNV-1a, by words
@@ -38,10 +42,10 @@ GroupHead HeadOf(const float* values, int64_t count, int levels) {
 
 }  // namespace
 
-void QuantCodec::EncodeValues(const std::vector<float>& values, const Shape&, const ValueCoding&,
-                              std::vector<uint8_t>* out) const {
+void QuantCodec::EncodeValues(const std::vector<float>& values, const Shape&,
+                              const ValueCoding& coding, std::vector<uint8_t>* out) const {
   const int levels = (1 << bits_) - 1;
-  Rng rng(0, RngStream::QUANTIZE, Substream(values));
+  Rng rng(coding.seed, RngStream::QUANTIZE, Substream(values));
   for (size_t begin = 0; begin < values.size(); begin += kGroup) {
     const int64_t count = std::min<int64_t>(kGroup, values.size() - begin);
     const GroupHead head = HeadOf(values.data() + begin, count, levels);

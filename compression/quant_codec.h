@@ -1,6 +1,7 @@
 // QUANT: 2, 4 or 8 bits an element between the least and the greatest of its group, rounded
-// stochastically. After J. Chen et al., "ActNN: Reducing Training Memory Footprint via 2-Bit
-// Activation Compressed Training", ICML 2021, section 4.1, with groups of 256.
+// stochastically, from CodecOptions::seed and the data. After J. Chen et al., "ActNN: Reducing
+// Training Memory Footprint via 2-Bit Activation Compressed Training", ICML 2021, section 4.1, with
+// groups of 256.
 #pragma once
 
 #include "compression/rival_codec.h"

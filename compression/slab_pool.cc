@@ -15,34 +15,39 @@ constexpr int64_t kGrowth = 32;     // a new slab is about this part of what is 
 constexpr int64_t kFull = 1 << 10;  // with less room than this a slab is not looked at again
 constexpr int kIdleLimit = 2;
 
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace
 
-SlabPool::Piece SlabPool::Store(const uint8_t* data, int64_t size) {
-  Piece piece;
+std::optional<ChunkSpace::Piece> SlabPool::Store(const uint8_t* data, int64_t size) {
+  std::optional<Piece> piece;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     piece = Place(size);
   }
-  std::memcpy(piece.data, data, size);
+  // Outside of the lock: nobody else has this place, and slabs do not move.
+  if (piece.has_value()) std::memcpy(reinterpret_cast<uint8_t*>(piece->place), data, size);
   return piece;
+}
+
+const uint8_t* SlabPool::Read(const Piece& piece, uint8_t*) const {
+  return reinterpret_cast<const uint8_t*>(piece.place);
 }
 
 bool SlabPool::Fits(const Slab& slab, int64_t size) const {
   return slab.buffer != nullptr && slab.buffer->bytes() - slab.top >= size;
 }
 
-SlabPool::Piece SlabPool::Place(int64_t size) {
+std::optional<ChunkSpace::Piece> SlabPool::Place(int64_t size) {
   while (first_open_ < slabs_.size() && !Fits(slabs_[first_open_], kFull)) ++first_open_;
   size_t index = first_open_;
   while (index < slabs_.size() && !Fits(slabs_[index], size)) ++index;
-  if (index == slabs_.size()) index = AddSlab(size);
+  if (index == slabs_.size()) {
+    const std::optional<size_t> added = AddSlab(size);
+    if (!added.has_value()) return std::nullopt;
+    index = *added;
+  }
   Slab& slab = slabs_[index];
   Piece piece;
-  piece.data = static_cast<uint8_t*>(slab.buffer->data()) + slab.top;
+  piece.place = reinterpret_cast<uint64_t>(slab.buffer->data()) + slab.top;
   piece.size = static_cast<uint32_t>(size);
   piece.slab = static_cast<uint32_t>(index);
   piece.index = static_cast<uint32_t>(slab.extents.size());
@@ -54,16 +59,11 @@ SlabPool::Piece SlabPool::Place(int64_t size) {
   return piece;
 }
 
-size_t SlabPool::AddSlab(int64_t least) {
+std::optional<size_t> SlabPool::AddSlab(int64_t least) {
   int64_t bytes =
       RoundUp(std::max(std::clamp(held_ / kGrowth, kLeastSlab, kGreatestSlab), least), kGranule);
   if (limit_ > 0) bytes = std::max(std::min(bytes, limit_ - held_), least);
-  if (limit_ > 0 && held_ + bytes > limit_) {
-    throw Error(ErrorKind::MEMORY,
-                StrCat("the pool of saved values is limited to ", limit_, " bytes and needs ",
-                       held_ + bytes),
-                "", "raise the limit, the tolerance, or take a smaller batch");
-  }
+  if (limit_ > 0 && held_ + bytes > limit_) return std::nullopt;
   const auto gap = std::find_if(slabs_.begin(), slabs_.end(),
                                 [](const Slab& slab) { return slab.buffer == nullptr; });
   const size_t index = gap - slabs_.begin();

@@ -6,35 +6,27 @@
 // what an iteration does not need gathers in the last slabs, which are given back.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
+#include "compression/chunk_space.h"
 #include "engine/core/memory.h"
 
 namespace encke {
 
-class SlabPool {
+class SlabPool : public ChunkSpace {
  public:
-  // Where a piece lies. `slab` and `index` are for Free.
-  struct Piece {
-    uint8_t* data = nullptr;
-    uint32_t size = 0;
-    uint32_t slab = 0;
-    uint32_t index = 0;
-  };
-
   // Pieces are charged as SAVED, the rest of their slabs as UNUSED. `limit` in bytes is the most
-  // they may hold together, 0 = no limit.
+  // that slabs may hold together, 0 = no limit.
   SlabPool(Allocator& allocator, int64_t limit) : allocator_(allocator), limit_(limit) {}
 
-  // A copy of `size` bytes. Thread-safe. Error(MEMORY) at the limit.
-  Piece Store(const uint8_t* data, int64_t size);
-  // Thread-safe. REQUIRES: a piece of this pool, not freed before.
-  void Free(const Piece& piece);
-
-  int64_t held_bytes() const;
+  std::optional<Piece> Store(const uint8_t* data, int64_t size) override;
+  // Never copies.
+  const uint8_t* Read(const Piece& piece, uint8_t* scratch) const override;
+  void Free(const Piece& piece) override;
+  int64_t held_bytes() const override;
 
  private:
   struct Extent {
@@ -49,9 +41,9 @@ class SlabPool {
     bool used = false;
   };
 
-  Piece Place(int64_t size);      // REQUIRES: mutex_ held, as below
-  size_t AddSlab(int64_t least);  // its index
-  void Empty();                   // no piece is left: gives back what was not used lately
+  std::optional<Piece> Place(int64_t size);      // REQUIRES: mutex_ held, as below
+  std::optional<size_t> AddSlab(int64_t least);  // its index
+  void Empty();  // no piece is left: gives back what was not used lately
   bool Fits(const Slab& slab, int64_t size) const;
 
   Allocator& allocator_;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "compression/codec.h"
 #include "engine/core/units.h"
@@ -232,12 +233,37 @@ class RecipeCheck {
   }
 
   void CheckActivations() {
-    const std::string& codec = config_.activations().codec();
+    const config::Activations& activations = config_.activations();
+    CheckCodec("activations.codec", activations.codec());
+    const std::pair<const char*, const config::Policy*> kinds[] = {
+        {"relu", &activations.relu()},
+        {"norm_input", &activations.norm_input()},
+        {"value", &activations.value()}};
+    for (const auto& [kind, policy] : kinds) {
+      if (policy->has_codec()) CheckCodec(StrCat("activations.", kind, ".codec"), policy->codec());
+    }
+    if (activations.has_pool_limit()) CheckSize("activations.pool_limit", activations.pool_limit());
+    if (activations.spill() && !activations.has_pool_limit()) {
+      Report("activations.spill", "'spill' needs 'pool_limit', past which values go to the file",
+             "give pool_limit: \"64MiB\", or keep: OFFLOAD for all to go there");
+    }
+  }
+
+  void CheckCodec(const std::string& field, const std::string& codec) {
     if (FindCodec(codec) != nullptr) return;
     std::string list;
     for (const std::string& name : CodecNames()) list += (list.empty() ? "" : ", ") + name;
-    Report("activations.codec", "there is no codec '" + codec + "'" +
-                                    DidYouMean(codec, CodecNames()) + " (legal: " + list + ")");
+    Report(field, "there is no codec '" + codec + "'" + DidYouMean(codec, CodecNames()) +
+                      " (legal: " + list + ")");
+  }
+
+  void CheckSize(const std::string& field, const std::string& size) {
+    try {
+      if (ParseBytes(size) > 0) return;
+      Report(field, "'" + field + "' must be above 0, not " + size);
+    } catch (const Error& error) {
+      Report(field, error.message(), error.hint());
+    }
   }
 
   void CheckTraining() {
@@ -245,12 +271,7 @@ class RecipeCheck {
     if (training.label_smoothing() == 1) {
       Report("training.label_smoothing", "'training.label_smoothing' must be below 1");
     }
-    if (!training.has_memory_limit()) return;
-    try {
-      ParseBytes(training.memory_limit());
-    } catch (const Error& error) {
-      Report("training.memory_limit", error.message(), error.hint());
-    }
+    if (training.has_memory_limit()) CheckSize("training.memory_limit", training.memory_limit());
   }
 
   const ConfigFile& file_;

@@ -17,10 +17,6 @@ constexpr int64_t kAlignment = 64;
 constexpr int64_t kLarge = 256 << 10;  // from here on whole pages are asked of the kernel
 constexpr int64_t kHugePage = 2 << 20;
 
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 class CpuAllocator : public Allocator {
  public:
   Device device() const override { return {}; }

@@ -115,6 +115,11 @@ class Allocator {
 // malloc for the rest.
 std::unique_ptr<Allocator> NewCpuAllocator();
 
+// The least multiple of `multiple` that is not below `value`. REQUIRES: value >= 0, multiple > 0.
+constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
 // Resident set of this process in bytes, now and at its highest, as the kernel counts it.
 int64_t ResidentBytes();
 int64_t PeakResidentBytes();

@@ -10,19 +10,12 @@
 #include "layers/initialize.h"
 
 namespace encke {
-namespace {
-
-std::unique_ptr<ActivationStore> NewStore(Allocator& allocator, const ExecutorOptions& options) {
-  return options.plan.compress ? NewCompressedStore(allocator, options.store) : NewRawStore();
-}
-
-}  // namespace
 
 Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options)
     : graph_(std::move(graph)),
       backend_(backend),
       options_(options),
-      store_(NewStore(backend.allocator(), options)),
+      store_(NewCompressedStore(backend.allocator(), options.store)),
       controller_(std::make_unique<BoundController>(options.controller)) {
   if (!backend_.Supports(options.plan.compute)) {
     throw Error(ErrorKind::DEVICE,
@@ -134,16 +127,16 @@ bool Executor::GradientsFinite() {
   });
 }
 
-int64_t Executor::raw_saved_bytes() const {
+int64_t Executor::SumOf(int64_t ActivationRecord::*bytes) const {
   int64_t sum = 0;
-  for (const ActivationRecord& record : records_) sum += record.raw_bytes;
+  for (const ActivationRecord& record : records_) sum += record.*bytes;
   return sum;
 }
 
-int64_t Executor::stored_bytes() const {
-  int64_t sum = 0;
-  for (const ActivationRecord& record : records_) sum += record.stored_bytes;
-  return sum;
-}
+int64_t Executor::raw_saved_bytes() const { return SumOf(&ActivationRecord::raw_bytes); }
+
+int64_t Executor::stored_bytes() const { return SumOf(&ActivationRecord::stored_bytes); }
+
+int64_t Executor::offloaded_bytes() const { return SumOf(&ActivationRecord::offloaded_bytes); }
 
 }  // namespace encke

@@ -44,8 +44,9 @@ struct ActivationRecord {
   Shape shape;
   std::string codec;
   int64_t raw_bytes = 0, stored_bytes = 0;
-  double error_bound = -1;    // mean over channels where it differs
-  double max_abs_error = -1;  // audits
+  int64_t offloaded_bytes = 0;  // the part of stored_bytes that is in the offload file
+  double error_bound = -1;      // mean over channels where it differs
+  double max_abs_error = -1;    // audits
   double nonzero_fraction = -1;
   double predicted_sigma = -1, measured_sigma = -1, bias = -1;
   double tolerance = -1;
@@ -105,6 +106,7 @@ class Executor {
   const MemoryTrace& memory_trace() const { return memory_trace_; }
   int64_t raw_saved_bytes() const;  // of the last Train, summed over its records
   int64_t stored_bytes() const;     // likewise
+  int64_t offloaded_bytes() const;  // likewise
   // After a Train with a non-finite result: the first node whose output was not finite, "" if none
   // was found.
   std::string FirstNonFiniteNode(const Batch& batch, int64_t iteration);
@@ -123,6 +125,7 @@ class Executor {
   void TakeStatistics();  // remembers running statistics, in case the iteration fails
   void RestoreStatistics();
   bool GradientsFinite();
+  int64_t SumOf(int64_t ActivationRecord::*bytes) const;  // over records()
 
   Graph graph_;
   Backend& backend_;

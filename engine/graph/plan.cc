@@ -49,6 +49,16 @@ const char* NameOf(Keep keep) {
   return "?";
 }
 
+const char* NameOf(SavedKind kind) {
+  static constexpr const char* kNames[kSavedKinds] = {"relu", "norm_input", "value"};
+  return kNames[static_cast<int>(kind)];
+}
+
+SavedKind KindOf(const SavedValue& saved) {
+  if (saved.mask || saved.keep == Keep::REBUILD) return SavedKind::RELU;
+  return saved.norm_consumer >= 0 ? SavedKind::NORM_INPUT : SavedKind::VALUE;
+}
+
 int64_t Plan::raw_saved_bytes() const {
   int64_t sum = 0;
   for (const SavedValue& value : saved) sum += value.raw_bytes;
@@ -67,6 +77,15 @@ int64_t Plan::smallest_slice() const {
   int64_t samples = batch;
   for (const PlanSection& section : sections) samples = std::min(samples, section.samples);
   return samples;
+}
+
+int64_t Plan::predicted_offloaded_bytes() const {
+  int64_t file = 0, memory = 0;
+  for (const SavedValue& value : saved) {
+    if (value.keep != Keep::CODEC) continue;
+    (value.tier == Tier::FILE ? file : memory) += value.predicted_bytes;
+  }
+  return file + memory - internal::BytesInMemory(options, memory);
 }
 
 Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options) {

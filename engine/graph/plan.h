@@ -11,17 +11,40 @@
 // begins when all slices have arrived. A plan that does not slice has one section.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "compression/activation_store.h"
 #include "engine/core/memory.h"
 #include "engine/graph/graph.h"
 
 namespace encke {
 
+// What saved values are told apart by when it comes to how they are kept.
+enum class SavedKind {
+  RELU,        // its sign must survive
+  NORM_INPUT,  // of a batch norm
+  VALUE,       // all others
+};
+inline constexpr int kSavedKinds = 3;
+const char* NameOf(SavedKind kind);  // "relu", ...
+
+// How values of one kind are kept when compressing.
+struct SavedPolicy {
+  std::string codec = "fast";
+  Tier tier = Tier::MEMORY;
+
+  bool operator==(const SavedPolicy& other) const {
+    return codec == other.codec && tier == other.tier;
+  }
+};
+
 struct PlanOptions {
-  bool compress = true;  // false: the RAW pool keeps tensors as they are
+  bool compress = true;                           // false: all tensors stay as they are
+  std::array<SavedPolicy, kSavedKinds> policies;  // by SavedKind
+  int64_t spill_above = 0;  // bytes of the pool that stay in memory, the rest in a file; 0 = all
   // Without compression: whether what need not be kept is left out all the same (masks and 8-bit
   // images in place of values, packed indices, a max pool before its ReLU; exact). Otherwise what
   // frameworks save is saved.
@@ -31,7 +54,6 @@ struct PlanOptions {
   // 0: the batch is not sliced.
   int64_t slice_bytes = 0;
   int64_t least_slice = 1;  // samples; smaller ones do not pay
-  std::string codec = "fast";
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
@@ -54,6 +76,8 @@ const char* NameOf(Keep keep);
 struct SavedValue {
   int value = -1;
   Keep keep = Keep::RAW;
+  std::string codec;                    // CODEC
+  Tier tier = Tier::MEMORY;             // IN_PLACE: RAW
   bool mask = false;                    // the sign must survive
   std::vector<int> gradient_consumers;  // nodes whose weight gradient reads it (WEIGHT_GRADIENT)
   int norm_consumer = -1;               // node whose state 1 holds 1 / std (CHANNEL_STD)
@@ -69,6 +93,8 @@ struct SavedValue {
   // Whether backward may read something else than forward made.
   bool lossy() const { return keep == Keep::CODEC || keep == Keep::REBUILD; }
 };
+
+SavedKind KindOf(const SavedValue& saved);
 
 // A layer's own tensor that backward reads. U8 ones with few bits are packed when compressing.
 struct SavedState {
@@ -149,8 +175,9 @@ struct Plan {
 
   int64_t raw_saved_bytes()
       const;  // what the saved values would take uncompressed, states included
-  int64_t predicted_saved_bytes() const;
-  int64_t smallest_slice() const;  // samples; `batch` where nothing is sliced
+  int64_t predicted_saved_bytes() const;      // wherever they are
+  int64_t predicted_offloaded_bytes() const;  // of these, in a file at the end of forward
+  int64_t smallest_slice() const;             // samples; `batch` where nothing is sliced
 };
 
 // Sets the graph's shapes to this batch and, when compressing, rewrites it where that is exact and

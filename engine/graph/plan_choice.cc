@@ -1,5 +1,6 @@
 #include "engine/graph/plan_choice.h"
 
+#include <set>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -29,9 +30,11 @@ std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
   std::vector<PlanOptions> alternatives;
   if (!options.compress) return {options};
   AddSlices(options, &alternatives);
-  if (options.codec == "fast") {
-    PlanOptions dense = options;
-    dense.codec = "dense";
+  PlanOptions dense = options;
+  for (SavedPolicy& policy : dense.policies) {
+    if (policy.codec == "fast") policy.codec = "dense";
+  }
+  if (dense.policies != options.policies) {
     dense.assumed_ratio *= kDenseOverFast;
     AddSlices(dense, &alternatives);
   }
@@ -69,7 +72,12 @@ std::string DescribeChoice(const Plan& plan) {
   const int64_t slice = plan.smallest_slice();
   const std::string slices =
       slice == plan.batch ? "the batch at once" : StrCat("slices of ", slice, " and more samples");
-  return plan.options.compress ? StrCat(slices, ", codec ", plan.options.codec) : slices;
+  if (!plan.options.compress) return slices;
+  std::set<std::string> codecs;
+  for (const SavedPolicy& policy : plan.options.policies) codecs.insert(policy.codec);
+  std::string names;
+  for (const std::string& codec : codecs) names += (names.empty() ? "" : " and ") + codec;
+  return StrCat(slices, ", codec ", names);
 }
 
 }  // namespace encke

@@ -1,6 +1,8 @@
 // The passes that make a plan, in the order in which they run. Internal to engine/graph.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <set>
 #include <vector>
 
@@ -77,6 +79,11 @@ void WriteProgram(const Graph& graph, Plan* plan);
 // (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory Management for Deep Neural
 // Net Inference", 2020).
 void PlaceBuffers(Plan* plan);
+
+// What stays in memory of a pool of so many bytes.
+inline int64_t BytesInMemory(const PlanOptions& options, int64_t pool) {
+  return options.spill_above > 0 ? std::min(pool, options.spill_above) : pool;
+}
 
 // Memory in use at each step, and so the peak.
 void PredictPeak(const Graph& graph, Plan* plan);

@@ -65,6 +65,11 @@ struct PoolTimes {
   std::vector<int> stored, released;
 };
 
+// Whether a value goes to the pool's slabs.
+bool IsPooled(const SavedValue& saved) {
+  return saved.keep == Keep::CODEC && saved.tier == Tier::MEMORY;
+}
+
 // Bytes of the compressed pool from step to step. Within a sliced section those of its fullest
 // moment: the last slice where values are stored, the first where they are given back.
 class PoolPrediction {
@@ -75,7 +80,7 @@ class PoolPrediction {
     bytes_ = 0;
     samples_ = plan_.sections[section].samples;
     for (size_t s = 0; s < plan_.saved.size(); ++s) {
-      if (plan_.saved[s].keep != Keep::CODEC) continue;
+      if (!IsPooled(plan_.saved[s])) continue;
       const int stored = times_.stored[s], released = times_.released[s];
       if (stored < section && section <= released) bytes_ += plan_.saved[s].predicted_bytes;
       if (stored == section && section < released) {
@@ -95,7 +100,7 @@ class PoolPrediction {
 
  private:
   int64_t OfSlice(int s) const {
-    if (plan_.saved[s].keep != Keep::CODEC) return 0;
+    if (!IsPooled(plan_.saved[s])) return 0;
     return plan_.saved[s].predicted_bytes * samples_ / plan_.batch;
   }
 
@@ -160,7 +165,7 @@ void PredictPeak(const Graph& graph, Plan* plan) {
       pool.Enter(plan->steps[s]);
       pool_peak = std::max(pool_peak, pool.bytes());
       MemoryUse now = use;
-      Add(&now, MemoryCategory::SAVED, pool.bytes());
+      Add(&now, MemoryCategory::SAVED, BytesInMemory(plan->options, pool.bytes()));
       plan->predicted_in_use.push_back(now.in_use());
       if (now.in_use() > plan->peak.use.in_use()) {
         plan->peak = {now, Describe(graph, *plan, plan->steps[s])};
@@ -168,7 +173,8 @@ void PredictPeak(const Graph& graph, Plan* plan) {
       pool.Leave(plan->steps[s]);
     }
   }
-  const int64_t held = constant.in_use() + plan->arena_bytes + pool_peak;
+  const int64_t held =
+      constant.in_use() + plan->arena_bytes + BytesInMemory(plan->options, pool_peak);
   Add(&plan->peak.use, MemoryCategory::UNUSED, held - plan->peak.use.in_use());
 }
 

@@ -48,14 +48,26 @@ void Unite(const Graph& graph, int node_index, const SavedNeed& need, std::map<i
   }
 }
 
-Keep ChooseKeep(const Need& need, const PlanOptions& options) {
-  if (!options.eliminates()) return Keep::RAW;
-  if (need.saved.value == 0) return Keep::IMAGE;
-  if (!need.value_form) return Keep::MASK;
-  return options.compress ? Keep::CODEC : Keep::RAW;
+// Chooses keep, codec and tier.
+void ChooseKeep(const PlanOptions& options, bool value_form, SavedValue* saved) {
+  const SavedPolicy& policy = options.policies[static_cast<int>(KindOf(*saved))];
+  if (options.eliminates() && saved->value == 0) {
+    saved->keep = Keep::IMAGE;
+  } else if (options.eliminates() && !value_form) {
+    saved->keep = Keep::MASK;
+  } else if (!options.compress || policy.tier == Tier::IN_PLACE) {
+    saved->keep = Keep::RAW;
+    saved->tier = Tier::IN_PLACE;
+  } else {
+    saved->keep = Keep::CODEC;
+    saved->codec = saved->exact ? CodecForExact(policy.codec) : policy.codec;
+    saved->tier = policy.tier;
+  }
 }
 
-bool Estimated(const SavedValue& saved) { return saved.lossy() && !saved.exact; }
+bool Estimated(const SavedValue& saved) {
+  return saved.lossy() && !saved.exact && saved.codec != "raw";
+}
 
 double WeightOf(const SavedValue& saved) {
   if (saved.keep == Keep::REBUILD) return 0;
@@ -117,12 +129,24 @@ class RebuildChoice {
  private:
   bool Kept(int value) const {
     const auto found = needs_->find(value);
-    return found != needs_->end() && found->second.saved.keep == Keep::CODEC;
+    return found != needs_->end() && found->second.saved.keep == Keep::CODEC &&
+           Bounded(found->second.saved);
+  }
+
+  static bool Bounded(const SavedValue& saved) {
+    return saved.lossy() && FindCodec(saved.codec)->bounded();
+  }
+
+  // Raw, or by a codec without a bound: as was asked for, not to be made again.
+  bool KeptOtherwise(int value) const {
+    const auto found = needs_->find(value);
+    return found != needs_->end() && found->second.value_form && !Bounded(found->second.saved);
   }
 
   bool Rebuildable(int value) const {
     const int producer = graph_.values[value].producer;
     if (producer < 0 || !graph_.nodes[producer].layer->CheapToRebuild()) return false;
+    if (KeptOtherwise(value)) return false;
     for (int edge : graph_.nodes[producer].inputs) {
       const int input = CanonicalValue(graph_, edge);
       if (!Kept(input) && !Rebuildable(input)) return false;
@@ -216,9 +240,8 @@ void ChooseSaved(const Graph& graph, Plan* plan) {
       Unite(graph, static_cast<int>(n), need, &needs);
     }
   }
-  for (auto& [value, need] : needs) need.saved.keep = ChooseKeep(need, plan->options);
-  const Codec* codec = plan->options.compress ? FindCodec(plan->options.codec) : nullptr;
-  if (codec != nullptr && codec->bounded()) RebuildChoice(graph, &needs).Choose();
+  for (auto& [value, need] : needs) ChooseKeep(plan->options, need.value_form, &need.saved);
+  if (plan->options.compress) RebuildChoice(graph, &needs).Choose();
   for (auto& [value, need] : needs) {
     const Shape& shape = graph.values[value].shape;
     SavedValue saved = need.saved;

@@ -229,9 +229,7 @@ ActivationRecord& Executor::Run::RecordOf(int saved) {
   const auto [found, added] = record_of_saved_.emplace(saved, next);
   if (!added) return executor_.records_[found->second];
   ActivationRecord& record = NewRecord(graph_.values[value.value].name, value.value,
-                                       value.norm_consumer >= 0 ? "norm_input" : "value");
-  if (value.mask || (value.keep == Keep::REBUILD)) record.kind = "relu";
-  if (value.value == 0) record.kind = "input";
+                                       value.value == 0 ? "input" : NameOf(KindOf(value)));
   record.shape = graph_.values[value.value].shape;
   record.error_bound = 0;
   return record;
@@ -264,11 +262,14 @@ void Executor::Run::Store(const PlanStep& step) {
   if (!raw) DumpValue(saved, tensor, codec_options);
   if (Audits(saved)) KeepExact(saved, tensor);
   if (saved.keep == Keep::REBUILD) return ObserveRebuilt(step, tensor);
+  const std::string codec = options_.exact && !raw ? CodecForExact(saved.codec) : saved.codec;
   const StoredValue stored =
-      stored_.Put(step.saved, now_.first, tensor, raw ? "raw" : plan_.options.codec, codec_options);
+      stored_.Put(step.saved, now_.first, tensor,
+                  {codec, codec_options, saved.tier, graph_.values[saved.value].name});
   record.codec = stored.codec;
   record.raw_bytes += stored.raw_bytes;
   record.stored_bytes += stored.stored_bytes;
+  record.offloaded_bytes += stored.offloaded_bytes;
   record.encode_us += stored.encode_seconds * 1e6;
   if (!raw) ObserveStored(step.saved, stored.statistics);
 }

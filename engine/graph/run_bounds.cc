@@ -31,7 +31,11 @@ double ExpectedOutputRms(const std::vector<NormChannel>& channels) {
 const CodecOptions& Executor::Run::BoundOf(const PlanStep& step, ActivationRecord* record) {
   const auto found = bounds_.find(step.saved);
   if (found != bounds_.end()) return found->second;
-  return bounds_[step.saved] = ChooseBound(plan_.saved[step.saved], step, record);
+  const SavedValue& saved = plan_.saved[step.saved];
+  CodecOptions& bound = bounds_[step.saved];
+  bound = ChooseBound(saved, step, record);
+  bound.seed = executor_.options_.seed + RandomStream(saved.value);
+  return bound;
 }
 
 // The tightest of what the value's readers ask for.

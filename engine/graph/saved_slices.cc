@@ -13,8 +13,8 @@ SavedSlices::~SavedSlices() {
 }
 
 StoredValue SavedSlices::Put(int saved, int64_t first, const Tensor& slice,
-                             const std::string& codec, const CodecOptions& options) {
-  const StoredValue stored = store_->Put(next_id_, slice, codec, options);
+                             const PutOptions& options) {
+  const StoredValue stored = store_->Put(next_id_, slice, options);
   entries_[saved].push_back({next_id_++, first, slice.shape().n, slice.shape().n});
   return stored;
 }

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <map>
-#include <string>
 #include <vector>
 
 #include "compression/activation_store.h"
@@ -20,9 +19,8 @@ class SavedSlices {
   SavedSlices& operator=(const SavedSlices&) = delete;
 
   // Keeps `slice`, whose first sample is number `first` of the batch.
-  StoredValue Put(int saved, int64_t first, const Tensor& slice, const std::string& codec,
-                  const CodecOptions& options);
-  // Fills `out` with samples from number `first` on, unless the pool keeps tensors, and, with
+  StoredValue Put(int saved, int64_t first, const Tensor& slice, const PutOptions& options);
+  // Fills `out` with samples from number `first` on, unless they are kept in place, and, with
   // `release`, forgets them: once for each sample. REQUIRES: they were Put.
   void Get(int saved, int64_t first, const Tensor& out, bool release);
 

@@ -78,6 +78,37 @@ ControllerOptions MakeControllerOptions(const config::Activations& activations) 
   return options;
 }
 
+Tier TierOf(config::Policy::Keep keep) {
+  switch (keep) {
+    case config::Policy::CODEC:
+      return Tier::MEMORY;
+    case config::Policy::OFFLOAD:
+      return Tier::FILE;
+    case config::Policy::RAW:
+      return Tier::IN_PLACE;
+  }
+  return Tier::MEMORY;
+}
+
+// What is said of all, where nothing is said of this kind.
+SavedPolicy MakePolicy(const config::Activations& all, const config::Policy& kind) {
+  return {kind.has_codec() ? kind.codec() : all.codec(),
+          TierOf(kind.has_keep() ? kind.keep() : all.keep())};
+}
+
+std::array<SavedPolicy, kSavedKinds> MakePolicies(const config::Activations& activations) {
+  std::array<SavedPolicy, kSavedKinds> policies;
+  policies[static_cast<int>(SavedKind::RELU)] = MakePolicy(activations, activations.relu());
+  policies[static_cast<int>(SavedKind::NORM_INPUT)] =
+      MakePolicy(activations, activations.norm_input());
+  policies[static_cast<int>(SavedKind::VALUE)] = MakePolicy(activations, activations.value());
+  return policies;
+}
+
+int64_t PoolLimit(const config::Activations& activations) {
+  return activations.has_pool_limit() ? ParseBytes(activations.pool_limit()) : 0;
+}
+
 }  // namespace
 
 DatasetOptions MakeDatasetOptions(const config::Config& config, Split split) {
@@ -125,11 +156,12 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   const config::Training& training = config.training();
   PlanOptions options;
   options.compress = config.activations().mode() == config::Activations::ENCKE;
-  options.codec = config.activations().codec();
   options.eliminate_raw = config.activations().baseline() == config::Activations::PLANNED;
   const int64_t slice = config.activations().slice();
   options.least_slice = slice > 0 ? slice : 1;
   options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;
+  options.policies = MakePolicies(config.activations());
+  if (config.activations().spill()) options.spill_above = PoolLimit(config.activations());
   options.compute = training.precision() == config::Training::BF16 ? DType::BF16 : DType::F32;
   options.optimizer_copies =
       (config.optimizer().momentum() != 0 ? 1.0 : 0.0) + (training.ema() > 0 ? 1.0 : 0.0);
@@ -141,8 +173,22 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   return options;
 }
 
+StoreOptions MakeStoreOptions(const config::Activations& activations) {
+  StoreOptions options;
+  if (activations.mode() != config::Activations::ENCKE) return options;
+  const auto policies = MakePolicies(activations);
+  options.offload = std::any_of(policies.begin(), policies.end(), [](const SavedPolicy& policy) {
+    return policy.tier == Tier::FILE;
+  });
+  options.offload_folder = activations.offload_folder();
+  options.limit_bytes = PoolLimit(activations);
+  options.spill = activations.spill();
+  return options;
+}
+
 ExecutorOptions MakeExecutorOptions(const config::Config& config) {
   ExecutorOptions options;
+  options.store = MakeStoreOptions(config.activations());
   options.plan = MakePlanOptions(config);
   options.controller = MakeControllerOptions(config.activations());
   if (config.data().mean_size() > 0)

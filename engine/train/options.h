@@ -16,6 +16,7 @@ DatasetOptions MakeDatasetOptions(const config::Config& config, Split split);
 // TRAIN: shuffled and augmented; TEST: in order, every image once, centre crops.
 LoaderOptions MakeLoaderOptions(const config::Config& config, Split split);
 PlanOptions MakePlanOptions(const config::Config& config);
+StoreOptions MakeStoreOptions(const config::Activations& activations);
 ExecutorOptions MakeExecutorOptions(const config::Config& config);
 OptimizerOptions MakeOptimizerOptions(const config::Optimizer& optimizer);
 

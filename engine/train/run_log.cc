@@ -67,7 +67,8 @@ Json Describe(int64_t iteration, const ActivationRecord& record) {
                  {"shape", {shape.n, shape.c, shape.h, shape.w}},
                  {"codec", record.codec},
                  {"raw_bytes", record.raw_bytes},
-                 {"stored_bytes", record.stored_bytes}};
+                 {"stored_bytes", record.stored_bytes},
+                 {"offloaded_bytes", record.offloaded_bytes}};
   if (!record.consumer.empty()) object["consumer"] = record.consumer;
   if (record.stored_bytes > 0)
     object["ratio"] =
@@ -91,7 +92,8 @@ RunLog::RunLog(RunDirectory* directory, int64_t resumed_at)
       events_(std::make_unique<TensorBoardWriter>(directory->path(), resumed_at)) {}
 
 void RunLog::Interval(const Progress& progress, const SampleMeter& interval,
-                      const Throughput& throughput, int64_t raw_bytes, int64_t stored_bytes) {
+                      const Throughput& throughput, int64_t raw_bytes, int64_t stored_bytes,
+                      int64_t offloaded_bytes) {
   if (directory_ == nullptr) return;
   const Json object = {{"iteration", progress.iteration},
                        {"epoch", progress.epoch},
@@ -104,6 +106,7 @@ void RunLog::Interval(const Progress& progress, const SampleMeter& interval,
                        {"skipped_records", progress.skipped_records},
                        {"raw_bytes", raw_bytes},
                        {"stored_bytes", stored_bytes},
+                       {"offloaded_bytes", offloaded_bytes},
                        {"ratio", progress.ratio},
                        {"memory", Categories(progress.now)},
                        {"memory_peak", Categories(progress.peak)},

@@ -28,7 +28,7 @@ class RunLog {
 
   // `interval` and `throughput` are of the iterations since the last one logged.
   void Interval(const Progress& progress, const SampleMeter& interval, const Throughput& throughput,
-                int64_t raw_bytes, int64_t stored_bytes);
+                int64_t raw_bytes, int64_t stored_bytes, int64_t offloaded_bytes);
   void Evaluation(const Progress& progress, const EvaluationResult& result);
   void Activations(int64_t iteration, const std::vector<ActivationRecord>& records);
   // What the executor's last traced iteration held, in place of what was written before.

@@ -89,7 +89,7 @@ class Trainer::Impl {
   Throughput throughput_, interval_throughput_;
   EvaluationResult evaluation_;
   int64_t epoch_ = -1;  // that the loader is in
-  int64_t raw_bytes_ = 0, stored_bytes_ = 0;
+  int64_t raw_bytes_ = 0, stored_bytes_ = 0, offloaded_bytes_ = 0;
   bool updated_ = true;     // by the last iteration
   bool is_best_ = false;    // so was the last evaluation, and its checkpoint is still to be kept
   int64_t owed_epoch_ = 0;  // whose numbered checkpoint is still to be written; 0 = none
@@ -216,6 +216,7 @@ void Trainer::Impl::Count(const StepResult& sum, double seconds, double wait_sec
   interval_throughput_.Add(sum.samples, seconds, wait_seconds);
   raw_bytes_ = parts_.executor().raw_saved_bytes();
   stored_bytes_ = parts_.executor().stored_bytes();
+  offloaded_bytes_ = parts_.executor().offloaded_bytes();
 }
 
 void Trainer::Impl::UpdateProgress(double learning_rate) {
@@ -244,7 +245,7 @@ void Trainer::Impl::LogIteration(bool audited) {
   if (due || Finished()) log_.Memory(parts_.executor());
   if (!due) return;
   log_.Interval(progress_, position_.meters.interval(), interval_throughput_, raw_bytes_,
-                stored_bytes_);
+                stored_bytes_, offloaded_bytes_);
   position_.meters.interval().Reset();
   interval_throughput_.Reset();
 }
@@ -302,6 +303,7 @@ TrainingResult Trainer::Impl::Result() {
   result.resident_peak_bytes = PeakResidentBytes();
   result.raw_saved_bytes = raw_bytes_;
   result.stored_bytes = stored_bytes_;
+  result.offloaded_bytes = offloaded_bytes_;
   result.skipped_records = progress_.skipped_records;
   result.interrupted = stop_requested.exchange(false);
   if (directory_ != nullptr) result.run_directory = directory_->path();

@@ -62,6 +62,7 @@ struct TrainingResult {
   MemoryUse peak;  // ledger
   int64_t resident_peak_bytes = 0;
   int64_t raw_saved_bytes = 0, stored_bytes = 0;  // of the last iteration
+  int64_t offloaded_bytes = 0;                    // of stored_bytes, in the offload file
   int64_t skipped_records = 0;                    // as in Progress
   bool interrupted = false;                       // by SIGINT or SIGTERM, after a checkpoint
   std::string run_directory;

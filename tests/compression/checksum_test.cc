@@ -110,7 +110,7 @@ TEST(ChecksumInThePool, NamesTheChunk) {
   std::memcpy(x.raw(), data.data(), x.bytes());
   ReachableAllocator allocator;
   const auto store = NewCompressedStore(allocator, StoreOptions());
-  store->Put(5, x, "fast", WithChecksum(0.1f));
+  store->Put(5, x, {"fast", WithChecksum(0.1f)});
   store->Get(5, 0, 1, x);
   allocator.Damage();
   try {

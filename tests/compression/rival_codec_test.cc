@@ -63,14 +63,32 @@ TEST(QuantCodec, StaysWithinAStepAndIsUnbiased) {
     const Encoded encoded = Encode(codec, x.data(), DType::F32, shape, Uniform(0, false));
     // Two floats for each group of 256.
     EXPECT_EQ(encoded.stream.size(), 1 + x.size() * bits / 8 + x.size() / 256 * 8);
-    const std::vector<float> y = DecodeFloats(codec, encoded, shape);
     double bias = 0;
-    for (size_t i = 0; i < x.size(); ++i) {
-      EXPECT_LE(std::abs(y[i] - x[i]), 9.0 / ((1 << bits) - 1));
-      bias += y[i] - x[i];
+    constexpr int kSeeds = 16;
+    for (int seed = 0; seed < kSeeds; ++seed) {
+      CodecOptions options = Uniform(0, false);
+      options.seed = seed;
+      const std::vector<float> y =
+          DecodeFloats(codec, Encode(codec, x.data(), DType::F32, shape, options), shape);
+      for (size_t i = 0; i < x.size(); ++i) {
+        EXPECT_LE(std::abs(y[i] - x[i]), 9.0 / ((1 << bits) - 1));
+        bias += y[i] - x[i];
+      }
     }
-    EXPECT_LT(std::abs(bias) / static_cast<double>(x.size()), 0.03 / ((1 << bits) - 1));
+    EXPECT_LT(std::abs(bias) / static_cast<double>(x.size() * kSeeds), 0.01 / ((1 << bits) - 1));
   }
+}
+
+TEST(QuantCodec, DrawsFromTheSeedAndNothingElse) {
+  const Shape shape{1, 8, 8, 16};
+  const std::vector<float> x = testing::Inputs(shape.elements())[0].values;
+  const auto stream = [&](uint64_t seed) {
+    CodecOptions options = Uniform(0, false);
+    options.seed = seed;
+    return Encode(Named("quant2"), x.data(), DType::F32, shape, options).stream;
+  };
+  EXPECT_EQ(stream(1), stream(1));
+  EXPECT_NE(stream(1), stream(2));
 }
 
 TEST(QuantCodec, ReachesOverTheWholeRangeOfFloats) {

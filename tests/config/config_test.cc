@@ -50,6 +50,14 @@ TEST(ConfigErrors, WrongTypeSaysWhatIsExpected) {
   EXPECT_THAT(MessageOf("training { seed: -1 }"), HasSubstr("a whole number >= 0, not '-1'"));
 }
 
+TEST(ConfigErrors, PoliciesOfKindsOfValues) {
+  EXPECT_THAT(MessageOf("activations { norm_inptu { codec: \"jpeg\" } }"),
+              HasSubstr("'Activations' has no field 'norm_inptu'; did you mean 'norm_input'?"));
+  EXPECT_THAT(MessageOf("activations { relu { keep: OFLOAD } }"),
+              HasSubstr("'OFLOAD' is not a value of 'keep'; did you mean 'OFFLOAD'? "
+                        "(legal: CODEC, OFFLOAD, RAW)"));
+}
+
 TEST(ConfigErrors, AllMistakesAreReportedInOrderOfTheFile) {
   const std::string what = MessageOf(
       "nam: \"x\"\n"

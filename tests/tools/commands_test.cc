@@ -162,6 +162,45 @@ TEST(Summary, CompressionLowersThePredictedPeak) {
   EXPECT_LT(2 * peak("encke"), peak("raw"));
 }
 
+TEST(Summary, ThePredictedPeakKnowsWhatIsOffloaded) {
+  const Sandbox sandbox;
+  const auto summary = [&](const std::vector<std::string>& settings) {
+    std::vector<std::string> arguments = {"summary", "resnet20", "--batch", "64", "--json"};
+    for (const std::string& setting : settings) {
+      arguments.insert(arguments.end(), {"--set", "activations." + setting});
+    }
+    return json::parse(sandbox.Run(arguments).out);
+  };
+  const auto saved = [](const json& s) {
+    return s.at("predicted_peak_bytes").at("saved").get<int64_t>();
+  };
+  const json memory = summary({}), all = summary({"keep=OFFLOAD"}),
+             norms = summary({"norm_input.keep=OFFLOAD"}),
+             spilled = summary({"pool_limit=2MiB", "spill=true"});
+  EXPECT_EQ(memory.at("predicted_offloaded_bytes"), 0);
+  EXPECT_EQ(all.at("predicted_saved_bytes"), memory.at("predicted_saved_bytes"));
+  EXPECT_LT(saved(all), saved(norms));
+  EXPECT_LT(saved(norms), saved(memory));
+  EXPECT_LE(saved(spilled), (2 << 20) + saved(all));
+  EXPECT_LT(all.at("predicted_peak_bytes").at("total"),
+            memory.at("predicted_peak_bytes").at("total"));
+  EXPECT_TRUE(Has(norms.dump(), "fast, bound from channel std, offloaded")) << norms;
+}
+
+TEST(Config, PoliciesAreChecked) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const auto check = [&](const std::string& setting) {
+    const Outcome outcome = sandbox.Run({"check", config, "--set", "activations." + setting});
+    EXPECT_EQ(outcome.exit_code, 2) << setting;
+    return outcome.err;
+  };
+  EXPECT_TRUE(Has(check("relu.codec=dens"), "did you mean 'dense'?"));
+  EXPECT_TRUE(Has(check("pool_limit=lots"), "\"lots\" is not a size in bytes"));
+  EXPECT_TRUE(Has(check("pool_limit=0"), "'activations.pool_limit' must be above 0"));
+  EXPECT_TRUE(Has(check("spill=true"), "'spill' needs 'pool_limit'"));
+}
+
 TEST(Summary, TableIsPlainTextWithTotals) {
   const Outcome outcome = Sandbox().Run({"summary", "lenet5"});
   EXPECT_TRUE(Has(outcome.out, "431,080")) << outcome.out;

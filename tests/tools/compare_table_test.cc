@@ -18,6 +18,12 @@ TEST(ParseMode, TakesRawEnckeAndSettings) {
                                       "training.batch=32"}));
 }
 
+TEST(ParseMode, FieldsOfGroupsInActivationsNeedNoPrefix) {
+  EXPECT_EQ(ParseMode("encke:norm_input.codec=jpeg:activations.value.keep=RAW").overrides,
+            (std::vector<std::string>{"activations.mode=ENCKE", "activations.norm_input.codec=jpeg",
+                                      "activations.value.keep=RAW"}));
+}
+
 TEST(ParseMode, RefusesOthers) {
   for (const char* text : {"", "sz", "encke:tolerance", "encke:=3", "Raw"}) {
     EXPECT_THROW(ParseMode(text), Error) << text;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,10 @@ pid_t Sandbox::Start(const std::vector<std::string>& arguments) const {
     if (chdir(path_.c_str()) != 0) _exit(126);
     Redirect("stdout.txt", STDOUT_FILENO);
     Redirect("stderr.txt", STDERR_FILENO);
+    if (file_limit_ > 0) {
+      const rlimit limit{static_cast<rlim_t>(file_limit_), RLIM_INFINITY};
+      setrlimit(RLIMIT_FSIZE, &limit);
+    }
     execv(program_.c_str(), pointers.data());
     _exit(127);
   }

@@ -32,11 +32,14 @@ class Sandbox {
   Outcome Run(const std::vector<std::string>& arguments) const;
   // Starts it; Finish waits for it.
   pid_t Start(const std::vector<std::string>& arguments) const;
+  // What is run from now on can make no file larger than this, as on a disk that is full.
+  void LimitFiles(int64_t bytes) { file_limit_ = bytes; }
   Outcome Finish(pid_t process) const;
 
  private:
   std::string path_;
   std::string program_;
+  int64_t file_limit_ = 0;  // 0: none
 };
 
 // A recipe that trains in a second on made-up images.

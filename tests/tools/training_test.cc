@@ -168,6 +168,65 @@ TEST(Compare, WritesTheFiguresOfEveryMode) {
   EXPECT_LT(modes["encke"]["peak_bytes"]["total"], modes["raw"]["peak_bytes"]["total"]);
 }
 
+TEST(Compare, OffloadingChangesWhereValuesAreAndNothingElse) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome outcome = sandbox.Run(
+      {"compare", config, "--iterations", "6", "--json", "c.json", "--modes",
+       "encke,encke:keep=OFFLOAD,encke:pool_limit=40KiB:spill=true,encke:norm_input.keep=RAW"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_TRUE(Has(outcome.out, "\n  offloaded ")) << outcome.out;
+  const json modes = json::parse(sandbox.Read("c.json")).at("modes");
+  const json& memory = modes.at("encke");
+  const json& offload = modes.at("encke:keep=OFFLOAD");
+  const json& spill = modes.at("encke:pool_limit=40KiB:spill=true");
+  const json& raw = modes.at("encke:norm_input.keep=RAW");
+  EXPECT_EQ(offload.at("loss"), memory.at("loss"));
+  EXPECT_EQ(spill.at("loss"), memory.at("loss"));
+  EXPECT_EQ(memory.at("offloaded_bytes"), 0);
+  EXPECT_GT(offload.at("offloaded_bytes"), 100000);
+  EXPECT_GT(spill.at("offloaded_bytes"), 10000);
+  EXPECT_LT(spill.at("offloaded_bytes"), offload.at("offloaded_bytes"));
+  EXPECT_LT(offload.at("peak_bytes").at("total"), memory.at("peak_bytes").at("total"));
+  EXPECT_GT(raw.at("stored_bytes"), memory.at("stored_bytes"));
+  EXPECT_TRUE(Has(sandbox.Run({"compare", config, "--modes", "encke:value.codec=jepg"}).err,
+                  "did you mean 'jpeg'?"));
+}
+
+TEST(Train, APoolThatIsTooSmallExitsWith4AndNamesValueBytesAndWaysOut) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  const Outcome outcome = sandbox.Run({"train", config, "--set", "activations.pool_limit=40KiB"});
+  EXPECT_EQ(outcome.exit_code, 4) << outcome.err;
+  for (const char* part :
+       {"error: conv", "limited to 40.0 KiB", "has no room for ", "hint: raise", "spill: true"}) {
+    EXPECT_TRUE(Has(outcome.err, part)) << part << "\n" << outcome.err;
+  }
+}
+
+TEST(Train, AFullDiskExitsWith4AndNamesTheFolder) {
+  Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  sandbox.LimitFiles(60000);
+  const Outcome outcome = sandbox.Run({"train", config, "--set", "activations.keep=OFFLOAD",
+                                       "--set", "activations.offload_folder=."});
+  EXPECT_EQ(outcome.exit_code, 4) << outcome.err;
+  for (const char* part : {"error: .: no room for ", "of offloaded values", "offload_folder"}) {
+    EXPECT_TRUE(Has(outcome.err, part)) << part << "\n" << outcome.err;
+  }
+}
+
+TEST(Train, AMissingOffloadFolderExitsWith3BeforeAnythingIsTrained) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  for (const char* command : {"train", "check"}) {
+    const Outcome outcome = sandbox.Run({command, config, "--set", "activations.value.keep=OFFLOAD",
+                                         "--set", "activations.offload_folder=/nowhere/at/all"});
+    EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
+    EXPECT_TRUE(Has(outcome.err, "/nowhere/at/all: cannot make a file")) << outcome.err;
+  }
+}
+
 TEST(Compare, RefusesWhatCouldNotBeSavedBeforeItTrains) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());

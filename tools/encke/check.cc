@@ -36,6 +36,7 @@ int Check(const ConfigOptions& arguments) {
   const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(),
                                MakePlanOptions(file.config()), limit);
   RequireFits(graph, *backend, plan, limit, file.Place("training.memory_limit"));
+  NewCompressedStore(backend->allocator(), MakeStoreOptions(file.config().activations()));
   const bool train = WarnWhereDataIsMissing(file.config(), Split::TRAIN);
   const bool test = train && WarnWhereDataIsMissing(file.config(), Split::TEST);
   std::printf("ok: %s, %zu layers, %s parameters, %s MACs an image, batch %lld, %s, peak %s%s\n",

@@ -48,7 +48,7 @@ class Bench {
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < repeats && (i == 0 || SecondsSince(start) < kMostSeconds); ++i) {
       auto lap = std::chrono::steady_clock::now();
-      const StoredValue stored = store_->Put(0, original_, result->codec, input_.options);
+      const StoredValue stored = store_->Put(0, original_, {result->codec, input_.options});
       times->encode = std::min(times->encode, SecondsSince(lap));
       lap = std::chrono::steady_clock::now();
       store_->Get(0, 0, input_.shape.n, decoded_);

@@ -59,6 +59,7 @@ ordered_json ToJson(const TrainingResult& result) {
           {"resident_peak_bytes", result.resident_peak_bytes},
           {"raw_saved_bytes", result.raw_saved_bytes},
           {"stored_bytes", result.stored_bytes},
+          {"offloaded_bytes", result.offloaded_bytes},
           {"ratio", result.stored_bytes > 0 ? raw / static_cast<double>(result.stored_bytes) : 0.0},
           {"images_per_second", result.images_per_second},
           {"wait_fraction", result.wait_fraction},

@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/memory.h"
 #include "engine/core/units.h"
+#include "models/encke.pb.h"
 #include "tools/encke/format.h"
 #include "tools/encke/table.h"
 
@@ -57,6 +58,14 @@ Relation Difference(int decimals) {
   };
 }
 
+// Settings of `activations` need not say so.
+std::string FullPath(const std::string& setting) {
+  const std::string field = setting.substr(0, setting.find_first_of(".="));
+  const bool is_path = setting.substr(0, setting.find('=')).find('.') != std::string::npos;
+  const bool is_activations = config::Activations::descriptor()->FindFieldByName(field) != nullptr;
+  return is_path && !is_activations ? setting : "activations." + setting;
+}
+
 // A metric: where it is in the JSON and how it is shown.
 struct Row {
   std::string label, path;
@@ -73,6 +82,7 @@ std::vector<Row> Rows(const std::string& memory_limit) {
   rows.push_back({"resident peak", "resident_peak_bytes", Bytes, LessOrMore});
   rows.push_back({"saved, uncompressed", "raw_saved_bytes", Bytes, nullptr});
   rows.push_back({"saved, stored", "stored_bytes", Bytes, LessOrMore});
+  rows.push_back({"  offloaded", "offloaded_bytes", Bytes, nullptr});
   rows.push_back({"ratio", "ratio", FormatRatio, nullptr});
   rows.push_back({"images per second", "images_per_second", Fixed(1), Times});
   rows.push_back({"training loss", "loss", Fixed(4), Difference(4)});
@@ -87,8 +97,8 @@ std::vector<Row> Rows(const std::string& memory_limit) {
 bool IsEmpty(const Row& row, const std::vector<ordered_json>& modes) {
   return std::all_of(modes.begin(), modes.end(), [&](const ordered_json& mode) {
     const double value = Number(mode, row.path);
-    const bool is_category = row.label[0] == ' ';
-    return !(value == value) || (is_category && value == 0);
+    const bool is_part = row.label[0] == ' ';  // of the row above
+    return !(value == value) || (is_part && value == 0);
   });
 }
 
@@ -112,8 +122,7 @@ ModeSpec ParseMode(const std::string& text) {
       throw Error(ErrorKind::USAGE, "'" + part + "' of mode '" + text + "' is no setting", "",
                   hint);
     }
-    const bool is_path = part.substr(0, equals).find('.') != std::string::npos;
-    mode.overrides.push_back((is_path ? "" : "activations.") + part);
+    mode.overrides.push_back(FullPath(part));
   }
   return mode;
 }

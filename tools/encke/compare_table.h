@@ -13,8 +13,8 @@ struct ModeSpec {
   std::vector<std::string> overrides;  // of the config
 };
 
-// "raw", "encke", or with settings of `activations`: "encke:tolerance=0.1:rule=COMET"; a setting
-// with a dot is a full path ("encke:training.batch=32"). Error(USAGE) for anything else.
+// "raw", "encke", or with settings of `activations`: "encke:tolerance=0.1:relu.codec=dense"; any
+// other path is a full one ("encke:training.batch=32"). Error(USAGE) for anything else.
 ModeSpec ParseMode(const std::string& text);
 
 // The results as rows of figures, one column a mode, and for every mode but the reference ("raw" if

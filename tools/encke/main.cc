@@ -1,6 +1,7 @@
 // The `encke` program: finds the command, runs it, and turns errors into messages and exit codes.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -145,4 +146,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace encke::cli
 
-int main(int argc, char** argv) { return encke::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is met as a write that fails, not a kill
+  return encke::cli::Main(argc, argv);
+}

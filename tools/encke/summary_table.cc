@@ -22,7 +22,8 @@ std::string Describe(const SavedValue& saved, const PlanOptions& options) {
     case Keep::RAW:
       return NameOf(options.compute);
     case Keep::CODEC:
-      return StrCat(options.codec, ", ", DescribeBound(saved), saved.mask ? ", mask" : "");
+      return StrCat(saved.codec, ", ", DescribeBound(saved), saved.mask ? ", mask" : "",
+                    saved.tier == Tier::FILE ? ", offloaded" : "");
     case Keep::MASK:
       return "1-bit mask";
     case Keep::IMAGE:
@@ -110,16 +111,19 @@ std::string LayerTable(const NetworkSummary& summary, int width) {
   return table.ToString(width);
 }
 
-std::string PeakTable(const PeakPrediction& peak) {
+std::string PeakTable(const NetworkSummary& summary) {
   Table table;
   table.AddColumn("predicted peak", Table::Align::LEFT);
   table.AddColumn("bytes");
   for (int i = 0; i < kMemoryCategories; ++i) {
     const auto category = static_cast<MemoryCategory>(i);
-    table.AddRow({NameOf(category), FormatBytes(peak.use.of(category))});
+    table.AddRow({NameOf(category), FormatBytes(summary.peak.use.of(category))});
   }
   table.AddRule();
-  table.AddRow({"total", FormatBytes(peak.use.total())});
+  table.AddRow({"total", FormatBytes(summary.peak.use.total())});
+  if (summary.predicted_offloaded_bytes > 0) {
+    table.AddRow({"in a file", FormatBytes(summary.predicted_offloaded_bytes)});
+  }
   return table.ToString();
 }
 
@@ -134,6 +138,7 @@ NetworkSummary Summarize(const Graph& graph, const Plan& plan) {
   summary.macs = graph.Macs() / plan.batch;
   summary.raw_saved_bytes = plan.raw_saved_bytes();
   summary.predicted_saved_bytes = plan.predicted_saved_bytes();
+  summary.predicted_offloaded_bytes = plan.predicted_offloaded_bytes();
   summary.peak = plan.peak;
   summary.choice = DescribeChoice(plan);
   LayerSummary input;
@@ -174,6 +179,7 @@ ordered_json ToJson(const NetworkSummary& summary) {
           {"macs", summary.macs},
           {"raw_saved_bytes", summary.raw_saved_bytes},
           {"predicted_saved_bytes", summary.predicted_saved_bytes},
+          {"predicted_offloaded_bytes", summary.predicted_offloaded_bytes},
           {"predicted_peak_bytes", MemoryToJson(summary.peak.use)},
           {"peak_at", summary.peak.where},
           {"plan", summary.choice},
@@ -184,7 +190,7 @@ std::string ToText(const NetworkSummary& summary, int width) {
   return StrCat(
       summary.name, ", batch ", summary.batch, ", ",
       summary.compress ? "encke: saved values compressed" : "raw: saved values as they are", "\n\n",
-      LayerTable(summary, width), "\n", PeakTable(summary.peak), "at: ", summary.peak.where,
+      LayerTable(summary, width), "\n", PeakTable(summary), "at: ", summary.peak.where,
       "\nwith: ", summary.choice, "\n\nMACs are those of forward for one image. ",
       summary.compress ? "\"kept\" is an estimate until training has measured it.\n" : "\n");
 }

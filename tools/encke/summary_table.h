@@ -26,6 +26,7 @@ struct NetworkSummary {
   int64_t parameters = 0;
   int64_t macs = 0;  // for one image
   int64_t raw_saved_bytes = 0, predicted_saved_bytes = 0;
+  int64_t predicted_offloaded_bytes = 0;  // of predicted_saved_bytes, in a file
   PeakPrediction peak;
   std::string choice;  // how the peak was reached: slices, codec
   std::vector<LayerSummary> layers;  // first the input, then in order of execution

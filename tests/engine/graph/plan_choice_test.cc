@@ -36,11 +36,11 @@ TEST_F(PlanChoiceTest, SlicesComeBeforeTheDenserCodec) {
   const Plan sliced = Choose(4096, need * 9 / 10);
   EXPECT_LE(sliced.peak.use.total(), need * 9 / 10);
   EXPECT_LT(sliced.smallest_slice(), 4096);
-  EXPECT_EQ(sliced.options.codec, "fast");
+  EXPECT_EQ(sliced.options.policies[0].codec, "fast");
   PlanOptions smallest = options_;
   smallest.slice_bytes = 1 << 20;
   const Plan dense = Choose(4096, Peak(smallest, 4096) - 1);
-  EXPECT_EQ(dense.options.codec, "dense");
+  EXPECT_EQ(dense.options.policies[0].codec, "dense");
   EXPECT_LT(dense.peak.use.total(), Peak(smallest, 4096));
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "layers/convolution.h"
 #include "layers/flatten.h"
@@ -199,6 +200,64 @@ TEST(PlanSavedTest, RawKeepsTheValuesThemselves) {
   for (const SavedValue& saved : plan.saved) EXPECT_EQ(saved.keep, Keep::RAW);
   EXPECT_EQ(plan.predicted_saved_bytes(), plan.raw_saved_bytes());
   EXPECT_NE(FindSaved(plan, graph, "input"), nullptr);
+}
+
+TEST(PlanPolicies, ApplyByKindOfValueAndLeaveMasksAlone) {
+  Graph graph = ResidualNetwork();
+  const auto backend = NewBackend({});
+  PlanOptions options;
+  options.policies[static_cast<int>(SavedKind::RELU)] = {"dense", Tier::MEMORY};
+  options.policies[static_cast<int>(SavedKind::NORM_INPUT)] = {"quant4", Tier::FILE};
+  options.policies[static_cast<int>(SavedKind::VALUE)] = {"fast", Tier::IN_PLACE};
+  const Plan plan = MakePlan(graph, *backend, 8, options);
+  std::map<SavedKind, int> seen;
+  for (const SavedValue& saved : plan.saved) {
+    if (saved.keep == Keep::IMAGE || saved.keep == Keep::MASK) continue;
+    const SavedKind kind = KindOf(saved);
+    const std::string& name = graph.values[saved.value].name;
+    ++seen[kind];
+    EXPECT_EQ(saved.tier, options.policies[static_cast<int>(kind)].tier) << name;
+    EXPECT_EQ(saved.keep, kind == SavedKind::VALUE ? Keep::RAW : Keep::CODEC) << name;
+    if (saved.keep != Keep::CODEC) continue;
+    EXPECT_EQ(saved.codec, kind == SavedKind::RELU ? "dense" : "quant4") << name;
+  }
+  EXPECT_EQ(seen.size(), 3u) << "the network has every kind";
+  ExpectNoCollision(plan);
+}
+
+TEST(PlanPolicies, ReluOutputsAreMadeAgainUnlessAskedForOtherwise) {
+  const auto backend = NewBackend({});
+  const auto rebuilt = [&](const SavedPolicy& relu, const SavedPolicy& norm_input) {
+    Graph graph = ResidualNetwork();
+    PlanOptions options;
+    options.policies[static_cast<int>(SavedKind::RELU)] = relu;
+    options.policies[static_cast<int>(SavedKind::NORM_INPUT)] = norm_input;
+    const Plan plan = MakePlan(graph, *backend, 8, options);
+    return std::count_if(plan.saved.begin(), plan.saved.end(), [](const SavedValue& saved) {
+      return saved.keep == Keep::REBUILD || saved.sides;
+    });
+  };
+  const SavedPolicy ours = {"fast", Tier::MEMORY}, file = {"dense", Tier::FILE};
+  EXPECT_GT(rebuilt(ours, ours), 0);
+  EXPECT_EQ(rebuilt(file, file), rebuilt(ours, ours));
+  EXPECT_EQ(rebuilt({"fast", Tier::IN_PLACE}, ours), 0);
+  EXPECT_EQ(rebuilt({"jpeg", Tier::MEMORY}, ours), 0);
+  EXPECT_EQ(rebuilt(ours, {"quant4", Tier::MEMORY}), 0);
+  EXPECT_EQ(rebuilt(ours, {"fast", Tier::IN_PLACE}), 0);
+}
+
+TEST(PlanPolicies, RawForAllKindsLeavesNothingToACodec) {
+  const auto backend = NewBackend({});
+  PlanOptions options;
+  for (SavedPolicy& policy : options.policies) policy.tier = Tier::IN_PLACE;
+  Graph graph = ResidualNetwork();
+  const Plan plan = MakePlan(graph, *backend, 8, options);
+  for (const SavedValue& saved : plan.saved) {
+    EXPECT_NE(saved.keep, Keep::CODEC);
+    if (saved.keep != Keep::RAW) continue;
+    EXPECT_EQ(saved.predicted_bytes, saved.raw_bytes);
+  }
+  EXPECT_EQ(plan.predicted_offloaded_bytes(), 0);
 }
 
 }  // namespace
