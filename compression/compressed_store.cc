@@ -226,7 +226,8 @@ Tensor CompressedStore::Get(int id, int64_t first, int64_t count, const Tensor& 
   if (count == 0) return scratch.Slice(0, 0);
   const int64_t begin_chunk = entry.chunking.ChunkOf(first);
   const int64_t chunks = entry.chunking.EndOf(first + count) - begin_chunk;
-  scratch_.Reserve(entry.LargestDecoded() + entry.LargestEncoded());
+  const bool in_memory = file_ == nullptr || entry.BytesIn(file_.get()) == 0;
+  scratch_.Reserve(entry.LargestDecoded() + (in_memory ? 0 : entry.LargestEncoded()));
   ParallelOrThrow(chunks, [&](int range, int64_t begin, int64_t end) {
     for (int64_t i = begin_chunk + begin; i < begin_chunk + end; ++i) {
       DecodeChunk(entry, i, first, count, scratch_.Of(range), static_cast<uint8_t*>(scratch.raw()));

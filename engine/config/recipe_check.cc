@@ -65,6 +65,7 @@ constexpr Range kRanges[] = {
     {"activations.audit_every", 0, false},
     {"activations.log_every", 0, false},
     {"activations.slice", 0, false, kMostImages},
+    {"activations.recompute", 0, false},
     {"training.epochs", 0, true},
     {"training.iterations", 1, false},
     {"training.batch", 1, false, kMostImages},

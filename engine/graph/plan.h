@@ -44,6 +44,10 @@ struct SavedPolicy {
 struct PlanOptions {
   bool compress = true;                           // false: all tensors stay as they are
   std::array<SavedPolicy, kSavedKinds> policies;  // by SavedKind
+  // Exact in place of lossy: the network is cut into about so many segments, of which only what
+  // goes in is kept (lossless); backward runs a segment forward again when it comes to it (Chen et
+  // al., "Training Deep Nets with Sublinear Memory Cost", 2016). 0: no.
+  int recompute_segments = 0;
   int64_t spill_above = 0;  // bytes of the pool that stay in memory, the rest in a file; 0 = all
   // Without compression: whether what need not be kept is left out all the same (masks and 8-bit
   // images in place of values, packed indices, a max pool before its ReLU; exact). Otherwise what

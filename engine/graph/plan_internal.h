@@ -24,7 +24,11 @@ std::vector<bool> NeedsGradient(const Graph& graph);
 void ChooseSaved(const Graph& graph, Plan* plan);
 
 // Whether a node reads the mask of its output, which is rebuilt from its input, off that input.
-bool TellsFromInput(const SavedValue& saved, const SavedNeed& need);
+bool TellsFromInput(const Graph& graph, const SavedValue& saved, const SavedNeed& need);
+
+// Values through which everything goes that comes before them: all that later nodes read is this
+// one value. In order, without the network's input and what the loss makes.
+std::vector<int> CutValues(const Graph& graph);
 
 // Saved values (indices into plan.saved) that the backward pass of node `n` reads.
 std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n);

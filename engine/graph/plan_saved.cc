@@ -1,6 +1,7 @@
 // Which values backward reads and how each is kept: declarations of the layers, united per value.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "compression/codec.h"
@@ -174,6 +175,23 @@ class RebuildChoice {
   std::map<int, Need>* needs_;
 };
 
+// Keeps the inputs of about `segments` segments, exactly, and leaves the rest to be made again.
+void KeepSegmentInputs(const Graph& graph, const PlanOptions& options, std::map<int, Need>* needs) {
+  const std::vector<int> cuts = CutValues(graph);
+  const size_t count = cuts.size(), segments = options.recompute_segments;
+  std::set<int> kept;
+  for (size_t i = 1; i < segments && count > 0; ++i) kept.insert(cuts[i * count / segments]);
+  for (auto& [value, need] : *needs) {
+    if (value != 0 && kept.count(value) == 0) need.saved.keep = Keep::REBUILD;
+  }
+  for (int value : kept) {
+    Need& need = (*needs)[value];
+    need.saved.value = value;
+    need.saved.exact = true;
+    ChooseKeep(options, true, &need.saved);
+  }
+}
+
 void ChooseStates(const Graph& graph, Plan* plan) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const std::vector<StateSpec> specs = graph.nodes[n].layer->States();
@@ -233,6 +251,23 @@ int CanonicalValue(const Graph& graph, int value) {
   return value;
 }
 
+std::vector<int> CutValues(const Graph& graph) {
+  // The last node that reads each value, and how far values before a node reach.
+  std::vector<int> last(graph.values.size(), -1);
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    for (int edge : graph.nodes[n].inputs) last[CanonicalValue(graph, edge)] = static_cast<int>(n);
+  }
+  std::vector<int> cuts;
+  int reach = last[0];
+  for (size_t n = 0; n + 1 < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    if (node.layer->IsView()) continue;
+    if (reach <= static_cast<int>(n)) cuts.push_back(node.outputs[0]);
+    for (int value : node.outputs) reach = std::max(reach, last[value]);
+  }
+  return cuts;
+}
+
 void ChooseSaved(const Graph& graph, Plan* plan) {
   std::map<int, Need> needs;
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
@@ -241,7 +276,11 @@ void ChooseSaved(const Graph& graph, Plan* plan) {
     }
   }
   for (auto& [value, need] : needs) ChooseKeep(plan->options, need.value_form, &need.saved);
-  if (plan->options.compress) RebuildChoice(graph, &needs).Choose();
+  if (plan->options.compress && plan->options.recompute_segments > 0) {
+    KeepSegmentInputs(graph, plan->options, &needs);
+  } else if (plan->options.compress) {
+    RebuildChoice(graph, &needs).Choose();
+  }
   for (auto& [value, need] : needs) {
     const Shape& shape = graph.values[value].shape;
     SavedValue saved = need.saved;

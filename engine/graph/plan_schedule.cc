@@ -27,8 +27,10 @@ std::vector<bool> NeedsGradient(const Graph& graph) {
   return needs;
 }
 
-bool TellsFromInput(const SavedValue& saved, const SavedNeed& need) {
-  return saved.keep == Keep::REBUILD && need.of == SavedNeed::Of::OUTPUT &&
+bool TellsFromInput(const Graph& graph, const SavedValue& saved, const SavedNeed& need) {
+  const int producer = graph.values[saved.value].producer;
+  return producer >= 0 && graph.nodes[producer].layer->CheapToRebuild() &&
+         saved.keep == Keep::REBUILD && need.of == SavedNeed::Of::OUTPUT &&
          need.form == SavedNeed::Form::MASK;
 }
 
@@ -41,7 +43,7 @@ std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n) {
     const int value = CanonicalValue(graph, edge);
     for (size_t s = 0; s < plan.saved.size(); ++s) {
       const int index = static_cast<int>(s);
-      if (plan.saved[s].value != value || TellsFromInput(plan.saved[s], need)) continue;
+      if (plan.saved[s].value != value || TellsFromInput(graph, plan.saved[s], need)) continue;
       if (std::find(read.begin(), read.end(), index) == read.end()) read.push_back(index);
     }
   }

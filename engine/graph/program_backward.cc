@@ -107,7 +107,7 @@ void ProgramWriter::FetchFor(int n, PlanStep* step) {
     const bool input = need.of == SavedNeed::Of::INPUT;
     const int edge = input ? node.inputs[need.index] : node.outputs[need.index];
     const int s = saved_of_[CanonicalValue(graph_, edge)];
-    if (s < 0 || TellsFromInput(plan_->saved[s], need)) continue;
+    if (s < 0 || TellsFromInput(graph_, plan_->saved[s], need)) continue;
     const bool mask = plan_->saved[s].keep == Keep::MASK;
     std::vector<int>& slots = input ? step->inputs : (mask ? step->output_masks : step->outputs);
     slots[need.index] = saved_buffer_[s];

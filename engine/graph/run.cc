@@ -286,6 +286,7 @@ void Executor::Run::ObserveRebuilt(const PlanStep& step, const Tensor& tensor) {
     const bool source = std::find(serves.begin(), serves.end(), saved.value) != serves.end();
     if (source) sources.Add(encoded_.at(static_cast<int>(s)));
   }
+  if (sources.elements == 0) return;  // recomputed, exactly
   const double active = static_cast<double>(sources.nonzero) /
                         static_cast<double>(std::max<int64_t>(sources.elements, 1));
   EncodeStatistics seen;

@@ -157,6 +157,7 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   PlanOptions options;
   options.compress = config.activations().mode() == config::Activations::ENCKE;
   options.eliminate_raw = config.activations().baseline() == config::Activations::PLANNED;
+  options.recompute_segments = config.activations().recompute();
   const int64_t slice = config.activations().slice();
   options.least_slice = slice > 0 ? slice : 1;
   options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;

@@ -168,6 +168,30 @@ TEST(ExecutorTest, SlicesGiveTheGradientsOfTheBatch) {
   }
 }
 
+// From the inputs of segments alone, whole and in slices; running statistics move once.
+TEST(ExecutorTest, RecomputedValuesGiveTheGradientsOfRaw) {
+  for (int which : {0, 1}) {
+    const auto network = [&] { return which == 0 ? ResidualNetwork() : BranchNetwork(); };
+    Trainee raw(network(), false);
+    const std::vector<float> expected = raw.Gradients();
+    const std::vector<float> parameters = Flatten(raw.executor().parameters());
+    for (int segments : {1, 2, 4}) {
+      for (int64_t slice : {0, 1, 4}) {
+        SCOPED_TRACE(StrCat(which, segments, slice));
+        PlanOptions plan;
+        plan.recompute_segments = segments;
+        plan.slice_bytes = slice > 0 ? 1 : 0;
+        plan.least_slice = slice;
+        Trainee trainee(network(), plan);
+        EXPECT_LT(RelativeDifference(trainee.Gradients(), expected), 1e-5);
+        EXPECT_LT(RelativeDifference(Flatten(trainee.executor().parameters()), parameters), 1e-6);
+        if (segments > 2) continue;  // so many inputs of segments take as much as the rest
+        EXPECT_LT(trainee.executor().stored_bytes(), raw.executor().stored_bytes() / 2);
+      }
+    }
+  }
+}
+
 TEST(ExecutorTest, SlicesOfSmallerBatches) {
   PlanOptions plan;
   plan.slice_bytes = 1;

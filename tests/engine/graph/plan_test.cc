@@ -234,7 +234,7 @@ TEST(PlanPolicies, ReluOutputsAreMadeAgainUnlessAskedForOtherwise) {
     options.policies[static_cast<int>(SavedKind::NORM_INPUT)] = norm_input;
     const Plan plan = MakePlan(graph, *backend, 8, options);
     return std::count_if(plan.saved.begin(), plan.saved.end(), [](const SavedValue& saved) {
-      return saved.keep == Keep::REBUILD || saved.sides;
+      return saved.keep == Keep::REBUILD;
     });
   };
   const SavedPolicy ours = {"fast", Tier::MEMORY}, file = {"dense", Tier::FILE};
