@@ -1,5 +1,6 @@
 // Speed of the backend's primitives on the sizes of ResNet-18 (28x28, batch 64), ResNet-50 and
-// VGG-16 (224x224, batch 8). FLOP/s counts a multiply-add as two; B/s counts each tensor once.
+// VGG-16 (224x224, batch 8). FLOP/s counts a multiply-add of the plain sum as two, however it is
+// computed; B/s counts each tensor once.
 //
 //   bazel run -c opt //tests/bench:backend_benchmark -- --benchmark_filter=Conv
 //   OMP_NUM_THREADS sets the threads.
@@ -122,8 +123,9 @@ void RegisterMemoryBound() {
                  [](Backend& b, const Tensor& x, const Tensor& y) { b.ReluForward(x, y); });
   RegisterMemory("ReluBackward", 3,
                  [](Backend& b, const Tensor& x, const Tensor& y) { b.ReluBackward(x, y, y); });
-  RegisterMemory("Dropout", 2,
-                 [](Backend& b, const Tensor& x, const Tensor& y) { b.Dropout({0.5f, 1, 2}, x, y); });
+  RegisterMemory("Dropout", 2, [](Backend& b, const Tensor& x, const Tensor& y) {
+    b.Dropout({0.5f, 1, 2}, x, y);
+  });
   RegisterMemory("SumOfSquares", 1, [](Backend& b, const Tensor& x, const Tensor&) {
     benchmark::DoNotOptimize(b.SumOfSquares(x));
   });

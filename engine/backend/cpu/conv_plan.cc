@@ -3,6 +3,8 @@
 #include "engine/backend/cpu/conv_direct.h"
 #include "engine/backend/cpu/conv_flipped.h"
 #include "engine/backend/cpu/conv_gemm.h"
+#include "engine/backend/cpu/conv_winograd.h"
+#include "engine/backend/cpu/conv_winograd_filter.h"
 #include "engine/core/parallel.h"
 
 namespace encke::cpu {
@@ -31,6 +33,10 @@ PrimitiveKey ConvCall::Key() const {
 }
 
 std::unique_ptr<ConvPlan> NewConvPlan(const ConvCall& call, const dnnl::engine& engine) {
+  if (WinogradConv::Wins(call))
+    return std::make_unique<WinogradConv>(call, *winograd::BestKernels());
+  if (WinogradFilterConv::Wins(call))
+    return std::make_unique<WinogradFilterConv>(call, *winograd::BestKernels());
   if (GemmConv::Wins(call)) return std::make_unique<GemmConv>(call, engine);
   if (FlippedConv::Wins(call)) return std::make_unique<FlippedConv>(call, engine);
   return std::make_unique<DirectConv>(call, engine);

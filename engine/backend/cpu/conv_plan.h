@@ -38,7 +38,7 @@ class ConvPlan {
   virtual ~ConvPlan() = default;
 
   virtual int64_t workspace_bytes() const = 0;
-  // oneDNN's name of the kernel chosen, "brgconv:avx512_core".
+  // The kernel chosen: oneDNN's name for it, "brgconv:avx512_core", or "winograd:avx512".
   virtual std::string implementation() const = 0;
 
   // Computes. REQUIRES: the workspace holds workspace_bytes().
@@ -46,8 +46,8 @@ class ConvPlan {
                    const ConvBuffers& buffers) = 0;
 };
 
-// The fastest plan for the call: a fixed rule of its shapes, measured once (see GemmConv and
-// FlippedConv), so that the same call computes the same bytes in every run.
+// The fastest plan for the call: a fixed rule of its shapes, measured once (see GemmConv,
+// FlippedConv and WinogradConv), so that the same call computes the same bytes in every run.
 std::unique_ptr<ConvPlan> NewConvPlan(const ConvCall& call, const dnnl::engine& engine);
 
 }  // namespace encke::cpu
