@@ -18,6 +18,8 @@ constexpr double kWarmupFactor = 0.5;  // of the tolerance
 constexpr double kAuditSlack = 1.25;   // measured over predicted sigma that is still accepted
 constexpr double kEase = 1.1;          // what a good audit gives back
 constexpr double kLeastTightening = 1.0 / 64;
+constexpr int64_t kDenseProbes = 4;        // intervals with a probe in every iteration
+constexpr int64_t kSparseProbes = 4;       // iterations between probes later
 constexpr double kLeastBoundOfRms = 1e-6;  // tighter bounds store floats anyway
 constexpr double kMostBoundOfRms = 4.0;    // looser bounds leave nothing of the value
 constexpr double kUnknownRms = 0.05;       // stands in for an rms nobody has seen
@@ -29,7 +31,7 @@ double Positive(double x) { return std::isfinite(x) && x > 0 ? x : 0; }
 
 // Standard deviation of the weight gradient's error for a bound of 1 (VARIANCE).
 double VarianceSlope(double nonzero, const GradientStatistics& s) {
-  return std::sqrt(nonzero * s.output_gradient_squares / s.output_channels / 3.0);
+  return std::sqrt(nonzero * s.share_inside * s.output_gradient_squares / s.output_channels / 3.0);
 }
 
 double CometSlope(double nonzero, const GradientStatistics& s) {
@@ -51,7 +53,8 @@ Json ToJson(const GradientStatistics& s) {
           s.batch,
           s.input_elements,
           s.kernel,
-          s.stride};
+          s.stride,
+          s.share_inside};
 }
 
 GradientStatistics GradientStatisticsFrom(const Json& json) {
@@ -65,6 +68,7 @@ GradientStatistics GradientStatisticsFrom(const Json& json) {
   s.input_elements = json.at(6);
   s.kernel = json.at(7);
   s.stride = json.at(8);
+  s.share_inside = json.at(9);
   return s;
 }
 
@@ -95,6 +99,13 @@ bool BoundController::Knows(int value) const {
   return found != values_.end() && found->second.rms > 0;
 }
 
+int64_t BoundController::ProbeOf(int64_t iteration) const {
+  const int64_t dense = kDenseProbes * options_.interval;
+  if (iteration <= dense) return iteration - 1;
+  const int64_t later = iteration - dense;
+  return later % kSparseProbes == 0 ? dense + later / kSparseProbes - 1 : -1;
+}
+
 void BoundController::ObserveValue(int value, double nonzero_fraction, double rms) {
   ValueState& state = values_[value];
   if (std::isfinite(nonzero_fraction)) state.nonzero_fraction = nonzero_fraction;
@@ -115,6 +126,11 @@ void BoundController::ObserveAudit(int consumer, const AuditResult& audit) {
   double& tightening = consumers_[consumer].tightening;
   tightening = ratio > kAuditSlack ? std::max(tightening / ratio, kLeastTightening)
                                    : std::min(tightening * kEase, 1.0);
+}
+
+void BoundController::ObserveProbe(int consumer, double measured_variance, double formula_variance,
+                                   int64_t round) {
+  consumers_[consumer].correction.Observe(measured_variance, formula_variance, round);
 }
 
 void BoundController::ObserveNonFinite() {
@@ -143,8 +159,10 @@ double BoundController::BoundFromConsumer(const ValueState& value, const Consume
                                           double tolerance) const {
   const GradientStatistics& s = consumer.statistics;
   if (options_.rule == ErrorRule::ACGC) return Positive(AcgcBound(tolerance, s));
-  const double slope = options_.rule == ErrorRule::COMET ? CometSlope(value.nonzero_fraction, s)
-                                                         : VarianceSlope(value.nonzero_fraction, s);
+  const double slope =
+      options_.rule == ErrorRule::COMET
+          ? CometSlope(value.nonzero_fraction, s)
+          : VarianceSlope(value.nonzero_fraction, s) * consumer.correction.factor();
   return Positive(tolerance * s.mean_momentum / slope);
 }
 
@@ -172,12 +190,18 @@ double BoundController::PredictedSigma(int value, int consumer, double bound) co
   const auto v = values_.find(value);
   const auto c = consumers_.find(consumer);
   if (v == values_.end() || c == consumers_.end() || !c->second.known) return 0;
-  return SigmaOf(c->second.statistics, v->second.nonzero_fraction, bound);
+  return FormulaSigma(c->second.statistics, v->second.nonzero_fraction, bound) *
+         c->second.correction.factor();
 }
 
-double BoundController::SigmaOf(const GradientStatistics& statistics, double nonzero_fraction,
-                                double bound) const {
+double BoundController::FormulaSigma(const GradientStatistics& statistics, double nonzero_fraction,
+                                     double bound) {
   return bound * VarianceSlope(nonzero_fraction, statistics);
+}
+
+double BoundController::CorrectionOf(int consumer) const {
+  const auto found = consumers_.find(consumer);
+  return found == consumers_.end() ? 1.0 : found->second.correction.factor();
 }
 
 std::string BoundController::Save() const {
@@ -186,8 +210,11 @@ std::string BoundController::Save() const {
     json["values"][std::to_string(id)] = {v.nonzero_fraction, v.rms};
   }
   for (const auto& [id, c] : consumers_) {
-    json["consumers"][std::to_string(id)] = {
-        {"statistics", ToJson(c.statistics)}, {"known", c.known}, {"tightening", c.tightening}};
+    json["consumers"][std::to_string(id)] = {{"statistics", ToJson(c.statistics)},
+                                             {"known", c.known},
+                                             {"tightening", c.tightening},
+                                             {"quotients", c.correction.quotients()},
+                                             {"round", c.correction.complete()}};
   }
   return json.dump();
 }
@@ -212,6 +239,7 @@ void BoundController::Restore(const std::string& state) {
       c.statistics = GradientStatisticsFrom(saved.at("statistics"));
       c.known = saved.at("known");
       c.tightening = saved.at("tightening");
+      c.correction.Restore(saved.at("quotients"), saved.at("round"));
     }
   } catch (const Json::exception& error) {
     throw Error(ErrorKind::DATA,

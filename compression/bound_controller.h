@@ -8,6 +8,7 @@
 #include <string>
 
 #include "compression/codec.h"
+#include "compression/noise_correction.h"
 
 namespace encke {
 
@@ -44,6 +45,7 @@ struct GradientStatistics {
   int64_t input_elements = 1;            // N*C*H*W of the saved value
   int64_t kernel = 1;                    // R*S
   int64_t stride = 1;                    // T
+  double share_inside = 1;               // positions that meet a pixel, not padding: g
 };
 
 struct AuditResult {
@@ -68,23 +70,32 @@ class BoundController {
   bool Refreshes(int64_t iteration) const;
   // Whether the value has been observed.
   bool Knows(int value) const;
+  // Number (0, 1, 2, ...) of the probe due in this iteration, -1: none. One an iteration up to
+  // 4 * interval, then one in every fourth.
+  int64_t ProbeOf(int64_t iteration) const;
   // Nonzero fraction and rms of a value, seen while encoding.
   void ObserveValue(int value, double nonzero_fraction, double rms);
   void ObserveGradient(int consumer, const GradientStatistics& statistics);
   // Measured against predicted: a measured sigma above 1.25 x the predicted one tightens that
   // consumer's tolerance by as much; later audits that find less ease it again, step by step.
   void ObserveAudit(int consumer, const AuditResult& audit);
+  // What a probe measured of the noise in elements of a consumer's weight gradient: its variance,
+  // and the one that FormulaSigma() gives. The mean of such quotients over a `round` of probes, the
+  // number it takes to see all of the gradient, corrects what is predicted.
+  void ObserveProbe(int consumer, double measured_variance, double formula_variance, int64_t round);
   // Loss or gradients were not finite: halves every tolerance (down to 1/64); audits ease it again.
   void ObserveNonFinite();
 
   // The uniform bound for a WEIGHT_GRADIENT value in this iteration.
   double BoundFor(int value, int64_t iteration) const;
-  // Standard deviation of the error that `bound` on `value` adds to the consumer's weight gradient
-  // (VARIANCE formula).
+  // Standard deviation of the error that `bound` on `value` adds to the consumer's weight gradient:
+  // the formula's, from the last refresh, times the correction. 0 before the first refresh.
   double PredictedSigma(int value, int consumer, double bound) const;
-  // The same from statistics at hand: bound^2 / 3 * nonzero_fraction * mean_k ||dY_k||^2, square
-  // root.
-  double SigmaOf(const GradientStatistics& statistics, double nonzero_fraction, double bound) const;
+  // The VARIANCE formula: sqrt(bound^2 / 3 * nonzero_fraction * share_inside * mean_k ||dY_k||^2).
+  static double FormulaSigma(const GradientStatistics& statistics, double nonzero_fraction,
+                             double bound);
+  // Factor on the formula's sigma that probes have taught; 1 before the first.
+  double CorrectionOf(int consumer) const;
   // Tolerance in force for a value: warm-up and tightening included.
   double ToleranceFor(int value, int64_t iteration) const;
 
@@ -104,6 +115,7 @@ class BoundController {
     GradientStatistics statistics;
     bool known = false;
     double tightening = 1.0;  // factor on the tolerance
+    NoiseCorrection correction;
   };
 
   double BoundFromConsumer(const ValueState& value, const ConsumerState& consumer,

@@ -13,13 +13,8 @@ class Convolution : public Layer {
 
   std::vector<Shape> InferShapes(const std::vector<Shape>& inputs) override {
     input_ = OnlyInput(inputs);
-    const ConvOptions& o = options_.window;
     CheckChannels();
-    const WindowAxis height{"height",     input_.h,  o.kernel_h,  o.stride_h,
-                            o.dilation_h, o.pad_top, o.pad_bottom};
-    const WindowAxis width{"width",      input_.w,   o.kernel_w, o.stride_w,
-                           o.dilation_w, o.pad_left, o.pad_right};
-    output_ = {input_.n, CountWindows(height), CountWindows(width), options_.out_channels};
+    output_ = {input_.n, CountWindows(Height()), CountWindows(Width()), options_.out_channels};
     return {output_};
   }
 
@@ -41,6 +36,10 @@ class Convolution : public Layer {
 
   int64_t Macs() const override { return output_.elements() * WeightShape().sample(); }
 
+  double ShareInside() const override {
+    return encke::ShareInside(Height()) * encke::ShareInside(Width());
+  }
+
   int64_t WorkspaceBytes(Backend& backend, DType dtype, bool training) const override {
     return backend.ConvWorkspaceBytes(options_.window, input_, output_, dtype, training);
   }
@@ -58,13 +57,24 @@ class Convolution : public Layer {
                                        context.input_gradients[0]);
     }
     if (context.parameter_gradients[0].defined()) {
-      const Tensor* dbias = options_.bias ? &context.parameter_gradients[1] : nullptr;
+      const bool bias = options_.bias && context.parameter_gradients[1].defined();
+      const Tensor* dbias = bias ? &context.parameter_gradients[1] : nullptr;
       context.backend.ConvBackwardFilter(options_.window, context.inputs[0], dy,
                                          context.parameter_gradients[0], dbias, context.accumulate);
     }
   }
 
  private:
+  WindowAxis Height() const {
+    const ConvOptions& o = options_.window;
+    return {"height", input_.h, o.kernel_h, o.stride_h, o.dilation_h, o.pad_top, o.pad_bottom};
+  }
+
+  WindowAxis Width() const {
+    const ConvOptions& o = options_.window;
+    return {"width", input_.w, o.kernel_w, o.stride_w, o.dilation_w, o.pad_left, o.pad_right};
+  }
+
   Shape WeightShape() const {
     const ConvOptions& o = options_.window;
     return {options_.out_channels, o.kernel_h, o.kernel_w, input_.c / o.groups};

@@ -55,7 +55,8 @@ class FullyConnected : public Layer {
                                                  context.input_gradients[0]);
     }
     if (context.parameter_gradients[0].defined()) {
-      const Tensor* dbias = options_.bias ? &context.parameter_gradients[1] : nullptr;
+      const bool bias = options_.bias && context.parameter_gradients[1].defined();
+      const Tensor* dbias = bias ? &context.parameter_gradients[1] : nullptr;
       context.backend.FullyConnectedBackwardFilter(
           context.inputs[0], dy, context.parameter_gradients[0], dbias, context.accumulate);
     }

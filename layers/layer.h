@@ -147,6 +147,9 @@ class Layer {
   virtual int64_t Macs() const {
     return 0;
   }  // multiply-adds of forward, for the whole batch inferred
+  // Of the products that parameter 0's gradient sums (one for each output position and tap of the
+  // kernel), the share whose input is a pixel and not padding.
+  virtual double ShareInside() const { return 1.0; }
   virtual int64_t WorkspaceBytes(Backend& backend, DType dtype, bool training) const;
   virtual bool ForwardInPlace() const { return false; }
   // Output 0 is input 0 under another shape: neither Forward nor Backward is ever called.

@@ -56,6 +56,18 @@ int64_t CountWindows(const WindowAxis& axis) {
   return (axis.input + padding - reach) / axis.stride + 1;
 }
 
+double ShareInside(const WindowAxis& axis) {
+  const int64_t windows = CountWindows(axis);
+  int64_t inside = 0;
+  for (int64_t tap = 0; tap < axis.kernel; ++tap) {
+    for (int64_t window = 0; window < windows; ++window) {
+      const int64_t at = window * axis.stride + tap * axis.dilation - axis.pad_before;
+      inside += at >= 0 && at < axis.input;
+    }
+  }
+  return static_cast<double>(inside) / static_cast<double>(axis.kernel * windows);
+}
+
 Shape PooledShape(const PoolOptions& options, bool ceil_mode, const Shape& input) {
   const WindowAxis height{"height", input.h,         options.kernel_h, options.stride_h,
                           1,        options.pad_top, options.pad_top};

@@ -24,6 +24,10 @@ struct WindowAxis {
 // where a number makes no sense or not even one window fits.
 int64_t CountWindows(const WindowAxis& axis);
 
+// Along one axis, the mean over the kernel's taps of the share of windows in which the tap lies
+// inside the input and not in the padding: of a 3-tap kernel on 2 pixels with padding 1, 2/3.
+double ShareInside(const WindowAxis& axis);
+
 // The output of a pooling with `options`, as PyTorch computes it: with `ceil_mode` the division
 // rounds up, except that no window starts in the padding beyond the input.
 Shape PooledShape(const PoolOptions& options, bool ceil_mode, const Shape& input);

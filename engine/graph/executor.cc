@@ -61,6 +61,7 @@ void Executor::Prepare(int64_t batch) {
   }
   backend_.ReserveWorkspace(plan_.workspace_bytes);
   ReserveArena(plan_.arena_bytes);
+  ReserveProbes(plan_.probe_bytes);
 }
 
 void Executor::ReserveArena(int64_t bytes) {
@@ -74,6 +75,12 @@ MemoryTrace* Executor::StartTrace(Phase phase, int64_t iteration, const TrainOpt
   if (!usual) return nullptr;
   memory_trace_.Start(iteration, plan_.steps.size());
   return &memory_trace_;
+}
+
+void Executor::ReserveProbes(int64_t bytes) {
+  if (bytes == 0 || (probe_memory_ != nullptr && probe_memory_->bytes() >= bytes)) return;
+  probe_memory_.reset();
+  probe_memory_ = backend_.allocator().Allocate(bytes, MemoryCategory::WORKSPACE);
 }
 
 StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOptions& options) {

@@ -49,6 +49,7 @@ struct ActivationRecord {
   double max_abs_error = -1;    // audits
   double nonzero_fraction = -1;
   double predicted_sigma = -1, measured_sigma = -1, bias = -1;
+  double correction = -1;  // audits: the factor in predicted_sigma that probes have taught
   double tolerance = -1;
   double encode_us = 0, decode_us = 0;
 };
@@ -65,6 +66,8 @@ struct TrainOptions {
   float loss_scale_count = 0;  // samples the loss is averaged over; 0 = those of the batch
   bool exact = false;          // keep every value without error (after a non-finite iteration)
   Audit audit = Audit::NONE;
+  int64_t update = 0;  // optimizer step that the pass belongs to, the controller's clock; 0 = each
+                       // pass is one
 };
 
 // REQUIRES: the backend outlives it. Used by one thread.
@@ -80,8 +83,9 @@ class Executor {
   // the plan needs more than the allocator's limit, with the largest batch that would fit.
   void Prepare(int64_t batch);
 
-  // Forward and backward for iteration `iteration` (1, 2, ...; chooses dropout masks and controller
-  // phase). The batch may be smaller than the prepared one. Gradients are then in gradients().
+  // Forward and backward, pass number `iteration` (1, 2, ...; chooses dropout masks and, unless
+  // options.update does, the controller's phase). The batch may be smaller than the prepared one.
+  // Gradients are then in gradients().
   StepResult Train(const Batch& batch, int64_t iteration, const TrainOptions& options = {});
   // Forward in evaluation phase, saving nothing.
   StepResult Evaluate(const Batch& batch);
@@ -122,6 +126,7 @@ class Executor {
   void ReserveArena(int64_t bytes);
   // Where the run notes what it holds; null for evaluations, audits and searches for a fault.
   MemoryTrace* StartTrace(Phase phase, int64_t iteration, const TrainOptions& options);
+  void ReserveProbes(int64_t bytes);
   void TakeStatistics();  // remembers running statistics, in case the iteration fails
   void RestoreStatistics();
   bool GradientsFinite();
@@ -135,6 +140,7 @@ class Executor {
   std::unique_ptr<ActivationStore> store_;
   std::unique_ptr<BoundController> controller_;
   std::shared_ptr<Buffer> arena_;
+  std::shared_ptr<Buffer> probe_memory_;  // plan_.probe_bytes
   std::vector<Tensor> parameters_, gradients_, velocity_;
   std::vector<std::vector<float>> statistics_;  // by parameter index
   int64_t audits_ = 0;                          // made so far, one at a time

@@ -95,7 +95,10 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   plan.options = options;
   if (options.eliminates()) internal::RewriteGraph(&graph);
   graph.InferShapes(batch);
-  if (options.training) internal::ChooseSaved(graph, &plan);
+  if (options.training) {
+    internal::ChooseSaved(graph, &plan);
+    internal::ChooseProbes(graph, &plan);
+  }
   internal::WriteProgram(graph, &plan);
   plan.workspace_bytes = Workspace(graph, backend, plan);
   graph.InferShapes(batch);

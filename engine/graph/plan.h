@@ -64,6 +64,7 @@ struct PlanOptions {
   double assumed_ratio = 8.0;
   double optimizer_copies =
       1.0;                   // optimizer state over trained parameters (momentum 1, with EMA 2)
+  bool probe = true;         // measure the noise in weight gradients, a few channels at a time
   int64_t batches_held = 6;  // 8-bit batches that loader and trainer hold at once
 };
 
@@ -107,6 +108,20 @@ struct SavedState {
   int bits = 0;  // an element, 0: kept as it is
   int64_t raw_bytes = 0;
   int64_t predicted_bytes = 0;
+};
+
+// What measuring the noise in one node's weight gradient takes. In its turn, a copy of some input
+// channels of a saved value is kept exact, and their part of the weight gradient computed twice.
+struct PlannedProbe {
+  int node = -1;
+  int saved = -1;
+  int64_t channels = 1;        // copied, of each of the convolution's groups
+  int64_t group_channels = 1;  // that a group has; consecutive visits go through all of them
+  int64_t turn = 0;            // probes of one turn are made in the same iteration
+  int64_t offset = 0;          // bytes at which the copy lies in the probes' memory, whole batch
+  int64_t copy_bytes = 0;
+  int64_t gradient_offset = 0;  // likewise the channels' part of the weight gradient, twice
+  int64_t gradient_bytes = 0;   // of one
 };
 
 // A place in the arena.
@@ -171,6 +186,9 @@ struct Plan {
   std::vector<PlannedBuffer> buffers;
   std::vector<SavedValue> saved;
   std::vector<SavedState> states;
+  std::vector<PlannedProbe> probes;
+  int64_t probe_turns = 0;                   // they take turns
+  int64_t probe_bytes = 0;                   // memory that the turns share, held all the time
   int logits_buffer = -1, loss_buffer = -1;  // alive after the last step
   int64_t arena_bytes = 0;
   int64_t workspace_bytes = 0;

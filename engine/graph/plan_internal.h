@@ -76,6 +76,10 @@ class Schedule {
   std::vector<bool> whole_value_, whole_gradient_;
 };
 
+// Which nodes' noise is measured, how much of it at a time, and who shares a turn.
+// REQUIRES: ChooseSaved.
+void ChooseProbes(const Graph& graph, Plan* plan);
+
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 

@@ -27,13 +27,16 @@ Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Pha
       batch_(batch),
       phase_(phase),
       iteration_(iteration),
+      update_(options.update > 0 ? options.update : iteration),
       options_(options),
       ledger_(&plan, &executor->backend_.allocator().ledger(),
               executor->StartTrace(phase, iteration, options)),
       stored_(executor->store_.get()) {
   if (graph_.values[0].shape.n != batch.size()) graph_.InferShapes(batch.size());
-  refresh_ =
-      phase == Phase::TRAIN && plan.options.compress && executor_.controller_->Refreshes(iteration);
+  if (phase == Phase::TRAIN && plan.options.compress) {
+    refresh_ = executor_.controller_->Refreshes(update_);
+    if (!options.exact && !plan.probes.empty()) probe_ = executor_.controller_->ProbeOf(update_);
+  }
   if (options.audit == Audit::ONE) audited_node_ = NextAudited();
 }
 
@@ -261,6 +264,7 @@ void Executor::Run::Store(const PlanStep& step) {
   const CodecOptions codec_options = raw ? CodecOptions() : BoundOf(step, &record);
   if (!raw) DumpValue(saved, tensor, codec_options);
   if (Audits(saved)) KeepExact(saved, tensor);
+  KeepForProbes(step.saved, tensor);
   if (saved.keep == Keep::REBUILD) return ObserveRebuilt(step, tensor);
   const std::string codec = options_.exact && !raw ? CodecForExact(saved.codec) : saved.codec;
   const StoredValue stored =
@@ -398,9 +402,11 @@ void Executor::Run::Backward(const PlanStep& step) {
   const bool audit = saved >= 0 && exact_.count(plan_.saved[saved].value) > 0 &&
                      (audited_node_ < 0 || audited_node_ == step.node);
   const bool observe = refresh_ && saved >= 0;
+  const bool probe = DueProbe(step.node) != nullptr;
   // First, since backward may overwrite the output gradient.
-  if (audit || observe) AddOutputStatistics(step, saved);
+  if (audit || observe || probe) AddOutputStatistics(step, saved);
   if (audit) AuditNode(step, saved);
+  if (probe) ProbeNode(step, saved);
   layer.Backward(context);
   if (observe && now_.last) Observe(step, output_statistics_.at(step.node));
 }

@@ -92,6 +92,14 @@ class Executor::Run {
   void FinishAudit(const PlanStep& step, int saved_index);
   std::vector<float> WeightGradient(int node, BackwardContext context) const;
   const GradientStatistics& AddOutputStatistics(const PlanStep& step, int saved_index);
+  const PlannedProbe* DueProbe(int node) const;  // null: not in this iteration
+  void KeepForProbes(int saved_index, const Tensor& tensor);
+  void ProbeNode(const PlanStep& step, int saved_index);
+  void CopyProbed(const PlannedProbe& probe, const Tensor& input) const;
+  Tensor ProbedCopy(const PlannedProbe& probe) const;
+  Tensor ProbedGradient(const PlannedProbe& probe, int which) const;
+  void AddProbedGradient(const PlannedProbe& probe, BackwardContext context, int which) const;
+  void FinishProbe(const PlannedProbe& probe, int saved_index);
   void Observe(const PlanStep& step, GradientStatistics statistics);
 
   bool LossIsFinite() const;
@@ -104,10 +112,12 @@ class Executor::Run {
   const Batch& batch_;
   Phase phase_;
   int64_t iteration_;
+  int64_t update_;  // the controller's clock
   TrainOptions options_;
   ArenaLedger ledger_;
   SavedSlices stored_;
   Now now_;
+  int64_t probe_ = -1;                                   // number of the probes due, -1: none
   bool refresh_ = false;                                 // gather statistics for the controller
   int audited_node_ = -1;                                // Audit::ONE
   std::map<int, Tensor> exact_;                          // by value, whole batch, audits only

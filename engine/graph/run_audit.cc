@@ -115,12 +115,14 @@ void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
   audit.measured_sigma = difference.sigma;
   audit.bias = difference.bias;
   audit.max_abs_error = sums.max_abs_error;
-  // Predicted from this iteration's own output gradient, so that the formula is judged, not its
-  // age.
+  // Predicted from this iteration's own output gradient, so that the formula and what probes have
+  // taught are judged, not the formula's age.
   BoundController& controller = *executor_.controller_;
   const double bound = record.error_bound;
+  const double correction = controller.CorrectionOf(step.node);
   audit.predicted_sigma =
-      controller.SigmaOf(output_statistics_.at(step.node), record.nonzero_fraction, bound);
+      correction * BoundController::FormulaSigma(output_statistics_.at(step.node),
+                                                 record.nonzero_fraction, bound);
   controller.ObserveAudit(step.node, audit);
 
   ActivationRecord& row = NewRecord(std::string(record.layer), saved.value, "audit");
@@ -134,6 +136,7 @@ void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
   row.predicted_sigma = audit.predicted_sigma;
   row.measured_sigma = audit.measured_sigma;
   row.bias = audit.bias;
+  row.correction = correction;
   row.max_abs_error = audit.max_abs_error;
 }
 
@@ -155,6 +158,7 @@ const GradientStatistics& Executor::Run::AddOutputStatistics(const PlanStep& ste
   statistics.batch = x.n;
   statistics.input_elements = graph_.values[plan_.saved[saved_index].value].shape.elements();
   statistics.kernel = w.h * w.w;
+  statistics.share_inside = node.layer->ShareInside();
   statistics.stride = std::max<int64_t>(1, std::llround(static_cast<double>(x.h) / y.h));
   return statistics;
 }

@@ -89,11 +89,11 @@ double Executor::Run::GradientBound(const SavedValue& saved, ActivationRecord* r
   const BoundController& controller = *executor_.controller_;
   double bound = std::numeric_limits<double>::infinity();
   if (!saved.gradient_consumers.empty()) {
-    bound = controller.BoundFor(saved.value, iteration_);
-    record->tolerance = controller.ToleranceFor(saved.value, iteration_);
+    bound = controller.BoundFor(saved.value, update_);
+    record->tolerance = controller.ToleranceFor(saved.value, update_);
   }
   for (int served : saved.serves) {
-    bound = std::min(bound, controller.BoundFor(served, iteration_));
+    bound = std::min(bound, controller.BoundFor(served, update_));
   }
   return bound;
 }

@@ -163,6 +163,8 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;
   options.policies = MakePolicies(config.activations());
   if (config.activations().spill()) options.spill_above = PoolLimit(config.activations());
+  options.probe =
+      config.activations().probe() && config.activations().rule() == config::Activations::VARIANCE;
   options.compute = training.precision() == config::Training::BF16 ? DType::BF16 : DType::F32;
   options.optimizer_copies =
       (config.optimizer().momentum() != 0 ? 1.0 : 0.0) + (training.ema() > 0 ? 1.0 : 0.0);

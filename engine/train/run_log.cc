@@ -78,6 +78,7 @@ Json Describe(int64_t iteration, const ActivationRecord& record) {
   SetIfKnown(object, "nonzero_fraction", record.nonzero_fraction);
   SetIfKnown(object, "predicted_sigma", record.predicted_sigma);
   SetIfKnown(object, "measured_sigma", record.measured_sigma);
+  SetIfKnown(object, "correction", record.correction);
   if (record.measured_sigma >= 0) object["bias"] = record.bias;  // may be negative
   SetIfKnown(object, "tolerance", record.tolerance);
   object["encode_us"] = record.encode_us;

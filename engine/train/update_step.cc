@@ -36,6 +36,7 @@ StepResult UpdateStep::TrainBatch(const Batch& batch, const UpdatePlan& plan, in
   options.accumulate = index > 0;
   options.loss_scale_count = static_cast<float>(plan.samples);
   options.audit = index == 0 ? plan.audit : Audit::NONE;
+  options.update = plan.iteration;
   const StepResult step = executor_.Train(batch, plan.first_pass + index, options);
   if (step.finite) return step;
   executor_.controller().ObserveNonFinite();

@@ -170,6 +170,62 @@ TEST(BoundController, DegenerateStatisticsGiveAUsableBound) {
   }
 }
 
+TEST(BoundController, PaddingThatTapsMeetAddsNoNoise) {
+  GradientStatistics small_map = SomeStatistics();
+  small_map.share_inside = 4.0 / 9;
+  EXPECT_DOUBLE_EQ(BoundController::FormulaSigma(small_map, 0.25, 0.1), 0.05 * 2 / 3);
+  const BoundController c = Observed(ErrorRule::VARIANCE, small_map);
+  EXPECT_DOUBLE_EQ(c.BoundFor(kValue, kLate), 0.1 * 3 / 2);
+}
+
+TEST(BoundController, ProbesCorrectPredictionAndBound) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  for (int i = 0; i < 100; ++i) c.ObserveProbe(kConsumer, 9.0, 1.0, 8);
+  EXPECT_NEAR(c.CorrectionOf(kConsumer), 3.0, 1e-4);
+  EXPECT_NEAR(c.BoundFor(kValue, kLate), 0.1 / 3, 1e-5);
+  // The corrected bound gives back the sigma it was made for.
+  EXPECT_NEAR(c.PredictedSigma(kValue, kConsumer, c.BoundFor(kValue, kLate)), 0.05, 1e-9);
+}
+
+TEST(BoundController, ProbesOfFewChannelsAverageAsVariances) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  // Every eighth probe meets the one channel that has all the noise.
+  for (int i = 0; i < 21; ++i) {
+    c.ObserveProbe(kConsumer, i % 8 == 3 ? 32.0 : 0.0, 1.0, 8);
+    if (i < 7) continue;  // the first round
+    EXPECT_DOUBLE_EQ(c.CorrectionOf(kConsumer), 2.0) << "sqrt(32 / 8), " << i;
+  }
+}
+
+TEST(BoundController, AFirstProbeDoesNotDecideAlone) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  c.ObserveProbe(kConsumer, 0.0, 1.0, 8);
+  EXPECT_DOUBLE_EQ(c.CorrectionOf(kConsumer), std::sqrt(0.5)) << "as likely as the formula";
+}
+
+TEST(BoundController, DegenerateProbesTeachNothing) {
+  BoundController c = Observed(ErrorRule::VARIANCE, SomeStatistics());
+  const double inf = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const double bad : {inf, nan, -1.0}) {
+    c.ObserveProbe(kConsumer, bad, 1.0, 8);
+    c.ObserveProbe(kConsumer, 1.0, bad, 8);
+  }
+  c.ObserveProbe(kConsumer, 1.0, 0.0, 8);
+  EXPECT_EQ(c.CorrectionOf(kConsumer), 1.0);
+  c.ObserveProbe(kConsumer, 1e300, 1e-300, 8);
+  EXPECT_LE(c.CorrectionOf(kConsumer), 64.0);
+}
+
+TEST(BoundController, ProbesInEveryIterationThenSparsely) {
+  ControllerOptions options;
+  options.interval = 2;
+  const BoundController c(options);
+  std::vector<int64_t> numbers;
+  for (int64_t i = 1; i <= 16; ++i) numbers.push_back(c.ProbeOf(i));
+  EXPECT_EQ(numbers, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, -1, -1, -1, 8, -1, -1, -1, 9}));
+}
+
 TEST(BoundController, StateSurvivesBitForBit) {
   GradientStatistics odd = SomeStatistics();
   odd.mean_momentum = 0.1 + 0.2;
@@ -179,6 +235,7 @@ TEST(BoundController, StateSurvivesBitForBit) {
   audit.predicted_sigma = 1;
   audit.measured_sigma = std::sqrt(3.0);
   c.ObserveAudit(kConsumer, audit);
+  c.ObserveProbe(kConsumer, 0.7, 0.3, 8);
   c.ObserveValue(kValue + 5, 0.5, 2.0);  // a value that no weight gradient reads
   BoundController other(c.options());
   other.AddConsumer(kValue, kConsumer);

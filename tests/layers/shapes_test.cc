@@ -73,6 +73,45 @@ TEST(ShapesTest, ConvolutionRefusesImpossibleNumbers) {
   EXPECT_SAYS(ErrorOf(NewConvolution(none), {{1, 8, 8, 3}}), "0 output channels");
 }
 
+// Counts, for every tap of the kernel and every output position, whether the tap meets a pixel.
+double CountInside(const ConvOptions& o, const Shape& x, const Shape& y) {
+  int64_t inside = 0, all = 0;
+  for (int64_t p = 0; p < y.h; ++p) {
+    for (int64_t q = 0; q < y.w; ++q) {
+      for (int64_t r = 0; r < o.kernel_h; ++r) {
+        for (int64_t s = 0; s < o.kernel_w; ++s) {
+          const int64_t h = p * o.stride_h + r * o.dilation_h - o.pad_top;
+          const int64_t w = q * o.stride_w + s * o.dilation_w - o.pad_left;
+          inside += h >= 0 && h < x.h && w >= 0 && w < x.w;
+          ++all;
+        }
+      }
+    }
+  }
+  return static_cast<double>(inside) / static_cast<double>(all);
+}
+
+TEST(ShapesTest, AConvolutionKnowsHowMuchOfItMeetsPadding) {
+  ConvolutionOptions asymmetric = Conv(3, 2, 0);
+  asymmetric.window.kernel_w = 7;
+  asymmetric.window.pad_left = 3;
+  asymmetric.window.pad_right = 2;
+  asymmetric.window.pad_bottom = 1;
+  ConvolutionOptions dilated = Conv(3, 1, 4);
+  dilated.window.dilation_h = dilated.window.dilation_w = 4;
+  for (const ConvolutionOptions& options :
+       {Conv(3, 1, 1), Conv(1, 1, 0), Conv(7, 2, 3), Conv(11, 4, 2), asymmetric, dilated}) {
+    for (const Shape& x : {Shape{2, 9, 10, 3}, Shape{1, 16, 11, 3}}) {
+      const auto layer = NewConvolution(options);
+      const Shape y = layer->InferShapes({x}).at(0);
+      EXPECT_DOUBLE_EQ(layer->ShareInside(), CountInside(options.window, x, y)) << y.ToString();
+    }
+  }
+  const auto layer = NewConvolution(Conv(3, 1, 1));
+  layer->InferShapes({{1, 2, 2, 3}});
+  EXPECT_DOUBLE_EQ(layer->ShareInside(), 4.0 / 9);
+}
+
 PoolOptions Window(int64_t kernel, int64_t stride, int64_t pad) {
   PoolOptions o;
   o.kernel_h = o.kernel_w = kernel;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "engine/core/error.h"
+
 namespace encke::cli {
 namespace {
 
@@ -71,6 +73,38 @@ TEST(HistoryText, ThinsOutLongHistories) {
   const std::string text = HistoryText(Series("conv1", 4096, std::vector<double>(500, 512)), 30);
   EXPECT_NE(text.find("40 of 500 entries shown"), std::string::npos);
   EXPECT_NE(text.find("\n     9981  "), std::string::npos) << "the last entry is there\n" << text;
+}
+
+AuditEntry Audit(const std::string& consumer, int64_t iteration, double measured) {
+  AuditEntry audit;
+  audit.consumer = consumer;
+  audit.iteration = iteration;
+  audit.predicted_sigma = 2;
+  audit.measured_sigma = measured;
+  audit.correction = 1.5;
+  return audit;
+}
+
+TEST(AuditText, ShowsTheNewestAuditOfEveryLayerAndHowManyAreInside) {
+  std::vector<ActivationSeries> series = {Series("relu1", 4096, {512}),
+                                          Series("relu2", 4096, {512})};
+  series[0].audits = {Audit("conv2", 50, 8.0), Audit("side", 50, 2.4), Audit("conv2", 100, 1.8)};
+  series[1].audits = {Audit("conv3", 100, 2.6)};
+  const std::string text = AuditText(series, 0);
+  EXPECT_NE(text.find("conv2           100   2.00      1.80      0.90        1.50"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("4.00"), std::string::npos) << "an older audit\n" << text;
+  EXPECT_NE(text.find("inside [0.8, 1.25]: 2 of 3 layers (67%)"), std::string::npos) << text;
+}
+
+TEST(AuditText, SaysHowToHaveAudits) {
+  try {
+    AuditText({Series("relu1", 4096, {512})}, 0);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(error.hint().find("audit_every"), std::string::npos);
+  }
 }
 
 TEST(CsvText, HasALineForEveryEntryAndAudit) {

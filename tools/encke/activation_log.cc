@@ -53,6 +53,7 @@ AuditEntry ParseAudit(const json& line) {
   audit.consumer = TextOf(line, "consumer");
   audit.predicted_sigma = NumberOr(line, "predicted_sigma", kUnknown);
   audit.measured_sigma = NumberOr(line, "measured_sigma", kUnknown);
+  audit.correction = NumberOr(line, "correction", kUnknown);
   const auto bias = line.find("bias");  // may be negative
   if (bias != line.end() && bias->is_number()) audit.bias = bias->get<double>();
   audit.max_abs_error = NumberOr(line, "max_abs_error", kUnknown);

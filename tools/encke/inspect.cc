@@ -19,7 +19,17 @@ namespace {
 struct InspectArguments {
   std::string run, layer, csv, sort;
   int64_t iteration = 0;
+  bool audit = false;
 };
+
+std::string TextOf(const InspectArguments& arguments, const std::vector<ActivationSeries>& all) {
+  if (arguments.audit) return "\n" + AuditText(all, TerminalWidth(Stream::OUT, 0));
+  if (arguments.layer.empty()) return "\n" + OverviewText(all, TerminalWidth(Stream::OUT, 0));
+  const int width = std::clamp(TerminalWidth(Stream::OUT, 80) - 10, 20, 80);
+  std::string text;
+  for (const ActivationSeries& series : all) text += "\n" + HistoryText(series, width);
+  return text;
+}
 
 std::vector<ActivationSeries> OnlyLayer(const std::string& layer,
                                         const std::vector<ActivationSeries>& all) {
@@ -44,12 +54,7 @@ int Inspect(const InspectArguments& arguments) {
   if (!arguments.layer.empty()) log.series = OnlyLayer(arguments.layer, log.series);
   if (!arguments.sort.empty()) SortSeries(arguments.sort, &log.series);
   std::string text = StrCat(run, ", iteration ", log.series.front().last().iteration, "\n");
-  if (arguments.layer.empty()) {
-    text += "\n" + OverviewText(log.series, TerminalWidth(Stream::OUT, 0));
-  } else {
-    const int width = std::clamp(TerminalWidth(Stream::OUT, 80) - 10, 20, 80);
-    for (const ActivationSeries& series : log.series) text += "\n" + HistoryText(series, width);
-  }
+  text += TextOf(arguments, log.series);
   if (!arguments.csv.empty()) {
     WriteTextFile(arguments.csv, CsvText(log.series));
     text += StrCat("\nwritten to ", arguments.csv, "\n");
@@ -68,6 +73,7 @@ Command InspectCommand() {
       "  encke inspect                          the newest run in runs/\n"
       "  encke inspect runs/RUN --sort stored\n"
       "  encke inspect runs/RUN --layer layer1.0.conv1\n"
+      "  encke inspect runs/RUN --audit\n"
       "  encke inspect runs/RUN --iteration 600 --csv activations.csv\n"
       "sigma is the standard deviation that the stored values' error adds to the weight gradient,\n"
       "as predicted; audits measure it (activations.audit_every, activations.audit_at). Where "
@@ -84,6 +90,8 @@ Command InspectCommand() {
         ->type_name("KEY");
     app.add_option("--layer", arguments->layer, "Only this layer, over the iterations")
         ->type_name("NAME");
+    app.add_flag("--audit", arguments->audit,
+                 "The noise predicted and measured in the newest audit of every layer");
     app.add_option("--csv", arguments->csv, "Also write all entries to this file")
         ->type_name("FILE");
     app.add_option("--iteration", arguments->iteration, "As of this iteration; default: the last")

@@ -15,7 +15,8 @@ namespace encke::cli {
 namespace {
 
 constexpr int kSparkWidth = 12;
-constexpr size_t kMostRows = 40;  // of a history
+constexpr size_t kMostRows = 40;                       // of a history
+constexpr double kInsideFrom = 0.8, kInsideTo = 1.25;  // quotients of an audit that count as right
 constexpr double kSmall = 0.001;  // of all raw bytes: such values share a row of the overview
 
 using Cells = std::vector<std::string>;
@@ -114,21 +115,39 @@ std::string EntryTable(const ActivationSeries& series) {
   return text;
 }
 
-std::string AuditTable(const std::vector<AuditEntry>& audits) {
+std::string AuditTable(const std::vector<AuditEntry>& audits, int width = 0) {
   Table table;
   table.AddColumn("audit of", Table::Align::LEFT);
   table.AddColumn("iteration");
   AddAuditColumns(&table);
-  table.AddColumn("bias");
-  table.AddColumn("max error");
+  for (const char* header : {"correction", "bias", "max error"}) table.AddColumn(header);
   for (const AuditEntry& audit : audits) {
     Cells row = {audit.consumer, std::to_string(audit.iteration)};
     Append(AuditCells(audit), &row);
+    row.push_back(FormatFixed(audit.correction, 2));
     row.push_back(FormatSignificant(audit.bias, 2));
     row.push_back(FormatSignificant(audit.max_abs_error, 3));
     table.AddRow(row);
   }
-  return table.ToString();
+  return table.ToString(width);
+}
+
+// The newest audit of each layer, in the order of the saved values.
+std::vector<AuditEntry> NewestAudits(const std::vector<ActivationSeries>& series) {
+  std::vector<AuditEntry> newest;
+  for (const ActivationSeries& s : series) {
+    for (const AuditEntry& audit : s.audits) {
+      const auto same = std::find_if(newest.begin(), newest.end(), [&](const AuditEntry& n) {
+        return n.consumer == audit.consumer;
+      });
+      if (same == newest.end()) {
+        newest.push_back(audit);
+      } else if (audit.iteration >= same->iteration) {
+        *same = audit;
+      }
+    }
+  }
+  return newest;
 }
 
 // Exactly what the log said; empty for unknown.
@@ -199,6 +218,21 @@ std::string HistoryText(const ActivationSeries& series, int width) {
   text += EntryTable(series);
   if (!series.audits.empty()) text += "\n" + AuditTable(series.audits);
   return text;
+}
+
+std::string AuditText(const std::vector<ActivationSeries>& series, int width) {
+  const std::vector<AuditEntry> audits = NewestAudits(series);
+  if (audits.empty()) {
+    throw Error(
+        ErrorKind::DATA, "no audit is in the log", "",
+        "train with --set activations.audit_every=50, or audit_at=ITERATION for all layers");
+  }
+  const auto inside = std::count_if(audits.begin(), audits.end(), [](const AuditEntry& audit) {
+    return audit.quotient() >= kInsideFrom && audit.quotient() <= kInsideTo;
+  });
+  const double share = static_cast<double>(inside) / static_cast<double>(audits.size());
+  return StrCat(AuditTable(audits, width), "measured / predicted inside [0.8, 1.25]: ", inside,
+                " of ", audits.size(), " layers (", FormatFixed(100 * share, 0), "%)\n");
 }
 
 std::string CsvText(const std::vector<ActivationSeries>& series) {

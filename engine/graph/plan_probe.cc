@@ -1,0 +1,65 @@
+// Which weight gradients' noise is measured, how much of each at a time, and in which turn.
+#include <algorithm>
+
+#include "engine/graph/plan_internal.h"
+
+namespace encke::internal {
+namespace {
+
+constexpr int64_t kMostBytes = int64_t{1} << 20;  // of a copy or a gradient, where a channel fits
+constexpr int64_t kShare = 8;                     // of the channels at most one in so many
+
+int64_t Aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// As many channels of each group as kMostBytes and kShare admit, and at least one.
+PlannedProbe ProbeOf(const Graph& graph, const Plan& plan, int saved, int n) {
+  const Node& node = graph.nodes[n];
+  const Shape& x = graph.values[node.inputs[0]].shape;
+  const Shape& w = graph.parameters[node.parameters[0]].spec.shape;
+  PlannedProbe probe;
+  probe.node = n;
+  probe.saved = saved;
+  probe.group_channels = w.c;
+  const int64_t copy = x.n * x.h * x.w * (x.c / w.c) * SizeOf(plan.options.compute);
+  const int64_t gradient = w.n * w.h * w.w * SizeOf(DType::F32);
+  const int64_t fitting = kMostBytes / std::max(copy, gradient);
+  probe.channels = std::max<int64_t>(1, std::min(fitting, w.c / kShare));
+  probe.copy_bytes = Aligned(probe.channels * copy);
+  probe.gradient_bytes = Aligned(probe.channels * gradient);
+  return probe;
+}
+
+int64_t BytesOf(const PlannedProbe& probe) { return probe.copy_bytes + 2 * probe.gradient_bytes; }
+
+// Probes share a turn as long as they take no more than twice what the largest takes.
+void TakeTurns(Plan* plan) {
+  int64_t budget = 0, used = 0;
+  for (const PlannedProbe& probe : plan->probes) budget = std::max(budget, 2 * BytesOf(probe));
+  for (PlannedProbe& probe : plan->probes) {
+    if (plan->probe_turns == 0 || used + BytesOf(probe) > budget) {
+      ++plan->probe_turns;
+      used = 0;
+    }
+    probe.turn = plan->probe_turns - 1;
+    probe.offset = used;
+    probe.gradient_offset = used + probe.copy_bytes;
+    used += BytesOf(probe);
+    plan->probe_bytes = std::max(plan->probe_bytes, used);
+  }
+}
+
+}  // namespace
+
+void ChooseProbes(const Graph& graph, Plan* plan) {
+  if (!plan->options.compress || !plan->options.probe) return;
+  for (size_t s = 0; s < plan->saved.size(); ++s) {
+    const SavedValue& saved = plan->saved[s];
+    if (!saved.lossy() || saved.exact) continue;
+    for (int node : saved.gradient_consumers) {
+      plan->probes.push_back(ProbeOf(graph, *plan, static_cast<int>(s), node));
+    }
+  }
+  TakeTurns(plan);
+}
+
+}  // namespace encke::internal

@@ -1,0 +1,178 @@
+// Probes: what they teach of the noise in a weight gradient is what audits measure, where the
+// formula is right and where it is not.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "engine/core/rng.h"
+#include "engine/graph/executor.h"
+#include "layers/average_pool.h"
+#include "layers/convolution.h"
+#include "layers/fully_connected.h"
+#include "layers/softmax_cross_entropy.h"
+#include "tests/engine/graph/test_networks.h"
+
+namespace encke {
+namespace {
+
+constexpr int64_t kBatch = 6;
+constexpr int kClasses = 5, kPixels = 12, kChannels = 64;
+
+std::unique_ptr<Layer> Conv(int64_t out, int64_t kernel, bool bias, int64_t groups) {
+  ConvolutionOptions options;
+  options.out_channels = out;
+  options.bias = bias;
+  options.window.groups = groups;
+  options.window.kernel_h = options.window.kernel_w = kernel;
+  options.window.pad_top = options.window.pad_bottom = options.window.pad_left =
+      options.window.pad_right = kernel / 2;
+  return NewConvolution(options);
+}
+
+// A 1x1 convolution makes the value that `probed` reads; what `probed` gives is averaged over its
+// positions, so that its output gradient is one number for each sample and channel.
+Graph Network(int64_t groups) {
+  GraphBuilder builder("probed", {1, kPixels, kPixels, 3}, kClasses);
+  int x = builder.Add("maker", "", Conv(kChannels, 1, true, 1), {0});
+  x = builder.Add("probed", "", Conv(8, 3, true, groups), {x});
+  x = builder.Add("pool", "", NewGlobalAveragePool(), {x});
+  FullyConnectedOptions fc;
+  fc.out_features = kClasses;
+  x = builder.Add("fc", "", NewFullyConnected(fc), {x});
+  return builder.Finish(x, NewSoftmaxCrossEntropy());
+}
+
+Batch RandomBatch(Allocator& allocator) {
+  Batch batch;
+  batch.images =
+      Tensor::Empty(allocator, {kBatch, kPixels, kPixels, 3}, DType::U8, MemoryCategory::DATA);
+  batch.labels = Tensor::Empty(allocator, {kBatch, 1, 1, 1}, DType::I32, MemoryCategory::DATA);
+  Rng rng(5, RngStream::TEST);
+  for (int64_t i = 0; i < batch.images.elements(); ++i) {
+    batch.images.data<uint8_t>()[i] = static_cast<uint8_t>(rng.Below(256));
+  }
+  for (int64_t n = 0; n < kBatch; ++n) {
+    batch.labels.data<int32_t>()[n] = static_cast<int32_t>(rng.Below(kClasses));
+  }
+  return batch;
+}
+
+// Groups of the probed convolution, and bytes of a slice (0: the batch is not sliced).
+class ProbeTest : public testing::TestWithParam<std::pair<int64_t, int64_t>> {
+ protected:
+  ProbeTest() : backend_(NewBackend({})), batch_(RandomBatch(backend_->allocator())) {
+    ExecutorOptions options;
+    options.controller.warmup = 0;
+    options.controller.tolerance = 1e-3;  // the output gradients are alike, so little is enough
+    options.plan.batches_held = 1;
+    options.plan.slice_bytes = GetParam().second;
+    executor_ = std::make_unique<Executor>(Network(GetParam().first), *backend_, options);
+    executor_->InitializeParameters();
+    executor_->Prepare(kBatch);
+  }
+
+  float* ParameterOf(int node, int index) {
+    return executor_->parameters()[executor_->graph().nodes[node].parameters[index]].data<float>();
+  }
+
+  // Probes for some iterations, then an audit: its row of the layer `probed`.
+  ActivationRecord Audited() {
+    constexpr int64_t kIterations = 20;
+    for (int64_t i = 1; i <= kIterations; ++i) EXPECT_TRUE(executor_->Train(batch_, i).finite);
+    TrainOptions options;
+    options.audit = Audit::ALL;
+    EXPECT_TRUE(executor_->Train(batch_, kIterations + 1, options).finite);
+    for (const ActivationRecord& record : executor_->records()) {
+      if (record.kind == "audit" && record.consumer == "probed") return record;
+    }
+    ADD_FAILURE() << "no audit";
+    return {};
+  }
+
+  std::unique_ptr<Backend> backend_;
+  Batch batch_;
+  std::unique_ptr<Executor> executor_;
+};
+
+TEST_P(ProbeTest, WhiteErrorsNeedNoCorrection) {
+  const ActivationRecord audit = Audited();
+  EXPECT_NEAR(audit.correction, 1.0, 0.15);
+  EXPECT_NEAR(audit.measured_sigma / audit.predicted_sigma, 1.0, 0.2);
+}
+
+// Each channel has one value, and so one error, at all pixels of all samples.
+TEST_P(ProbeTest, CoherentErrorsAreLearnt) {
+  float* weights = ParameterOf(0, 0);
+  for (int i = 0; i < kChannels * 3; ++i) weights[i] = 0.0f;
+  float* biases = ParameterOf(0, 1);
+  Rng rng(6, RngStream::TEST);
+  for (int c = 0; c < kChannels; ++c) biases[c] = static_cast<float>(1 + rng.Uniform());
+  const ActivationRecord audit = Audited();
+  EXPECT_GT(audit.correction, 4.0) << "the formula alone is far off";
+  EXPECT_GT(audit.measured_sigma / audit.predicted_sigma, 0.7);
+  EXPECT_LT(audit.measured_sigma / audit.predicted_sigma, 1.4);
+}
+
+constexpr int64_t kTwoSamples = 2 * 4 * kPixels * kPixels * (kChannels + 8);
+INSTANTIATE_TEST_SUITE_P(GroupsAndSlices, ProbeTest,
+                         testing::Values(std::make_pair(1, 0), std::make_pair(2, 0),
+                                         std::make_pair(1, kTwoSamples)));
+
+// An optimizer step may take several passes; momentum moves once.
+TEST(ControllersClockTest, WarmUpCountsUpdatesAndNotPasses) {
+  const auto backend = NewBackend({});
+  ExecutorOptions options;
+  options.controller.warmup = 2;
+  options.plan.batches_held = 1;
+  Executor executor(Network(1), *backend, options);
+  executor.InitializeParameters();
+  executor.Prepare(kBatch);
+  const Batch batch = RandomBatch(backend->allocator());
+  const auto tolerance = [&](int64_t pass, int64_t update) {
+    TrainOptions step;
+    step.update = update;
+    EXPECT_TRUE(executor.Train(batch, pass, step).finite);
+    double greatest = 0;
+    for (const ActivationRecord& r : executor.records()) greatest = std::max(greatest, r.tolerance);
+    return greatest;
+  };
+  EXPECT_DOUBLE_EQ(tolerance(8, 2), options.controller.tolerance / 2);
+  EXPECT_DOUBLE_EQ(tolerance(9, 3), options.controller.tolerance);
+}
+
+TEST(ProbePlanTest, EveryReaderHasATurnAndRoom) {
+  const auto backend = NewBackend({});
+  for (int which : {0, 1}) {
+    Graph graph = which == 0 ? ResidualNetwork() : BranchNetwork();
+    const Plan plan = MakePlan(graph, *backend, 7, {});
+    size_t readers = 0;
+    for (const SavedValue& saved : plan.saved) {
+      if (saved.lossy()) readers += saved.gradient_consumers.size();
+    }
+    EXPECT_EQ(plan.probes.size(), readers);
+    for (const PlannedProbe& probe : plan.probes) {
+      EXPECT_LT(probe.turn, plan.probe_turns);
+      EXPECT_GE(probe.channels, 1);
+      EXPECT_LE(probe.channels, probe.group_channels);
+      const int64_t end = probe.gradient_offset + 2 * probe.gradient_bytes;
+      EXPECT_LE(probe.offset + probe.copy_bytes, probe.gradient_offset);
+      EXPECT_LE(end, plan.probe_bytes);
+      for (const PlannedProbe& other : plan.probes) {
+        const bool before = end <= other.offset;
+        const bool after = other.gradient_offset + 2 * other.gradient_bytes <= probe.offset;
+        EXPECT_TRUE(&probe == &other || probe.turn != other.turn || before || after)
+            << "two of one turn overlap";
+      }
+    }
+    PlanOptions without;
+    without.probe = false;
+    EXPECT_EQ(plan.peak.use.total() - MakePlan(graph, *backend, 7, without).peak.use.total(),
+              plan.probe_bytes)
+        << "the predicted peak holds the probes' memory";
+  }
+}
+
+}  // namespace
+}  // namespace encke
