@@ -24,11 +24,21 @@ constexpr int64_t kTailShare = 512;
 constexpr int kLowestInactive = -9;  // leaves tokens for active codes
 constexpr int kHistogram = 4096;     // codes further from 0 than half of it count as its ends
 
-struct Compact {
-  uint8_t tokens, shift, mean;
-  int16_t lowest;
-  uint16_t slots[kContexts][kTokens];
-};
+// The compact form: kHead bytes, then for each context that the sample met (a bit in the head), and
+// before them for the mean of all, a weight for each token.
+//   head: tokens, shift, context kind, lowest (two bytes), contexts met (two bytes)
+constexpr size_t kHead = 7;
+
+// Weights 1 to 4096 as four bits of exponent and four of mantissa: within 1/32, which costs less
+// than the bytes for more.
+int64_t WeightOf(uint8_t packed) { return ((16 + (packed & 15)) << (packed >> 4)) >> 4; }
+
+// The greatest that is not above `slots`.
+uint8_t PackWeight(int64_t slots) {
+  const int exponent = 63 - __builtin_clzll(static_cast<uint64_t>(slots));
+  const int64_t mantissa = ((slots << 4) >> exponent) - 16;
+  return static_cast<uint8_t>(exponent << 4 | mantissa);
+}
 
 // x * log2(x), about, in whole numbers, which are the same on every machine.
 int64_t TimesLog2(int64_t x) {
@@ -62,6 +72,20 @@ void Distribute(const int64_t* weights, int tokens, uint16_t* slots) {
     left -= slots[t];
   }
   slots[std::max_element(weights, weights + tokens) - weights] += static_cast<uint16_t>(left);
+}
+
+// The entries of context `c` from the packed weights of its tokens.
+void SetContext(const uint8_t* packed, int c, simd::DenseTables* tables) {
+  int64_t weights[kTokens];
+  uint16_t slots[kTokens];
+  for (int t = 0; t < tables->tokens; ++t) weights[t] = WeightOf(packed[t]);
+  Distribute(weights, tables->tokens, slots);
+  uint32_t start = 0;
+  for (int t = 0; t < tables->tokens; ++t) {
+    tables->entries[t][c] =
+        start << 16 | static_cast<uint32_t>(slots[t]) << 4 | static_cast<uint32_t>(t);
+    start += slots[t];
+  }
 }
 
 }  // namespace
@@ -199,65 +223,98 @@ DenseTableBuilder::Window DenseTableBuilder::ChooseWindow() const {
   }
 }
 
-DenseTableBuilder::Result DenseTableBuilder::Build() const {
-  const Window window = ChooseWindow();
-  Compact compact = {};
-  compact.shift = static_cast<uint8_t>(window.shift);
-  compact.lowest = static_cast<int16_t>(window.lowest);
-  Counts counts = {}, with_mean = {};
-  for (const Chunk& chunk : chunks_) {
-    const std::vector<uint8_t> seen = TokensOf(chunk, window);
-    Count(chunk, seen, {false, window.Zero()}, counts);
-    if (window.lowest < 0) Count(chunk, seen, {true, window.Zero()}, with_mean);
+DenseTableBuilder::Model DenseTableBuilder::Learn() const {
+  Model model = {};
+  model.window = ChooseWindow();
+  std::vector<std::vector<uint8_t>> seen;
+  for (const Chunk& chunk : chunks_) seen.push_back(TokensOf(chunk, model.window));
+  int64_t least = -1;
+  for (const auto kind :
+       {simd::ContextKind::SUM, simd::ContextKind::PAIR, simd::ContextKind::MEAN}) {
+    if (kind == simd::ContextKind::MEAN && model.window.lowest >= 0) continue;  // it has no sides
+    Counts counts = {};
+    for (size_t i = 0; i < chunks_.size(); ++i) {
+      Count(chunks_[i], seen[i], {kind, model.window.Zero()}, counts);
+    }
+    const int64_t cost = Cost(counts);
+    if (least >= 0 && cost >= least) continue;
+    least = cost;
+    model.kind = kind;
+    std::memcpy(model.counts, counts, sizeof(counts));
   }
-  compact.mean = window.lowest < 0 && Cost(with_mean) < Cost(counts);
-  if (compact.mean) std::memcpy(counts, with_mean, sizeof(counts));
+  return model;
+}
+
+DenseTableBuilder::Result DenseTableBuilder::Build() const {
+  const Model model = Learn();
   int64_t mean[kTokens] = {}, total = 1;
   int tokens = 2;
-  for (const auto& context : counts) {
+  for (const auto& context : model.counts) {
     for (int t = 0; t < kTokens; ++t) {
       mean[t] += context[t];
       total += context[t];
       // One more than was seen, for what the sample missed.
-      if (context[t] > 0) tokens = std::max(tokens, std::min(t + 2, window.tokens));
+      if (context[t] > 0) tokens = std::max(tokens, std::min(t + 2, model.window.tokens));
     }
-  }
-  compact.tokens = static_cast<uint8_t>(tokens);
-  for (int c = 0; c < kContexts; ++c) {
-    int64_t weights[kTokens];
-    for (int t = 0; t < kTokens; ++t) {
-      weights[t] = counts[c][t] * kPrecision + mean[t] * kPrior * kPrecision / total;
-    }
-    Distribute(weights, tokens, compact.slots[c]);
   }
   Result result;
-  result.tables.resize(sizeof(compact));
-  std::memcpy(result.tables.data(), &compact, sizeof(compact));
+  result.tables = Pack(model, tokens, mean, total);
   // Pieces' first rows were not counted.
   int64_t elements = 0;
   for (const Chunk& chunk : chunks_) elements += chunk.codes.size();
-  const int64_t bits = Cost(counts) + RawBits(window, tokens, counts);
+  const int64_t bits = Cost(model.counts) + RawBits(model.window, tokens, model.counts);
   result.bits = bits * std::max<int64_t>(elements, 1) / total;
   return result;
 }
 
-simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {
-  ENCKE_CHECK(bytes.size() == sizeof(Compact), bytes.size());
-  Compact compact;
-  std::memcpy(&compact, bytes.data(), sizeof(compact));
-  simd::DenseTables tables = {};
-  tables.tokens = compact.tokens;
-  tables.shift = compact.shift;
-  const DenseTableBuilder::Window window = {compact.shift, compact.lowest, compact.tokens};
-  tables.lowest = window.lowest;
-  tables.rule = {compact.mean != 0, window.Zero()};
-  for (auto& row : tables.entries) std::fill(row, row + kContexts, simd::kNoEntry);
+std::vector<uint8_t> DenseTableBuilder::Pack(const Model& model, int tokens, const int64_t* mean,
+                                             int64_t total) {
+  std::vector<uint8_t> bytes(kHead);
+  const auto lowest = static_cast<int16_t>(model.window.lowest);
+  uint16_t met = 0;
+  const auto append = [&](const int64_t* weights) {
+    uint16_t slots[kTokens];
+    Distribute(weights, tokens, slots);
+    for (int t = 0; t < tokens; ++t) bytes.push_back(PackWeight(slots[t]));
+  };
+  append(mean);
   for (int c = 0; c < kContexts; ++c) {
-    uint32_t start = 0;
-    for (uint32_t t = 0; t < compact.tokens; ++t) {
-      tables.entries[t][c] = start << 16 | static_cast<uint32_t>(compact.slots[c][t]) << 4 | t;
-      start += compact.slots[c][t];
+    const int64_t* counts = model.counts[c];
+    if (std::all_of(counts, counts + kTokens, [](int64_t n) { return n == 0; })) continue;
+    met |= static_cast<uint16_t>(1 << c);
+    int64_t weights[kTokens];
+    for (int t = 0; t < kTokens; ++t) {
+      weights[t] = counts[t] * kPrecision + mean[t] * kPrior * kPrecision / total;
     }
+    append(weights);
+  }
+  bytes[0] = static_cast<uint8_t>(tokens);
+  bytes[1] = static_cast<uint8_t>(model.window.shift);
+  bytes[2] = static_cast<uint8_t>(model.kind);
+  std::memcpy(&bytes[3], &lowest, sizeof(lowest));
+  std::memcpy(&bytes[5], &met, sizeof(met));
+  return bytes;
+}
+
+simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {
+  ENCKE_CHECK(bytes.size() > kHead, bytes.size());
+  const int tokens = bytes[0];
+  int16_t lowest;
+  uint16_t met;
+  std::memcpy(&lowest, &bytes[3], sizeof(lowest));
+  std::memcpy(&met, &bytes[5], sizeof(met));
+  const DenseTableBuilder::Window window = {bytes[1], lowest, tokens};
+  simd::DenseTables tables = {};
+  tables.tokens = tokens;
+  tables.shift = window.shift;
+  tables.lowest = window.lowest;
+  tables.rule = {static_cast<simd::ContextKind>(bytes[2]), window.Zero()};
+  for (auto& row : tables.entries) std::fill(row, row + kContexts, simd::kNoEntry);
+  size_t next = kHead + tokens;
+  for (int c = 0; c < kContexts; ++c) {
+    const bool own = (met >> c & 1) != 0;
+    SetContext(&bytes[own ? next : kHead], c, &tables);
+    if (own) next += tokens;
   }
   return tables;
 }

@@ -17,7 +17,7 @@ class DenseTableBuilder {
   // Codes of one chunk of NHWC shape ... x width x channels.
   void Add(std::vector<uint16_t> codes, const simd::DenseShape& shape);
   struct Result {
-    std::vector<uint8_t> tables;  // in compact form, about 500 bytes
+    std::vector<uint8_t> tables;  // in compact form, at most 279 bytes
     int64_t bits;                 // what the sample takes with them, about
   };
   Result Build() const;
@@ -35,6 +35,17 @@ class DenseTableBuilder {
     simd::DenseShape shape;
   };
   using Counts = int64_t[simd::kContexts][simd::kTokens];
+
+  struct Model {
+    Window window;
+    simd::ContextKind kind;
+    Counts counts;
+  };
+  // The window, and the contexts that make the counted tokens cheapest.
+  Model Learn() const;
+  // `mean`: the counts of all contexts, `total` together.
+  static std::vector<uint8_t> Pack(const Model& model, int tokens, const int64_t* mean,
+                                   int64_t total);
 
   // Raw bits beside the tokens that were counted.
   int64_t RawBits(const Window& window, int tokens, const Counts& counts) const;

@@ -9,7 +9,8 @@ namespace encke {
 namespace {
 
 constexpr int64_t kBlock = 64;
-constexpr int64_t kFloatTables = 3, kActivityTables = 5 + kCentroids;
+constexpr int64_t kLine = 64;  // bytes of a cache line: vectors that do not cross one load faster
+constexpr int64_t kTables = 4, kActivityTables = 8 + kCentroids;
 constexpr float kLeastBound = 0x1p-120f;     // below, 1 / step would overflow or lose precision
 constexpr float kGreatestBound = 0x1p+120f;  // above, step would overflow
 constexpr double kShrink = 1.0 - 0x1p-12;
@@ -46,15 +47,19 @@ void CheckActivity(const Activity& activity, int64_t channels) {
 
 }  // namespace
 
-ExpandedQuantizer::ExpandedQuantizer(int64_t period) { tables_.period = period; }
+ExpandedQuantizer::ExpandedQuantizer(int64_t period, int64_t tables)
+    : stride_((4 * (period + kBlock) + kLine - 1) / kLine * kLine),
+      memory_(new unsigned char[tables * stride_ + kLine]) {
+  next_ = memory_.get() + (kLine - reinterpret_cast<uintptr_t>(memory_.get()) % kLine);
+  tables_.period = period;
+}
 
 template <typename T, typename Of>
-const T* ExpandedQuantizer::Add(const Of& of, std::vector<T>* memory) {
+const T* ExpandedQuantizer::Add(const Of& of) {
+  static_assert(sizeof(T) == 4);
   const int64_t period = tables_.period;
-  const size_t used = memory->size();
-  ENCKE_CHECK(memory->capacity() >= used + period + kBlock);  // it must not move
-  memory->resize(used + period + kBlock);
-  T* table = memory->data() + used;
+  T* table = reinterpret_cast<T*>(next_);
+  next_ += stride_;
   for (int64_t c = 0; c < period; ++c) table[c] = of(c);
   for (int64_t i = period; i < period + kBlock; ++i) table[i] = table[i - period];
   return table;
@@ -109,29 +114,25 @@ float Quantizer::CentroidOf(int64_t channel, int cell) const {
 }
 
 ExpandedQuantizer Quantizer::Expand() const {
-  ExpandedQuantizer expanded(period_);
+  const bool sides = mode_ == QuantizerMode::ACTIVITY;
+  ExpandedQuantizer expanded(period_, sides ? kActivityTables : kTables);
   QuantizerTables& tables = expanded.tables_;
-  const bool split = mode_ == QuantizerMode::ACTIVITY;
-  expanded.floats_.reserve((kFloatTables + (split ? kActivityTables : 0)) * (period_ + kBlock));
-  tables.bound = expanded.Add([&](int64_t c) { return BoundOf(c); }, &expanded.floats_);
-  const float* bound = tables.bound;
+  const float* bound = tables.bound = expanded.Add<float>([&](int64_t c) { return BoundOf(c); });
   const float* step = tables.step =
-      expanded.Add([=](int64_t c) { return StepOf(bound[c]); }, &expanded.floats_);
-  tables.inverse_step =
-      expanded.Add([=](int64_t c) { return Inverse(step[c]); }, &expanded.floats_);
-  if (split) {
+      expanded.Add<float>([=](int64_t c) { return StepOf(bound[c]); });
+  tables.inverse_step = expanded.Add<float>([=](int64_t c) { return Inverse(step[c]); });
+  if (sides) {
     ExpandActivity(&expanded);
   } else {
-    expanded.integers_.reserve(period_ + kBlock);
-    tables.center = expanded.Add([&](int64_t c) { return center_.empty() ? 0 : center_[c]; },
-                                 &expanded.integers_);
+    tables.center =
+        expanded.Add<int32_t>([&](int64_t c) { return center_.empty() ? 0 : center_[c]; });
   }
   return expanded;
 }
 
 void Quantizer::ExpandActivity(ExpandedQuantizer* expanded) const {
   QuantizerTables& tables = expanded->tables_;
-  const auto add = [&](const auto& of) { return expanded->Add(of, &expanded->floats_); };
+  const auto add = [&](const auto& of) { return expanded->Add<float>(of); };
   tables.threshold = add([&](int64_t c) { return activity_.threshold[c]; });
   tables.direction = add([&](int64_t c) { return activity_.sign[c] < 0 ? -1.0f : 1.0f; });
   tables.inactive_bound = add([&](int64_t c) { return activity_.inactive_bound[c]; });

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "compression/codec.h"
@@ -29,14 +30,16 @@ class ExpandedQuantizer {
 
  private:
   friend class Quantizer;
-  explicit ExpandedQuantizer(int64_t period);
+  // Room for so many tables.
+  ExpandedQuantizer(int64_t period, int64_t tables);
 
-  // One more table in `memory`, whose entry for channel c is of(c).
+  // One more table, whose entry for channel c is of(c).
   template <typename T, typename Of>
-  const T* Add(const Of& of, std::vector<T>* memory);
+  const T* Add(const Of& of);
 
-  std::vector<float> floats_;
-  std::vector<int32_t> integers_;
+  int64_t stride_;  // bytes from table to table, which start cache lines
+  std::unique_ptr<unsigned char[]> memory_;
+  unsigned char* next_;
   QuantizerTables tables_ = {};
 };
 

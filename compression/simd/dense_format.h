@@ -5,13 +5,12 @@
 // Tokens are entropy coded by 16 interleaved rANS coders (J. Duda, "Asymmetric numeral systems",
 // arXiv:1311.2540) under the context of two neighbours' tokens.
 //   With a mask: z' = 0 for 0, otherwise 1 + ((z - 1) >> shift). Tokens up to 7 are z' itself, four
-//   more are ranges with raw extra bits. The context is the sum of the neighbours' tokens.
+//   more are ranges with raw extra bits.
 //   With activity: cells are numbered k' = k for inactive ones, k <= 0, and 1 + ((k - 1) >> shift)
 //   for active ones, which alone have raw low bits; token = k' - lowest, as in what follows.
 //   Without either: token = (k >> shift) - lowest, for the window of values that the tables cover;
-//   the window's ends stand for all that is beyond, too, with raw bits that say how far. The
-//   context is, as the tables choose, the mean of the neighbours' tokens, which predicts sign and
-//   size, or the sum of their distances from the token of 0, which predicts size alone.
+//   the window's ends stand for all that is beyond, too, with raw bits that say how far.
+// Which rule makes contexts of the neighbours' tokens, the tables choose.
 #pragma once
 
 #include <cstdint>
@@ -56,17 +55,35 @@ ENCKE_INLINE int ToZigzag(int k) {
   return static_cast<int>(static_cast<unsigned>(k) << 1) ^ k >> 31;
 }
 
-// How neighbours make a context.
-struct ContextRule {
-  bool mean = false;  // of the tokens; otherwise the sum of their distances from `zero`
-  uint8_t zero = 0;   // the token of 0, or the nearest; also that of escapes and outside the chunk
+// How the tokens of two neighbours make a context.
+enum class ContextKind : uint8_t {
+  SUM,   // of their distances from the token of 0, which tells what size to expect
+  MEAN,  // sign and size
+  PAIR   // a class of four of each: below 0, 0, 1, more; with a mask 0, 1, 2, more
 };
 
+struct ContextRule {
+  ContextKind kind = ContextKind::SUM;
+  uint8_t zero = 0;  // the token of 0, or the nearest; also that of escapes and outside the chunk
+};
+
+constexpr int kPairClasses = 4;
+
+// PAIR: tokens up to this one are class 0.
+ENCKE_INLINE int BelowZero(const ContextRule& rule) { return rule.zero > 0 ? rule.zero - 1 : 0; }
+ENCKE_INLINE int PairClass(int token, const ContextRule& rule) {
+  const int above = token - BelowZero(rule);
+  return above < 0 ? 0 : above < kPairClasses ? above : kPairClasses - 1;
+}
+
 ENCKE_INLINE uint8_t ContextOf(int left, int up, const ContextRule& rule) {
+  if (rule.kind == ContextKind::PAIR) {
+    return static_cast<uint8_t>(PairClass(left, rule) * kPairClasses + PairClass(up, rule));
+  }
+  if (rule.kind == ContextKind::MEAN) return static_cast<uint8_t>((left + up + 1) >> 1);
   const int a = left > rule.zero ? left - rule.zero : rule.zero - left;
   const int b = up > rule.zero ? up - rule.zero : rule.zero - up;
-  const int sum = a + b < kContexts ? a + b : kContexts - 1;
-  return static_cast<uint8_t>(rule.mean ? (left + up + 1) >> 1 : sum);
+  return static_cast<uint8_t>(a + b < kContexts ? a + b : kContexts - 1);
 }
 
 // Without a mask: whether tokens below the window end in token 0. A window from 0 on has none.

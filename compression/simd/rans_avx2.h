@@ -5,27 +5,16 @@
 #include <immintrin.h>
 
 #include "compression/simd/block.h"
+#include "compression/simd/contexts_x86.h"
 #include "compression/simd/dense_format.h"
 
 namespace encke::simd {
 namespace {
 
-class Avx2Rans {
+class Avx2Rans : public X86Contexts {
  public:
   explicit Avx2Rans(const DenseTables& tables) : tables_(tables) {
     states_[0] = states_[1] = _mm256_set1_epi32(kStateLow);
-  }
-
-  ENCKE_INLINE void Contexts(const uint8_t* left, const uint8_t* up, const ContextRule& rule,
-                             uint8_t* contexts) {
-    StoreBytes(contexts, ContextsOf(left, up, rule));
-  }
-
-  ENCKE_INLINE void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up,
-                            const ContextRule& rule, uint8_t* indexes) {
-    // Tokens are below 16: nothing is shifted into the next byte.
-    const __m128i high = _mm_slli_epi16(LoadBytes(tokens), 4);
-    StoreBytes(indexes, _mm_or_si128(ContextsOf(left, up, rule), high));
   }
 
   __attribute__((always_inline)) void Put(const uint8_t* indexes, uint16_t** words) {
@@ -52,22 +41,6 @@ class Avx2Rans {
   }
 
  private:
-  ENCKE_INLINE __m128i LoadBytes(const uint8_t* bytes) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
-  }
-  ENCKE_INLINE void StoreBytes(uint8_t* bytes, __m128i value) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes), value);
-  }
-  ENCKE_INLINE __m128i Distance(__m128i a, __m128i b) {
-    return _mm_or_si128(_mm_subs_epu8(a, b), _mm_subs_epu8(b, a));
-  }
-  ENCKE_INLINE __m128i ContextsOf(const uint8_t* left, const uint8_t* up, const ContextRule& rule) {
-    const __m128i a = LoadBytes(left), b = LoadBytes(up);
-    if (rule.mean) return _mm_avg_epu8(a, b);
-    const __m128i zero = _mm_set1_epi8(static_cast<char>(rule.zero));
-    const __m128i sum = _mm_add_epi8(Distance(a, zero), Distance(b, zero));
-    return _mm_min_epu8(sum, _mm_set1_epi8(kContexts - 1));
-  }
   __attribute__((always_inline)) void PutHalf(const uint8_t* indexes, __m256i* state,
                                               uint16_t** words) {
     alignas(32) uint32_t entries[8], states[8];
