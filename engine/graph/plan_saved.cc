@@ -182,7 +182,9 @@ void KeepSegmentInputs(const Graph& graph, const PlanOptions& options, std::map<
   std::set<int> kept;
   for (size_t i = 1; i < segments && count > 0; ++i) kept.insert(cuts[i * count / segments]);
   for (auto& [value, need] : *needs) {
-    if (value != 0 && kept.count(value) == 0) need.saved.keep = Keep::REBUILD;
+    if (value == 0 || kept.count(value) > 0) continue;
+    need.saved.keep = Keep::REBUILD;
+    need.saved.exact = true;
   }
   for (int value : kept) {
     Need& need = (*needs)[value];
