@@ -133,6 +133,15 @@ ENCKE_HOST_DEVICE void WriteExtended(const T* x, const typename Ops::Quantized& 
   WriteEscapes(x, block.escapes, writer);
 }
 
+// What WriteExtended will write.
+template <typename Ops, typename T>
+ENCKE_HOST_DEVICE uint32_t ExtendedBits(const typename Ops::Quantized& block) {
+  const typename Ops::Codes& codes = block.wide ? block.high : block.low;
+  return 6 + (block.escapes != 0 ? 64 : 0) + (block.wide ? 8 * 64 : 0) +
+         RiceBits<Ops>(ChoosePlan<Ops>(codes), codes) +
+         static_cast<uint32_t>(Popcount(block.escapes) * 8 * sizeof(T));
+}
+
 // Writes one block and returns its nibble.
 template <typename Ops, typename T, typename Writer>
 ENCKE_INLINE int WriteBlock(const T* x, const typename Ops::Quantized& block, Writer& writer) {

@@ -8,7 +8,7 @@ namespace encke {
 
 enum class DType { F32, BF16, U8, I32 };
 
-inline int64_t SizeOf(DType dtype) {
+constexpr int64_t SizeOf(DType dtype) {
   switch (dtype) {
     case DType::F32:
     case DType::I32:
