@@ -47,13 +47,17 @@ class DeviceWarp {
     }
     return {sum - values.value};
   }
-  template <typename T>
-  __device__ __forceinline__ T Sum(PerLane<T> values) {
+  template <int kWidth, typename T>
+  __device__ __forceinline__ PerLane<T> SumOfGroup(const PerLane<T>& values) {
     T sum = values.value;
-    for (int distance = kWarpLanes / 2; distance > 0; distance /= 2) {
-      sum += __shfl_down_sync(kAll, sum, distance);
+    for (int distance = kWidth / 2; distance > 0; distance /= 2) {
+      sum += __shfl_down_sync(kAll, sum, distance, kWidth);
     }
-    return __shfl_sync(kAll, sum, 0);
+    return {__shfl_sync(kAll, sum, 0, kWidth)};
+  }
+  template <typename T>
+  __device__ __forceinline__ T Sum(const PerLane<T>& values) {
+    return SumOfGroup<kWarpLanes>(values).value;
   }
 
   __device__ __forceinline__ uint64_t FetchAdd(uint64_t* counter, uint64_t value) {

@@ -2,6 +2,7 @@
 // compression/quantizer.h in the form that a GPU's lane applies them.
 //
 // A rule is a type with
+//   kMask                          whether codes are cells above 0 (else zigzag numbers)
 //   Table                          its constants for one channel, 16-byte aligned
 //   Quantize(x, table)             the code, or not good: an escape
 //   Dequantize(code, table)        the decoded element, not yet rounded to its type
@@ -54,6 +55,7 @@ ENCKE_INLINE bool Keeps(T stored, float decoded, float bound) {
 }
 
 struct SignedRule {
+  static constexpr bool kMask = false;
   using Table = UniformTable;
 
   template <typename T>
@@ -76,6 +78,7 @@ struct SignedRule {
 };
 
 struct MaskRule {
+  static constexpr bool kMask = true;
   using Table = UniformTable;
 
   template <typename T>

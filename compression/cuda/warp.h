@@ -59,13 +59,20 @@ class EmulatedWarp {
     }
     return result;
   }
-  // Sum of all lanes, by halves.
-  template <typename T>
-  T Sum(PerLane<T> values) {
-    for (int distance = kWarpLanes / 2; distance > 0; distance /= 2) {
-      for (int i = 0; i < distance; ++i) values[i] += values[i + distance];
+  // Sum of the lane's group of kWidth, by halves.
+  template <int kWidth, typename T>
+  PerLane<T> SumOfGroup(PerLane<T> values) {
+    for (int i = 0; i < kWarpLanes; i += kWidth) {
+      for (int distance = kWidth / 2; distance > 0; distance /= 2) {
+        for (int k = 0; k < distance; ++k) values[i + k] += values[i + k + distance];
+      }
+      for (int k = 1; k < kWidth; ++k) values[i + k] = values[i];
     }
-    return values[0];
+    return values;
+  }
+  template <typename T>
+  T Sum(const PerLane<T>& values) {
+    return SumOfGroup<kWarpLanes>(values)[0];
   }
 
   // Adds to a counter in memory, once for the warp; returns what it was.

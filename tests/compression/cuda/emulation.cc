@@ -2,9 +2,12 @@
 
 #include <cstring>
 
+#include "compression/cuda/dense_decoder.h"
+#include "compression/cuda/dense_encoder.h"
 #include "compression/cuda/fast_decoder.h"
 #include "compression/cuda/fast_encoder.h"
 #include "compression/cuda/uniform_tables.h"
+#include "compression/dense_tables.h"
 
 namespace encke::testing {
 namespace {
@@ -21,6 +24,23 @@ auto WithTypes(DType dtype, bool mask, const Body& body) {
   }
   return mask ? body(uint16_t{}, MaskRule{}) : body(uint16_t{}, SignedRule{});
 }
+
+// A value's quantiser as the kernels read it.
+class KernelTables {
+ public:
+  explicit KernelTables(const ValueCoding& coding)
+      : entries_(cuda::UniformTables(coding.quantizer.tables())),
+        period_(static_cast<uint32_t>(coding.quantizer.tables().period)) {}
+
+  template <typename Rule>
+  cuda::RuleTables<Rule> Of() const {
+    return {entries_.data(), period_};
+  }
+
+ private:
+  std::vector<cuda::UniformTable> entries_;
+  uint32_t period_;
+};
 
 EncodeStatistics ToStatistics(const cuda::ChunkStatistics& sum, int64_t elements) {
   return {elements, sum.nonzero, sum.escapes, sum.squares};
@@ -39,18 +59,15 @@ AlignedBytes::AlignedBytes(const std::vector<uint8_t>& bytes)
 
 Emulated EmulateFastEncode(const void* data, DType dtype, const Shape& shape,
                            const ValueCoding& coding, bool backwards) {
-  const Quantizer& quantizer = coding.quantizer;
-  const std::vector<cuda::UniformTable> tables = cuda::UniformTables(quantizer.tables());
+  const KernelTables tables(coding);
   const auto elements = static_cast<uint32_t>(shape.elements());
-  return WithTypes(dtype, quantizer.mask(), [&](auto t, auto rule) {
+  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
     using T = decltype(t);
     using Rule = decltype(rule);
     EmulatedWarp warp(backwards);
     const auto memory = std::make_unique<cuda::FastEncodeMemory>();
-    const cuda::RuleTables<Rule> rules = {tables.data(),
-                                          static_cast<uint32_t>(quantizer.tables().period)};
     cuda::FastEncoder<EmulatedWarp, T, Rule> encoder(warp, static_cast<const T*>(data), elements,
-                                                     rules, memory.get());
+                                                     tables.Of<Rule>(), memory.get());
     Emulated result;
     const AlignedBytes stream(encoder.Measure());
     result.marks.resize(cuda::SegmentsOf(elements));
@@ -63,24 +80,97 @@ Emulated EmulateFastEncode(const void* data, DType dtype, const Shape& shape,
 
 EmulatedElements EmulateFastDecode(const std::vector<uint8_t>& stream, DType dtype,
                                    const Shape& shape, const ValueCoding& coding, bool backwards) {
-  const Quantizer& quantizer = coding.quantizer;
-  const std::vector<cuda::UniformTable> tables = cuda::UniformTables(quantizer.tables());
+  const KernelTables tables(coding);
   const AlignedBytes bytes(stream);
-  return WithTypes(dtype, quantizer.mask(), [&](auto t, auto rule) {
+  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
     using T = decltype(t);
     using Rule = decltype(rule);
     EmulatedWarp warp(backwards);
     const auto memory = std::make_unique<cuda::FastDecodeMemory>();
-    const cuda::RuleTables<Rule> rules = {tables.data(),
-                                          static_cast<uint32_t>(quantizer.tables().period)};
     const AlignedBytes out(shape.elements() * static_cast<int64_t>(sizeof(T)));
     cuda::FastDecoder<EmulatedWarp, T, Rule> decoder(
-        warp, rules, {reinterpret_cast<T*>(out.data()), 0, shape.elements()}, memory.get());
+        warp, tables.Of<Rule>(), {reinterpret_cast<T*>(out.data()), 0, shape.elements()}, memory.get());
     const bool good =
         decoder.DecodeChunk({reinterpret_cast<const uint32_t*>(bytes.data()),
                              static_cast<uint32_t>(stream.size())},
                             0, static_cast<uint32_t>(shape.elements()));
     return EmulatedElements{good, out.ToVector()};
+  });
+}
+
+std::vector<Emulated> EmulateDenseEncode(const std::vector<const void*>& data, DType dtype,
+                                         const Shape& shape, const ValueCoding& coding,
+                                         bool backwards) {
+  const KernelTables tables(coding);
+  const simd::DenseTables dense = ExpandDenseTables(coding.tables);
+  const auto elements = static_cast<uint32_t>(shape.elements());
+  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
+    using T = decltype(t);
+    using Rule = decltype(rule);
+    EmulatedWarp warp(backwards);
+    cuda::DenseEncodeMemory memory;
+    std::vector<AlignedBytes> scratch;
+    cuda::DenseEncodeJob<T> jobs[cuda::kTeams] = {};
+    for (size_t i = 0; i < data.size(); ++i) {
+      scratch.emplace_back(cuda::DenseScratch::Bytes(elements));
+      jobs[i] = {static_cast<const T*>(data[i]), elements, scratch.back().data()};
+    }
+    cuda::DenseEncoder<EmulatedWarp, T, Rule> encoder(warp, jobs[0], jobs[1], {shape.c, shape.w},
+                                                      tables.Of<Rule>(), dense, &memory);
+    encoder.Measure();
+    std::vector<Emulated> results(data.size());
+    std::vector<AlignedBytes> streams;
+    EmulatedWarp::PerLane<uint8_t*> out{};
+    for (size_t i = 0; i < data.size(); ++i) {
+      const int lane = static_cast<int>(i) * cuda::kTeamLanes;
+      streams.emplace_back(encoder.size()[lane]);
+      for (int k = 0; k < cuda::kTeamLanes; ++k) {
+        out[lane + k] = encoder.size()[lane] > 0 ? streams[i].data() : nullptr;
+      }
+    }
+    encoder.Write(out);
+    for (size_t i = 0; i < data.size(); ++i) {
+      results[i].stream = streams[i].ToVector();
+      results[i].statistics = ToStatistics(encoder.Statistics(static_cast<int>(i)), elements);
+    }
+    return results;
+  });
+}
+
+std::vector<EmulatedElements> EmulateDenseDecode(const std::vector<std::vector<uint8_t>>& streams,
+                                                 DType dtype, const Shape& shape,
+                                                 const ValueCoding& coding, bool backwards) {
+  const KernelTables tables(coding);
+  const simd::DenseTables dense = ExpandDenseTables(coding.tables);
+  const int64_t elements = shape.elements();
+  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
+    using T = decltype(t);
+    using Rule = decltype(rule);
+    EmulatedWarp warp(backwards);
+    std::vector<AlignedBytes> bytes, scratch;
+    cuda::DenseDecodeJob jobs[cuda::kTeams] = {};
+    for (size_t i = 0; i < streams.size(); ++i) {
+      bytes.emplace_back(streams[i]);
+      scratch.emplace_back((elements + 63) / 64 * 64);
+      jobs[i] = {{reinterpret_cast<const uint32_t*>(bytes.back().data()),
+                  static_cast<uint32_t>(streams[i].size())},
+                 static_cast<int64_t>(i) * elements,
+                 static_cast<uint32_t>(elements),
+                 scratch.back().data()};
+    }
+    const int64_t count = static_cast<int64_t>(streams.size());
+    const int64_t chunk_bytes = elements * static_cast<int64_t>(sizeof(T));
+    const AlignedBytes out(count * chunk_bytes);
+    cuda::DenseDecoder<EmulatedWarp, T, Rule> decoder(
+        warp, jobs[0], jobs[1], {shape.c, shape.w}, tables.Of<Rule>(), dense,
+        {reinterpret_cast<T*>(out.data()), 0, count * elements});
+    const auto good = decoder.Decode();
+    std::vector<EmulatedElements> results;
+    for (int64_t i = 0; i < count; ++i) {
+      const uint8_t* begin = out.data() + i * chunk_bytes;
+      results.push_back({good[i * cuda::kTeamLanes], {begin, begin + chunk_bytes}});
+    }
+    return results;
   });
 }
 

@@ -38,6 +38,11 @@ struct Emulated {
 Emulated EmulateFastEncode(const void* data, DType dtype, const Shape& shape,
                            const ValueCoding& coding, bool backwards);
 
+// Two chunks of equal shape; a stream is empty where DENSE does not pay. REQUIRES: coding.tables.
+std::vector<Emulated> EmulateDenseEncode(const std::vector<const void*>& data, DType dtype,
+                                         const Shape& shape, const ValueCoding& coding,
+                                         bool backwards);
+
 struct EmulatedElements {
   bool good;
   std::vector<uint8_t> bytes;
@@ -45,5 +50,9 @@ struct EmulatedElements {
 // A FAST stream without its marks.
 EmulatedElements EmulateFastDecode(const std::vector<uint8_t>& stream, DType dtype,
                                    const Shape& shape, const ValueCoding& coding, bool backwards);
+// One or two DENSE streams.
+std::vector<EmulatedElements> EmulateDenseDecode(const std::vector<std::vector<uint8_t>>& streams,
+                                                 DType dtype, const Shape& shape,
+                                                 const ValueCoding& coding, bool backwards);
 
 }  // namespace encke::testing
