@@ -69,7 +69,15 @@ struct PlaneOps {
     return greater | equal;
   }
 
-  ENCKE_INLINE_MEMBER static uint64_t Plane(const Codes& codes, int p) { return codes.plane[p]; }
+  // Chosen, not indexed: registers have no addresses.
+  ENCKE_INLINE_MEMBER static uint64_t Plane(const Codes& codes, int plane) {
+    uint64_t chosen = 0;
+    ENCKE_UNROLL
+    for (int p = 0; p < kPlanes; ++p) {
+      if (p == plane) chosen = codes.plane[p];
+    }
+    return chosen;
+  }
 
   ENCKE_INLINE_MEMBER static uint32_t SumShifted(const Codes& codes, int shift) {
     uint32_t sum = 0;

@@ -17,7 +17,7 @@
 #define ENCKE_HOST_DEVICE
 #endif
 // Loops whose index chooses registers.
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #define ENCKE_UNROLL _Pragma("unroll")
 #else
 #define ENCKE_UNROLL

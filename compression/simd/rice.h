@@ -73,8 +73,7 @@ ENCKE_INLINE void WriteRice(const RicePlan& plan, typename Ops::Codes codes, Wri
     writer.Put(active, 64);
   }
   int count = Popcount(active);
-  ENCKE_UNROLL
-  for (int plane = 0; plane < kMaxParameter && plane < plan.parameter; ++plane) {
+  for (int plane = 0; plane < plan.parameter; ++plane) {
     writer.Put(Ops::Pext(Ops::Plane(codes, plane), active), count);
   }
   for (int level = 1 << plan.parameter; active != 0; level += 1 << plan.parameter) {
@@ -96,8 +95,7 @@ ENCKE_INLINE bool ReadRice(const RicePlan& plan, Reader& reader, typename Ops::C
     Ops::AddWhere(active, 1, codes);
   }
   int count = Popcount(active);
-  ENCKE_UNROLL
-  for (int plane = 0; plane < kMaxParameter && plane < plan.parameter; ++plane) {
+  for (int plane = 0; plane < plan.parameter; ++plane) {
     Ops::AddWhere(Ops::Pdep(reader.Get(count), active), 1 << plane, codes);
   }
   for (int level = 1 << plan.parameter; active != 0; level += 1 << plan.parameter) {
@@ -126,7 +124,6 @@ ENCKE_HOST_DEVICE void WriteExtended(const T* x, const typename Ops::Quantized& 
   writer.Put(flags | plan.nibble << 2, 6);
   if (block.escapes != 0) writer.Put(block.escapes, 64);
   if (block.wide) {
-    ENCKE_UNROLL
     for (int plane = 0; plane < 8; ++plane) writer.Put(Ops::Plane(block.low, plane), 64);
   }
   WriteRice<Ops>(plan, block.wide ? block.high : block.low, writer);
@@ -164,7 +161,6 @@ ENCKE_HOST_DEVICE bool ReadExtended(Reader& reader, typename Ops::Quantized* blo
   block->wide = (head & kWideFlag) != 0;
   if (block->wide) {
     block->low = Ops::Zero();
-    ENCKE_UNROLL
     for (int plane = 0; plane < 8; ++plane) {
       Ops::AddWhere(reader.Get(64), 1 << plane, &block->low);
     }
