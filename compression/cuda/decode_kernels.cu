@@ -34,8 +34,7 @@ __global__ void __launch_bounds__(kBlockThreads)
   DeviceWarp warp;
   const uint64_t index = request.first_chunk + WarpInGrid();
   if (index >= request.end_chunk) return;
-  DecodeRest<DeviceWarp, T, Rule>(warp, view, rules, request, dense, index,
-                                  &memory[WarpInBlock()]);
+  DecodeRest<DeviceWarp, T, Rule>(warp, view, rules, request, dense, index, &memory[WarpInBlock()]);
 }
 
 }  // namespace
@@ -47,13 +46,12 @@ void LaunchDecode(const StoredValueView& view, const DecodeSpan& span, const Dev
   const bool dense = coding.dense != nullptr;
   WithTypes(coding, [&](auto t, auto rules) {
     using T = decltype(t);
-    const DecodeRequest<T> request = {{static_cast<T*>(span.out), span.first, span.end},
-                                      span.first_chunk,
-                                      span.end_chunk};
+    const DecodeRequest<T> request = {
+        {static_cast<T*>(span.out), span.first, span.end}, span.first_chunk, span.end_chunk};
     if (dense) {
       const uint64_t stride = DenseScratchBytes(view.chunking, 1);
       DecodeDense<<<BlocksFor(warps), kBlockThreads, 0, stream>>>(view, rules, request,
-                                                                   coding.dense, scratch, stride);
+                                                                  coding.dense, scratch, stride);
     } else if (view.segments > 0) {
       const uint64_t lanes = chunks * view.segments;
       DecodeFast<<<BlocksFor((lanes + kWarpLanes - 1) / kWarpLanes), kBlockThreads, 0, stream>>>(

@@ -11,7 +11,7 @@ struct DenseDecodeJob {
   ByteStream stream;  // of kind DENSE
   int64_t chunk;      // the chunk's first element of its value
   uint32_t elements;  // 0: no chunk
-  uint8_t* tokens;    // scratch memory, a byte an element, rounded up to whole blocks; 4-byte aligned
+  uint8_t* tokens;  // scratch memory, a byte an element, rounded up to whole blocks; 4-byte aligned
 };
 
 template <typename Warp, typename T, typename Rule>
@@ -165,9 +165,8 @@ class DenseDecoder {
     });
     if (warp_.Ballot(any_raw) != 0) ReadRaw(block, extra, active, &quads);
     PerLane<bool> bad;
-    warp_.Each([&](int lane) {
-      bad[lane] = Has(lane, block) && !StoreQuadOf(lane, block, quads[lane]);
-    });
+    warp_.Each(
+        [&](int lane) { bad[lane] = Has(lane, block) && !StoreQuadOf(lane, block, quads[lane]); });
     const uint32_t all_bad = warp_.Ballot(bad);
     warp_.Each([&](int lane) {
       if (TeamBits(all_bad, lane) == 0) return;
@@ -212,10 +211,10 @@ class DenseDecoder {
       QuadTokens& quad = (*quads)[lane];
       if (extra[lane] > 0) ReadExtras(lane, begin, position_[lane] + extra_before[lane], &quad);
       for (int plane = 0; plane < tables_.shift; ++plane) {
-        ReadPlane(lane, plane,
-                  position_[lane] + extra_total[lane] + plane * active_total[lane] +
-                      active_before[lane],
-                  &quad);
+        ReadPlane(
+            lane, plane,
+            position_[lane] + extra_total[lane] + plane * active_total[lane] + active_before[lane],
+            &quad);
       }
       position_[lane] += extra_total[lane] + tables_.shift * active_total[lane];
     });
@@ -250,8 +249,8 @@ class DenseDecoder {
     ENCKE_UNROLL
     for (int i = 0; i < kQuad; ++i) {
       uint32_t code;
-      good &= CodeOfToken<Rule::kMask>(tokens.token[i], tokens.extra[i], tokens.low[i], tables_,
-                                       &code);
+      good &=
+          CodeOfToken<Rule::kMask>(tokens.token[i], tokens.extra[i], tokens.low[i], tables_, &code);
       Narrow(Rule::Dequantize(code, rule_tables[i]), quad.x + i);
     }
     const DenseDecodeJob& job = job_[lane];

@@ -295,8 +295,8 @@ class DenseEncoder {
         state >>= 16;
       }
       const uint32_t slots = Slots(entries[lane]), quotient = state / slots;
-      states_[lane] = (quotient << simd::kProbabilityBits) + (state - quotient * slots) +
-                      (entries[lane] >> 16);
+      states_[lane] =
+          (quotient << simd::kProbabilityBits) + (state - quotient * slots) + (entries[lane] >> 16);
     });
   }
 
@@ -330,8 +330,7 @@ class DenseEncoder {
 
   // Head, numbers and states.
   ENCKE_WARP_CODE uint32_t WordsBegin(int lane) const {
-    return kHeadBytes + VarintBytes(WordCount(lane)) + VarintBytes(escapes_[lane]) +
-           kTeamLanes * 4;
+    return kHeadBytes + VarintBytes(WordCount(lane)) + VarintBytes(escapes_[lane]) + kTeamLanes * 4;
   }
 
   ENCKE_WARP_CODE void WriteParts(int lane, uint8_t* out) const {

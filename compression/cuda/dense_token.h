@@ -1,5 +1,5 @@
-// Between codes and the tokens of the DENSE codec, element by element, and what else its encoder and
-// decoder share. Drawn in doc/codec-format.md; the CPU does the same with whole blocks
+// Between codes and the tokens of the DENSE codec, element by element, and what else its encoder
+// and decoder share. Drawn in doc/codec-format.md; the CPU does the same with whole blocks
 // (compression/simd/dense_kernel.h).
 //
 // A chunk is coded by half a warp, since its 16 interleaved coders depend on each other at every
@@ -42,8 +42,7 @@ ENCKE_INLINE int MaskExtra(uint32_t token) {
   return token < simd::kPlainTokens ? 0 : 1 << (token - simd::kPlainTokens);
 }
 ENCKE_INLINE uint32_t MaskBase(uint32_t token) {
-  return token < simd::kPlainTokens ? token
-                                    : 0x1e0e0a08u >> 8 * (token - simd::kPlainTokens) & 255;
+  return token < simd::kPlainTokens ? token : 0x1e0e0a08u >> 8 * (token - simd::kPlainTokens) & 255;
 }
 
 // Raw bits beside a token, without those of the shift.

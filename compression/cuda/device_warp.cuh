@@ -68,7 +68,9 @@ class DeviceWarp {
 
  private:
   static constexpr unsigned kAll = 0xffffffffu;
-  static __device__ __forceinline__ int Lane() { return static_cast<int>(threadIdx.x % kWarpLanes); }
+  static __device__ __forceinline__ int Lane() {
+    return static_cast<int>(threadIdx.x % kWarpLanes);
+  }
 };
 
 }  // namespace encke::cuda

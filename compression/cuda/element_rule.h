@@ -66,8 +66,7 @@ struct SignedRule {
     const int32_t offset = k - table.center;
     const uint32_t code = static_cast<uint32_t>(offset) << 1 ^ static_cast<uint32_t>(offset >> 31);
     const float decoded = Stored<T>(Multiply(static_cast<float>(k), table.step));
-    const bool good =
-        fits && code <= simd::kCodeLimit && Keeps(stored, decoded, table.bound);
+    const bool good = fits && code <= simd::kCodeLimit && Keeps(stored, decoded, table.bound);
     return {good ? code : 0, good};
   }
 
@@ -87,9 +86,8 @@ struct MaskRule {
     const bool active = x > 0;
     const float up = ceilf(Multiply(x, table.inverse_step));
     const float cell = up > 1.0f ? up : 1.0f;
-    const uint32_t code = active && cell <= static_cast<float>(simd::kCodeLimit)
-                              ? static_cast<uint32_t>(cell)
-                              : 0;
+    const uint32_t code =
+        active && cell <= static_cast<float>(simd::kCodeLimit) ? static_cast<uint32_t>(cell) : 0;
     const float decoded = active ? Stored<T>(Multiply(cell - 0.5f, table.step)) : 0.0f;
     const bool sign_kept = (decoded > 0) == active && !(active && code == 0);
     const bool good = sign_kept && Keeps(stored, decoded, table.bound);

@@ -133,8 +133,8 @@ class FastDecoder {
       warp_.Each([&](int lane) {
         const uint32_t block = first + lane, begin = block * kBlockElements;
         const bool any = static_cast<uint32_t>(lane) < count;
-        memory_->places[lane] = {
-            chunk, begin, any ? Least(elements - begin, uint32_t{kBlockElements}) : 0};
+        memory_->places[lane] = {chunk, begin,
+                                 any ? Least(elements - begin, uint32_t{kBlockElements}) : 0};
         nibbles[lane] = any ? NibbleOf(stream, block) : 0;
         readers[lane] = LaneBitReader(stream, any ? memory_->starts[lane] : 0);
       });

@@ -56,8 +56,8 @@ struct LaneSums {
 };
 
 // Quantises elements [begin, begin + 2048) of a chunk's `elements` into `tile`; what lies behind
-// the chunk is +0. Returns one bit for each block with an escape or a code above 255, whose row does
-// not count.
+// the chunk is +0. Returns one bit for each block with an escape or a code above 255, whose row
+// does not count.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE uint32_t QuantizeTile(Warp& warp, const T* data, uint32_t begin, uint32_t elements,
                                       const RuleTables<Rule>& tables, FastTile* tile,
@@ -76,8 +76,8 @@ ENCKE_WARP_CODE uint32_t QuantizeTile(Warp& warp, const T* data, uint32_t begin,
       ENCKE_UNROLL
       for (int k = 0; k < kQuadBatch; ++k) {
         const uint32_t row = RowOf(batch + k, lane);
-        const QuadTables<Rule> quad_tables(
-            tables, first, begin + row * kBlockElements + QuadOf(lane) * kQuad);
+        const QuadTables<Rule> quad_tables(tables, first,
+                                           begin + row * kBlockElements + QuadOf(lane) * kQuad);
         uint32_t word = 0, all = 0;
         ENCKE_UNROLL
         for (int i = 0; i < kQuad; ++i) {

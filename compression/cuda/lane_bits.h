@@ -6,8 +6,8 @@
 
 namespace encke::cuda {
 
-// The part of a stream that is being put together: `count` words from word `first` of the stream on,
-// all bits zero to begin with.
+// The part of a stream that is being put together: `count` words from word `first` of the stream
+// on, all bits zero to begin with.
 struct BitWindow {
   uint32_t* words;
   uint32_t first;

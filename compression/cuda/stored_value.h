@@ -97,8 +97,8 @@ ENCKE_WARP_CODE void EncodeDensePair(Warp& warp, const StoredValueView& view, co
     jobs[team] = {value + chunk.offset, StoredValueView::ElementsOf(chunk),
                   scratch + team * stride};
   }
-  DenseEncoder<Warp, T, Rule> encoder(warp, jobs[0], jobs[1], {largest.c, largest.w}, rules,
-                                      tables, memory);
+  DenseEncoder<Warp, T, Rule> encoder(warp, jobs[0], jobs[1], {largest.c, largest.w}, rules, tables,
+                                      memory);
   encoder.Measure();
   typename Warp::template PerLane<uint8_t*> out;
   warp.Each([&](int lane) { out[lane] = nullptr; });
@@ -146,8 +146,9 @@ struct Segment {
   }
 };
 
-// Segment `index` of the chunks from request.first_chunk on, each with view.segments of them; without
-// blocks where the chunk has fewer, or is of another kind. False when the stream is too short.
+// Segment `index` of the chunks from request.first_chunk on, each with view.segments of them;
+// without blocks where the chunk has fewer, or is of another kind. False when the stream is too
+// short.
 template <typename T>
 ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeRequest<T>& request,
                                  uint64_t index, Segment* segment) {
@@ -179,9 +180,8 @@ ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeReques
 // Decodes the 32 segments from `first` on of a value with marks: its FAST chunks only.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE void DecodeSegments(Warp& warp, const StoredValueView& view,
-                                    const RuleTables<Rule>& rules,
-                                    const DecodeRequest<T>& request, uint64_t first,
-                                    FastDecodeMemory* memory) {
+                                    const RuleTables<Rule>& rules, const DecodeRequest<T>& request,
+                                    uint64_t first, FastDecodeMemory* memory) {
   typename Warp::template PerLane<Segment> segments;
   typename Warp::template PerLane<LaneBitReader> readers;
   typename Warp::template PerLane<bool> good;
@@ -229,8 +229,8 @@ ENCKE_WARP_CODE void DecodeDensePair(Warp& warp, const StoredValueView& view,
     jobs[team] = {stream, chunk.offset, StoredValueView::ElementsOf(chunk),
                   scratch + team * stride};
   }
-  DenseDecoder<Warp, T, Rule> decoder(warp, jobs[0], jobs[1], {largest.c, largest.w}, rules,
-                                      tables, request.target);
+  DenseDecoder<Warp, T, Rule> decoder(warp, jobs[0], jobs[1], {largest.c, largest.w}, rules, tables,
+                                      request.target);
   const typename Warp::template PerLane<bool> good = decoder.Decode();
   warp.Each([&](int lane) {
     if (!good[lane]) {

@@ -32,9 +32,8 @@ TEST(DenseEmulation, GivesTheCpusBytesAndReadsThem) {
           ASSERT_EQ(encoded.stream, expected.stream) << input.name << bound << mask;
           ASSERT_EQ(encoded.statistics.nonzero, expected.statistics.nonzero);
           ASSERT_EQ(encoded.statistics.escapes, expected.statistics.escapes);
-          const auto decoded = testing::EmulateDenseDecode({expected.stream, expected.stream},
-                                                           DType::F32, shape, *expected.coding,
-                                                           true);
+          const auto decoded = testing::EmulateDenseDecode(
+              {expected.stream, expected.stream}, DType::F32, shape, *expected.coding, true);
           ASSERT_TRUE(decoded[0].good && decoded[1].good) << input.name << bound << mask;
           ASSERT_EQ(decoded[1].bytes,
                     testing::Decode(Dense(), expected.stream, DType::F32, shape, *expected.coding));

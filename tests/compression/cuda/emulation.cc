@@ -89,11 +89,11 @@ EmulatedElements EmulateFastDecode(const std::vector<uint8_t>& stream, DType dty
     const auto memory = std::make_unique<cuda::FastDecodeMemory>();
     const AlignedBytes out(shape.elements() * static_cast<int64_t>(sizeof(T)));
     cuda::FastDecoder<EmulatedWarp, T, Rule> decoder(
-        warp, tables.Of<Rule>(), {reinterpret_cast<T*>(out.data()), 0, shape.elements()}, memory.get());
-    const bool good =
-        decoder.DecodeChunk({reinterpret_cast<const uint32_t*>(bytes.data()),
-                             static_cast<uint32_t>(stream.size())},
-                            0, static_cast<uint32_t>(shape.elements()));
+        warp, tables.Of<Rule>(), {reinterpret_cast<T*>(out.data()), 0, shape.elements()},
+        memory.get());
+    const bool good = decoder.DecodeChunk(
+        {reinterpret_cast<const uint32_t*>(bytes.data()), static_cast<uint32_t>(stream.size())}, 0,
+        static_cast<uint32_t>(shape.elements()));
     return EmulatedElements{good, out.ToVector()};
   });
 }

@@ -24,8 +24,8 @@ TEST(FastEmulation, GivesTheCpusBytesAndReadsThem) {
         ASSERT_EQ(encoded.statistics.nonzero, expected.statistics.nonzero);
         ASSERT_EQ(encoded.statistics.escapes, expected.statistics.escapes);
         if (expected.stream[0] != 0x11) continue;
-        const testing::EmulatedElements decoded = testing::EmulateFastDecode(
-            expected.stream, DType::F32, shape, *expected.coding, true);
+        const testing::EmulatedElements decoded =
+            testing::EmulateFastDecode(expected.stream, DType::F32, shape, *expected.coding, true);
         ASSERT_TRUE(decoded.good);
         ASSERT_EQ(decoded.bytes,
                   testing::Decode(Fast(), expected.stream, DType::F32, shape, *expected.coding));
