@@ -7,6 +7,7 @@
 #include "compression/chunking.h"
 #include "compression/cuda/dense_decoder.h"
 #include "compression/cuda/dense_encoder.h"
+#include "engine/core/dtype.h"
 
 namespace encke::cuda {
 
@@ -47,6 +48,23 @@ struct StoredValueView {
   ENCKE_WARP_CODE static uint32_t ElementsOf(const Chunk& chunk) {
     return static_cast<uint32_t>(chunk.shape.elements());
   }
+};
+
+// How a value is coded; everything in device memory.
+struct DeviceCoding {
+  DType dtype;
+  bool mask;
+  const UniformTable* tables;  // period + 64 entries
+  uint32_t period;
+  const DenseTables* dense;  // null: FAST
+};
+
+// What is to be decoded: elements [first, end) of the value, which lie in chunks [first_chunk,
+// end_chunk), to `out`.
+struct DecodeSpan {
+  void* out;
+  int64_t first, end;
+  uint64_t first_chunk, end_chunk;
 };
 
 // Reserves the tables of a value. To be done by one thread, before the chunks are encoded.

@@ -1,5 +1,6 @@
 #include "tests/compression/cuda/emulation.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "compression/cuda/dense_decoder.h"
@@ -131,7 +132,9 @@ std::vector<Emulated> EmulateDenseEncode(const std::vector<const void*>& data, D
     encoder.Write(out);
     for (size_t i = 0; i < data.size(); ++i) {
       results[i].stream = streams[i].ToVector();
-      results[i].statistics = ToStatistics(encoder.Statistics(static_cast<int>(i)), elements);
+      cuda::ChunkStatistics sum = encoder.Statistics(static_cast<int>(i));
+      if (std::isinf(sum.squares)) sum.squares = cuda::SumOfSquares(warp, jobs[i].data, elements);
+      results[i].statistics = ToStatistics(sum, elements);
     }
     return results;
   });
@@ -172,6 +175,130 @@ std::vector<EmulatedElements> EmulateDenseDecode(const std::vector<std::vector<u
     }
     return results;
   });
+}
+
+void EmulateEncode(const cuda::StoredValueView& view, const void* value,
+                   const cuda::DeviceCoding& coding, bool backwards) {
+  const auto chunks = static_cast<uint64_t>(view.chunking.count());
+  const auto largest = static_cast<uint32_t>(view.chunking.Largest().elements());
+  cuda::BeginValue(view);
+  WithTypes(coding.dtype, coding.mask, [&](auto t, auto rule) {
+    using T = decltype(t);
+    using Rule = decltype(rule);
+    const cuda::RuleTables<Rule> rules = {coding.tables, coding.period};
+    const T* data = static_cast<const T*>(value);
+    EmulatedWarp warp(backwards);
+    if (coding.dense != nullptr) {
+      const AlignedBytes scratch(cuda::kTeams *
+                                 static_cast<int64_t>(cuda::DenseScratch::Bytes(largest)));
+      cuda::DenseEncodeMemory memory;
+      for (uint64_t i = 0; i < chunks; i += cuda::kTeams) {
+        cuda::EncodeDensePair<EmulatedWarp, T, Rule>(warp, view, data, rules, *coding.dense, i,
+                                                     scratch.data(), &memory);
+      }
+    }
+    const auto memory = std::make_unique<cuda::FastEncodeMemory>();
+    for (uint64_t i = 0; i < chunks; ++i) {
+      cuda::EncodeFastChunk<EmulatedWarp, T, Rule>(warp, view, data, rules, i,
+                                                   coding.dense != nullptr, memory.get());
+    }
+    return 0;
+  });
+  for (uint64_t i = 0; i < chunks && view.record->overflowed == 0; ++i) {
+    view.record->nonzero += view.statistics[i].nonzero;
+    view.record->escapes += view.statistics[i].escapes;
+    view.record->squares += view.statistics[i].squares;
+  }
+  view.record->end = *view.arena.used;
+}
+
+void EmulateDecode(const cuda::StoredValueView& view, const cuda::DecodeSpan& span,
+                   const cuda::DeviceCoding& coding, bool backwards) {
+  const auto largest = static_cast<uint32_t>(view.chunking.Largest().elements());
+  WithTypes(coding.dtype, coding.mask, [&](auto t, auto rule) {
+    using T = decltype(t);
+    using Rule = decltype(rule);
+    const cuda::RuleTables<Rule> rules = {coding.tables, coding.period};
+    const cuda::DecodeRequest<T> request = {
+        {static_cast<T*>(span.out), span.first, span.end}, span.first_chunk, span.end_chunk};
+    EmulatedWarp warp(backwards);
+    const auto memory = std::make_unique<cuda::FastDecodeMemory>();
+    if (coding.dense != nullptr) {
+      const AlignedBytes scratch(cuda::kTeams *
+                                 (cuda::DenseBlocks(largest) * cuda::kBlockElements));
+      for (uint64_t i = span.first_chunk; i < span.end_chunk; i += cuda::kTeams) {
+        cuda::DecodeDensePair<EmulatedWarp, T, Rule>(warp, view, rules, *coding.dense, request, i,
+                                                     scratch.data());
+      }
+    } else {
+      const uint64_t segments = (span.end_chunk - span.first_chunk) * view.segments;
+      for (uint64_t i = 0; i < segments; i += cuda::kWarpLanes) {
+        cuda::DecodeSegments<EmulatedWarp, T, Rule>(warp, view, rules, request, i, memory.get());
+      }
+    }
+    for (uint64_t i = span.first_chunk; i < span.end_chunk; ++i) {
+      cuda::DecodeRest<EmulatedWarp, T, Rule>(warp, view, rules, request, coding.dense != nullptr,
+                                              i, memory.get());
+    }
+    return 0;
+  });
+}
+
+namespace {
+
+// As the pool does it: marks are for values that are FAST altogether.
+uint32_t MarksOf(const Chunking& chunking, const ValueCoding& coding) {
+  return coding.tables.empty()
+             ? cuda::SegmentsOf(static_cast<uint32_t>(chunking.Largest().elements()))
+             : 0;
+}
+
+}  // namespace
+
+EmulatedValue::EmulatedValue(const void* data, DType dtype, const Shape& shape,
+                             const ValueCoding& coding, int64_t chunk_bytes, uint64_t capacity,
+                             bool backwards)
+    : dtype_(dtype),
+      shape_(shape),
+      tables_(cuda::UniformTables(coding.quantizer.tables())),
+      dense_(coding.tables.empty() ? simd::DenseTables() : ExpandDenseTables(coding.tables)),
+      coding_{dtype, coding.quantizer.mask(), tables_.data(),
+              static_cast<uint32_t>(coding.quantizer.tables().period),
+              coding.tables.empty() ? nullptr : &dense_},
+      backwards_(backwards),
+      arena_(static_cast<int64_t>(capacity)),
+      view_{{arena_.data(), &used_, capacity},
+            &record_,
+            Chunking(shape, dtype, chunk_bytes),
+            MarksOf(Chunking(shape, dtype, chunk_bytes), coding),
+            nullptr} {
+  statistics_.resize(view_.chunking.count());
+  view_.statistics = statistics_.data();
+  EmulateEncode(view_, data, coding_, backwards_);
+}
+
+std::vector<uint8_t> EmulatedValue::Decode(int64_t first, int64_t count) {
+  const int64_t sample = shape_.sample();
+  const AlignedBytes out(count * sample * SizeOf(dtype_));
+  EmulateDecode(view_,
+                {out.data(), first * sample, (first + count) * sample,
+                 static_cast<uint64_t>(view_.chunking.ChunkOf(first)),
+                 static_cast<uint64_t>(view_.chunking.EndOf(first + count))},
+                coding_, backwards_);
+  return out.ToVector();
+}
+
+EncodeStatistics EmulatedValue::statistics() const {
+  EncodeStatistics sum;
+  for (const cuda::ChunkStatistics& chunk : statistics_) sum.Add(ToStatistics(chunk, 0));
+  sum.elements = shape_.elements();
+  return sum;
+}
+
+std::vector<uint8_t> EmulatedValue::Stream(int64_t chunk) const {
+  const cuda::StoredChunk& stored = view_.chunks()[chunk];
+  const uint8_t* begin = arena_.data() + stored.offset;
+  return {begin, begin + stored.size};
 }
 
 }  // namespace encke::testing

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compression/codec.h"
+#include "compression/cuda/stored_value.h"
 #include "compression/value_coding.h"
 
 namespace encke::testing {
@@ -54,5 +55,45 @@ EmulatedElements EmulateFastDecode(const std::vector<uint8_t>& stream, DType dty
 std::vector<EmulatedElements> EmulateDenseDecode(const std::vector<std::vector<uint8_t>>& streams,
                                                  DType dtype, const Shape& shape,
                                                  const ValueCoding& coding, bool backwards);
+
+// What LaunchEncode and LaunchDecode (compression/cuda/codec_kernels.h) do, with every pointer to
+// memory of the host.
+void EmulateEncode(const cuda::StoredValueView& view, const void* value,
+                   const cuda::DeviceCoding& coding, bool backwards);
+void EmulateDecode(const cuda::StoredValueView& view, const cuda::DecodeSpan& span,
+                   const cuda::DeviceCoding& coding, bool backwards);
+
+// A whole value, encoded into an arena and decoded from it as the pool's kernels do it, one warp
+// after another.
+class EmulatedValue {
+ public:
+  // `capacity`: of the arena.
+  EmulatedValue(const void* data, DType dtype, const Shape& shape, const ValueCoding& coding,
+                int64_t chunk_bytes, uint64_t capacity, bool backwards);
+
+  const cuda::ValueRecord& record() const { return record_; }
+  const Chunking& chunking() const { return view_.chunking; }
+  EncodeStatistics statistics() const;
+  std::vector<uint8_t> Stream(int64_t chunk) const;
+  // Everything that the arena holds, to be damaged.
+  AlignedBytes& arena() { return arena_; }
+  uint8_t* stream_begin(int64_t chunk) { return arena_.data() + view_.chunks()[chunk].offset; }
+
+  // Samples [first, first + count).
+  std::vector<uint8_t> Decode(int64_t first, int64_t count);
+
+ private:
+  DType dtype_;
+  Shape shape_;
+  std::vector<cuda::UniformTable> tables_;
+  simd::DenseTables dense_;
+  cuda::DeviceCoding coding_;
+  bool backwards_;
+  AlignedBytes arena_;
+  uint64_t used_ = 0;
+  cuda::ValueRecord record_ = {};
+  std::vector<cuda::ChunkStatistics> statistics_;
+  cuda::StoredValueView view_;
+};
 
 }  // namespace encke::testing
