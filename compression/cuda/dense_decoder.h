@@ -194,10 +194,12 @@ class DenseDecoder {
   }
 
   ENCKE_WARP_CODE int Extra(int lane, uint32_t element, uint32_t token) const {
-    const bool none = !Rule::kMask && element >= job_[lane].elements;
-    return none ? 0 : ExtraBits<Rule::kMask>(token, tables_);
+    const bool none = Rule::kMode != QuantizerMode::MASK && element >= job_[lane].elements;
+    return none ? 0 : ExtraBits<Rule::kMode>(token, tables_);
   }
-  ENCKE_WARP_CODE bool IsActive(uint32_t token) const { return !Rule::kMask || token > 0; }
+  ENCKE_WARP_CODE bool IsActive(uint32_t token) const {
+    return IsShifted<Rule::kMode>(token, tables_);
+  }
 
   ENCKE_WARP_CODE void ReadRaw(uint32_t block, const PerLane<uint32_t>& extra,
                                const PerLane<uint32_t>& active, PerLane<QuadTokens>* quads) {
@@ -250,7 +252,7 @@ class DenseDecoder {
     for (int i = 0; i < kQuad; ++i) {
       uint32_t code;
       good &=
-          CodeOfToken<Rule::kMask>(tokens.token[i], tokens.extra[i], tokens.low[i], tables_, &code);
+          CodeOfToken<Rule::kMode>(tokens.token[i], tokens.extra[i], tokens.low[i], tables_, &code);
       Narrow(Rule::Dequantize(code, rule_tables[i]), quad.x + i);
     }
     const DenseDecodeJob& job = job_[lane];

@@ -145,12 +145,15 @@ class DenseEncoder {
     uint32_t packed = 0;
     ENCKE_UNROLL
     for (int i = 0; i < kQuad; ++i) {
-      const ElementCode element = Rule::Quantize(quad.x[i], rule_tables[i]);
-      Token token = TokenOfCode<Rule::kMask>(element.code, tables_);
       const bool valid = begin + i < elements_[lane];
+      ElementCode element = {0, true, false};
+      if (valid) {
+        element = Rule::Quantize(quad.x[i], rule_tables[i]);
+        sums_[lane].Count(Widen(quad.x[i]), element.counted);
+      }
+      Token token = TokenOfCode<Rule::kMode>(element.code, tables_);
       const bool coded = element.good && token.known;
-      sums_[lane].Count(Widen(quad.x[i]));
-      sums_[lane].escapes += !element.good || (valid && !token.known);
+      sums_[lane].escapes += valid && !coded;
       if (!coded || !valid) token = {tables_.rule.zero, 0, token.low, false};
       result.valid |= static_cast<uint32_t>(valid) << i;
       result.escaped |= static_cast<uint32_t>(!coded && valid) << i;
@@ -163,11 +166,11 @@ class DenseEncoder {
 
   // Raw bits beside a token: none of an element that is not there.
   ENCKE_WARP_CODE int Extra(const QuadTokens& quad, int i) const {
-    return (quad.valid >> i & 1) != 0 ? ExtraBits<Rule::kMask>(quad.of[i].token, tables_) : 0;
+    return (quad.valid >> i & 1) != 0 ? ExtraBits<Rule::kMode>(quad.of[i].token, tables_) : 0;
   }
   // Whether the shift's low bits are kept.
   ENCKE_WARP_CODE bool IsActive(const Token& token) const {
-    return !Rule::kMask || token.token > 0;
+    return IsShifted<Rule::kMode>(token.token, tables_);
   }
 
   ENCKE_WARP_CODE void CountRaw(const QuadTokens& quad, uint32_t* extra, uint32_t* active) const {

@@ -46,12 +46,18 @@ ENCKE_INLINE uint32_t MaskBase(uint32_t token) {
 }
 
 // Raw bits beside a token, without those of the shift.
-template <bool kMask>
+template <QuantizerMode kMode>
 ENCKE_INLINE int ExtraBits(uint32_t token, const DenseTables& tables) {
-  if (kMask) return MaskExtra(token);
+  if (kMode == QuantizerMode::MASK) return MaskExtra(token);
   const bool last = token == static_cast<uint32_t>(tables.tokens - 1);
   const bool low_tail = token == 0 && simd::HasLowTail(tables.lowest);
   return last || low_tail ? simd::kTailBits : 0;
+}
+
+// Whether the shift shortened the token's code, so that its low bits are kept.
+template <QuantizerMode kMode>
+ENCKE_INLINE bool IsShifted(uint32_t token, const DenseTables& tables) {
+  return kMode == QuantizerMode::SIGNED || token > tables.rule.zero;
 }
 
 struct Token {
@@ -61,30 +67,33 @@ struct Token {
   bool known;      // otherwise the element is an escape
 };
 
-template <bool kMask>
+template <QuantizerMode kMode>
 ENCKE_INLINE Token TokenOfCode(uint32_t code, const DenseTables& tables) {
   const int shift = tables.shift;
   const uint32_t low_mask = (1u << shift) - 1;
-  if (kMask) {
+  if (kMode == QuantizerMode::MASK) {
     const auto high = static_cast<uint32_t>(simd::HighPart(static_cast<int>(code), shift));
     const uint32_t token = simd::TokenOf(static_cast<uint8_t>(Least(high, 255u)));
     const bool known = high <= 255 && token < static_cast<uint32_t>(tables.tokens);
     return {token, high - MaskBase(token), (code - 1) & low_mask, known};
   }
   const int k = simd::FromZigzag(static_cast<int>(code));
-  const int token = (k >> shift) - tables.lowest, last = tables.tokens - 1;
+  const bool activity = kMode == QuantizerMode::ACTIVITY;
+  const int high = activity ? simd::ActivityHigh(k, shift) : k >> shift;
+  const int token = high - tables.lowest, last = tables.tokens - 1;
   const int inside = token < 0 ? 0 : Least(token, last);
   const int beyond = token - inside;
   const int most_below = simd::HasLowTail(tables.lowest) ? 255 : 0;
   return {static_cast<uint32_t>(inside), static_cast<uint32_t>(beyond < 0 ? -beyond : beyond),
-          static_cast<uint32_t>(k) & low_mask, beyond <= 255 && beyond >= -most_below};
+          static_cast<uint32_t>(activity ? k - 1 : k) & low_mask,
+          beyond <= 255 && beyond >= -most_below};
 }
 
 // The code again. False when its token's number would leave a byte, which no encoder writes.
-template <bool kMask>
+template <QuantizerMode kMode>
 ENCKE_INLINE bool CodeOfToken(uint32_t token, uint32_t extra, uint32_t low,
                               const DenseTables& tables, uint32_t* code) {
-  if (kMask) {
+  if (kMode == QuantizerMode::MASK) {
     const uint32_t high = MaskBase(token) + extra;
     *code = high == 0 ? 0 : ((high - 1) << tables.shift | low) + 1;
     return high <= 255;
@@ -93,7 +102,9 @@ ENCKE_INLINE bool CodeOfToken(uint32_t token, uint32_t extra, uint32_t low,
   const int beyond = static_cast<int>(extra);
   const auto value =
       static_cast<int16_t>(static_cast<int>(token) + tables.lowest + (last ? beyond : -beyond));
-  const int k = value * (1 << tables.shift) | static_cast<int>(low);
+  const int k = kMode == QuantizerMode::ACTIVITY
+                    ? simd::ActivityCell(value, static_cast<int>(low), tables.shift)
+                    : value * (1 << tables.shift) | static_cast<int>(low);
   *code = static_cast<uint32_t>(simd::ToZigzag(k)) & 0xffff;
   return true;
 }

@@ -2,7 +2,7 @@
 // compression/quantizer.h in the form that a GPU's lane applies them.
 //
 // A rule is a type with
-//   kMask                          whether codes are cells above 0 (else zigzag numbers)
+//   kMode                          whose rule it is
 //   Table                          its constants for one channel, 16-byte aligned
 //   Quantize(x, table)             the code, or not good: an escape
 //   Dequantize(code, table)        the decoded element, not yet rounded to its type
@@ -10,6 +10,7 @@
 #pragma once
 
 #include "compression/cuda/portable.h"
+#include "compression/quantizer_tables.h"
 
 namespace encke::cuda {
 
@@ -37,8 +38,25 @@ ENCKE_INLINE float Stored(float value) {
 
 struct ElementCode {
   uint32_t code;
-  bool good;
+  bool good;     // otherwise the element is an escape, and the code 0
+  bool counted;  // as EncodeStatistics::nonzero
 };
+
+// `valid`: whether the code can be used, as far as the rule knows. Here is seen whether what it
+// decodes to is inside the bound, or equal bit for bit.
+ENCKE_INLINE ElementCode CheckedCode(float x, uint32_t code, float decoded, float bound, bool valid,
+                                     bool counted) {
+  const bool inside = fabsf(Subtract(x, decoded)) < bound || BitsOf(x) == BitsOf(decoded);
+  const bool good = valid && inside;
+  return {good ? code : 0, good, counted};
+}
+
+ENCKE_INLINE uint32_t Zigzag(int32_t k) {
+  return static_cast<uint32_t>(k) << 1 ^ static_cast<uint32_t>(k >> 31);
+}
+ENCKE_INLINE int32_t Unzigzag(uint32_t code) {
+  return static_cast<int32_t>(code >> 1) ^ -static_cast<int32_t>(code & 1);
+}
 
 struct alignas(16) UniformTable {
   float bound;
@@ -47,37 +65,27 @@ struct alignas(16) UniformTable {
   int32_t center;
 };
 
-// Inside the bound, or +0 as it was.
-template <typename T>
-ENCKE_INLINE bool Keeps(T stored, float decoded, float bound) {
-  const bool inside = fabsf(Subtract(Widen(stored), decoded)) < bound;
-  return inside || (BitsOf(stored) == 0 && decoded == 0);
-}
-
 struct SignedRule {
-  static constexpr bool kMask = false;
+  static constexpr QuantizerMode kMode = QuantizerMode::SIGNED;
   using Table = UniformTable;
 
   template <typename T>
   ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
-    const float scaled = Multiply(Widen(stored), table.inverse_step);
+    const float x = Widen(stored), scaled = Multiply(x, table.inverse_step);
     const bool fits = fabsf(scaled) <= 0x1p23f;
     const int32_t k = fits ? static_cast<int32_t>(rintf(scaled)) : 0;
-    const int32_t offset = k - table.center;
-    const uint32_t code = static_cast<uint32_t>(offset) << 1 ^ static_cast<uint32_t>(offset >> 31);
+    const uint32_t code = Zigzag(k - table.center);
     const float decoded = Stored<T>(Multiply(static_cast<float>(k), table.step));
-    const bool good = fits && code <= simd::kCodeLimit && Keeps(stored, decoded, table.bound);
-    return {good ? code : 0, good};
+    return CheckedCode(x, code, decoded, table.bound, fits && code <= simd::kCodeLimit, x != 0);
   }
 
   ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
-    const int32_t offset = static_cast<int32_t>(code >> 1) ^ -static_cast<int32_t>(code & 1);
-    return Multiply(static_cast<float>(offset + table.center), table.step);
+    return Multiply(static_cast<float>(Unzigzag(code) + table.center), table.step);
   }
 };
 
 struct MaskRule {
-  static constexpr bool kMask = true;
+  static constexpr QuantizerMode kMode = QuantizerMode::MASK;
   using Table = UniformTable;
 
   template <typename T>
@@ -86,12 +94,10 @@ struct MaskRule {
     const bool active = x > 0;
     const float up = ceilf(Multiply(x, table.inverse_step));
     const float cell = up > 1.0f ? up : 1.0f;
-    const uint32_t code =
-        active && cell <= static_cast<float>(simd::kCodeLimit) ? static_cast<uint32_t>(cell) : 0;
+    const bool fits = cell <= static_cast<float>(simd::kCodeLimit);
+    const uint32_t code = active && fits ? static_cast<uint32_t>(cell) : 0;
     const float decoded = active ? Stored<T>(Multiply(cell - 0.5f, table.step)) : 0.0f;
-    const bool sign_kept = (decoded > 0) == active && !(active && code == 0);
-    const bool good = sign_kept && Keeps(stored, decoded, table.bound);
-    return {good ? code : 0, good};
+    return CheckedCode(x, code, decoded, table.bound, !active || (fits && decoded > 0), x != 0);
   }
 
   ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
@@ -99,10 +105,58 @@ struct MaskRule {
   }
 };
 
+struct alignas(16) ActivityTable {
+  float bound, step, inverse_step;             // of active elements
+  float threshold, direction;                  // 1: active above the threshold, -1: below
+  float inactive_bound, width, inverse_width;  // of inactive cells
+  float centroid[kCentroids];
+};
+
+struct ActivityRule {
+  static constexpr QuantizerMode kMode = QuantizerMode::ACTIVITY;
+  using Table = ActivityTable;
+
+  template <typename T>
+  ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
+    const float x = Widen(stored), distance = Distance(x, table);
+    const bool active = distance > 0;
+    const float up = ceilf(Multiply(distance, active ? table.inverse_step : table.inverse_width));
+    const float cell = active && !(up > 1.0f) ? 1.0f : up;
+    const bool fits = fabsf(cell) <= static_cast<float>(simd::kCellLimit);
+    const int32_t k = fits ? static_cast<int32_t>(cell) : 0;
+    const float decoded = Stored<T>(ValueOf(k, table));
+    const bool after = Distance(decoded, table) > 0;
+    return CheckedCode(x, Zigzag(k), decoded, active ? table.bound : table.inactive_bound,
+                       fits && after == active, active);
+  }
+
+  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
+    return ValueOf(Unzigzag(code), table);
+  }
+
+ private:
+  ENCKE_INLINE_MEMBER static float Distance(float x, const Table& table) {
+    return Multiply(Subtract(x, table.threshold), table.direction);
+  }
+
+  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const Table& table) {
+    float centroid = 0;
+    ENCKE_UNROLL
+    for (int m = 0; m < kCentroids; ++m) {
+      if (k == -m) centroid = table.centroid[m];
+    }
+    if (k <= 0 && k > -kCentroids) return centroid;
+    const float middle = Multiply(static_cast<float>(k) - 0.5f, k > 0 ? table.step : table.width);
+    return Add(table.threshold, Multiply(middle, table.direction));
+  }
+};
+
 // A rule's constants for all elements: one entry a channel, repeated up to `period` + 64 entries,
 // so that those of 64 consecutive elements lie side by side wherever they start.
 template <typename Rule>
 struct RuleTables {
+  using RuleType = Rule;
+
   const typename Rule::Table* entries;
   uint32_t period;
 

@@ -49,15 +49,15 @@ struct LaneSums {
   uint32_t escapes;
   float squares;  // of finite elements; infinite when one overflows
 
-  ENCKE_INLINE_MEMBER void Count(float x) {
-    nonzero += x != 0;
+  ENCKE_INLINE_MEMBER void Count(float x, bool counted) {
+    nonzero += counted;
     if (fabsf(x) < INFINITY) squares += x * x;
   }
 };
 
 // Quantises elements [begin, begin + 2048) of a chunk's `elements` into `tile`; what lies behind
-// the chunk is +0. Returns one bit for each block with an escape or a code above 255, whose row
-// does not count.
+// the chunk has code 0. Returns one bit for each block with an escape or a code above 255, whose
+// row does not count.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE uint32_t QuantizeTile(Warp& warp, const T* data, uint32_t begin, uint32_t elements,
                                       const RuleTables<Rule>& tables, FastTile* tile,
@@ -76,15 +76,16 @@ ENCKE_WARP_CODE uint32_t QuantizeTile(Warp& warp, const T* data, uint32_t begin,
       ENCKE_UNROLL
       for (int k = 0; k < kQuadBatch; ++k) {
         const uint32_t row = RowOf(batch + k, lane);
-        const QuadTables<Rule> quad_tables(tables, first,
-                                           begin + row * kBlockElements + QuadOf(lane) * kQuad);
+        const uint32_t at = begin + row * kBlockElements + QuadOf(lane) * kQuad;
+        const QuadTables<Rule> quad_tables(tables, first, at);
         uint32_t word = 0, all = 0;
         ENCKE_UNROLL
         for (int i = 0; i < kQuad; ++i) {
+          if (at + i >= elements) break;
           const ElementCode element = Rule::Quantize(quads[k].x[i], quad_tables[i]);
           word |= (element.code & 255) << 8 * i;
           all |= element.good ? element.code : 256;
-          (*sums)[lane].Count(Widen(quads[k].x[i]));
+          (*sums)[lane].Count(Widen(quads[k].x[i]), element.counted);
         }
         tile->words[row][QuadOf(lane)] = word;
         odd[k][lane] = all > 255;
@@ -113,8 +114,8 @@ ENCKE_HOST_DEVICE ENCKE_NOINLINE void QuantizeBlock(const T* data, uint32_t begi
                                                     LaneBlock<T>* block) {
   const typename Rule::Table* table = tables.From(begin);
   block->codes = {};
-  for (int i = 0; i < kBlockElements; ++i) {
-    block->x[i] = begin + i < elements ? data[begin + i] : T{0};
+  for (int i = 0; i < kBlockElements && begin + i < elements; ++i) {
+    block->x[i] = data[begin + i];
     const ElementCode element = Rule::Quantize(block->x[i], table[i]);
     block->codes.escapes |= static_cast<uint64_t>(!element.good) << i;
     block->codes.wide |= element.code > 255;

@@ -1,4 +1,4 @@
-// What the codec's .cu files share: which types a launch is for, and which warp a thread is in.
+// What the codec's .cu files share: which warp a thread is in.
 #pragma once
 
 #include "compression/cuda/codec_kernels.h"
@@ -33,17 +33,5 @@ struct SharedTables {
     return *reinterpret_cast<const DenseTables*>(words);
   }
 };
-
-// Calls body(T{}, RuleTables<Rule>) for the coding's types.
-template <typename Body>
-void WithTypes(const DeviceCoding& coding, const Body& body) {
-  const RuleTables<MaskRule> mask = {coding.tables, coding.period};
-  const RuleTables<SignedRule> plain = {coding.tables, coding.period};
-  if (coding.dtype == DType::F32) {
-    coding.mask ? body(float{}, mask) : body(float{}, plain);
-  } else {
-    coding.mask ? body(uint16_t{}, mask) : body(uint16_t{}, plain);
-  }
-}
 
 }  // namespace encke::cuda

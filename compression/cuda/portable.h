@@ -37,6 +37,13 @@ ENCKE_INLINE float Multiply(float a, float b) {
   return a * b;
 #endif
 }
+ENCKE_INLINE float Add(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return __fadd_rn(a, b);
+#else
+  return a + b;
+#endif
+}
 ENCKE_INLINE float Subtract(float a, float b) {
 #ifdef __CUDA_ARCH__
   return __fsub_rn(a, b);

@@ -53,11 +53,30 @@ struct StoredValueView {
 // How a value is coded; everything in device memory.
 struct DeviceCoding {
   DType dtype;
-  bool mask;
-  const UniformTable* tables;  // period + 64 entries
+  QuantizerMode mode;
+  const void* tables;  // of RuleTables for the mode's rule
   uint32_t period;
   const DenseTables* dense;  // null: FAST
 };
+
+template <typename T, typename Body>
+void WithRule(const DeviceCoding& coding, const Body& body) {
+  const void* tables = coding.tables;
+  const uint32_t period = coding.period;
+  switch (coding.mode) {
+    case QuantizerMode::SIGNED:
+      return body(T(), RuleTables<SignedRule>{static_cast<const UniformTable*>(tables), period});
+    case QuantizerMode::MASK:
+      return body(T(), RuleTables<MaskRule>{static_cast<const UniformTable*>(tables), period});
+    case QuantizerMode::ACTIVITY:
+      return body(T(), RuleTables<ActivityRule>{static_cast<const ActivityTable*>(tables), period});
+  }
+}
+// Calls body(T(), RuleTables<Rule>) with the types that the coding is for.
+template <typename Body>
+void WithTypes(const DeviceCoding& coding, const Body& body) {
+  coding.dtype == DType::F32 ? WithRule<float>(coding, body) : WithRule<uint16_t>(coding, body);
+}
 
 // What is to be decoded: elements [first, end) of the value, which lie in chunks [first_chunk,
 // end_chunk), to `out`.

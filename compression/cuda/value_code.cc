@@ -2,7 +2,8 @@
 
 #include <cstring>
 
-#include "compression/cuda/uniform_tables.h"
+#include "compression/centroids.h"
+#include "compression/cuda/rule_tables.h"
 #include "compression/dense_tables.h"
 #include "engine/core/error.h"
 
@@ -11,18 +12,16 @@ namespace {
 
 bool Same(const CodecOptions& a, const CodecOptions& b) {
   return a.bound.uniform == b.bound.uniform && a.bound.channel == b.bound.channel &&
-         a.mask == b.mask && a.channel_center == b.channel_center;
-}
-
-int64_t EntryBytes(const ValueCoding& coding) {
-  return (coding.quantizer.tables().period + kBlockElements) *
-         static_cast<int64_t>(sizeof(UniformTable));
+         a.mask == b.mask && a.channel_center == b.channel_center &&
+         a.activity.threshold == b.activity.threshold && a.activity.sign == b.activity.sign &&
+         a.activity.inactive_bound == b.activity.inactive_bound &&
+         a.activity.centroid == b.activity.centroid;
 }
 
 // Behind the entries, where lanes of the kernels read it by words.
-constexpr int64_t kTableAlignment = alignof(DenseTables);
-int64_t DenseOffset(const ValueCoding& coding) {
-  return (EntryBytes(coding) + kTableAlignment - 1) / kTableAlignment * kTableAlignment;
+int64_t DenseOffset(int64_t entry_bytes) {
+  constexpr int64_t kAlignment = alignof(DenseTables);
+  return (entry_bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 }  // namespace
@@ -39,44 +38,64 @@ void ValueCode::Update(Allocator& allocator, const Tensor& value, const Chunking
   wants_dense_ = dense;
   dtype_ = value.dtype();
   options_ = options;
-  coding_ = std::make_unique<ValueCoding>(options, value.shape().c);
-  if (learns && pieces_.size() == SamplePieces(chunking).size()) Learn();
-  coding_->tables = tables_;
+  const std::vector<ChunkView> sample = Sample(chunking);
+  coding_ = std::make_unique<ValueCoding>(WithCentroids(sample), value.shape().c);
+  if (learns && !sample.empty()) {
+    FindCodec("dense")->Prepare(sample, dtype_, coding_.get());
+    tables_ = coding_->tables;
+    table_uses_ = 0;
+  }
   Upload(allocator, stream);
 }
 
-void ValueCode::Learn() {
+// Empty where there is none that fits.
+std::vector<ChunkView> ValueCode::Sample(const Chunking& chunking) const {
   std::vector<ChunkView> views;
+  if (sample_ == nullptr || sample_dtype_ != dtype_ ||
+      pieces_.size() != SamplePieces(chunking).size()) {
+    return views;
+  }
   const uint8_t* data = sample_->data();
   for (const Chunk& piece : pieces_) {
     views.push_back({data, piece.shape});
     data += piece.shape.elements() * SizeOf(dtype_);
   }
-  FindCodec("dense")->Prepare(views, dtype_, coding_.get());
-  tables_ = coding_->tables;
-  table_uses_ = 0;
+  return views;
+}
+
+CodecOptions ValueCode::WithCentroids(const std::vector<ChunkView>& sample) const {
+  CodecOptions options = options_;
+  Activity& activity = options.activity;
+  if (!activity.empty() && activity.centroid.empty() && !sample.empty()) {
+    activity.centroid = CellCentroids(activity, sample, dtype_);
+  }
+  return options;
 }
 
 void ValueCode::Upload(Allocator& allocator, cudaStream_t stream) {
-  const int64_t bytes = DenseOffset(*coding_) + static_cast<int64_t>(sizeof(DenseTables));
+  const PackedTables packed = PackTables(coding_->quantizer);
+  period_ = packed.period;
+  dense_offset_ = DenseOffset(static_cast<int64_t>(packed.bytes.size()));
+  const int64_t bytes = dense_offset_ + static_cast<int64_t>(sizeof(DenseTables));
   if (bytes != bytes_) {
     // Kernels of an earlier iteration are done with the former one: used_ lies behind them.
     device_ = allocator.Allocate(bytes, MemoryCategory::SAVED);
     host_ = std::make_unique<PinnedBytes>(bytes);
     bytes_ = bytes;
   }
-  const std::vector<UniformTable> entries = UniformTables(coding_->quantizer.tables());
-  std::memcpy(host_->data(), entries.data(), entries.size() * sizeof(UniformTable));
+  std::memcpy(host_->data(), packed.bytes.data(), packed.bytes.size());
   if (!tables_.empty()) {
     const DenseTables dense = ExpandDenseTables(tables_);
-    std::memcpy(host_->data() + DenseOffset(*coding_), &dense, sizeof(dense));
+    std::memcpy(host_->data() + dense_offset_, &dense, sizeof(dense));
   }
   ENCKE_CODEC_CUDA(
       cudaMemcpyAsync(device_->data(), host_->data(), bytes, cudaMemcpyHostToDevice, stream));
 }
 
 void ValueCode::TakeSample(const Tensor& value, const Chunking& chunking, cudaStream_t stream) {
-  if (wants_dense_ && (sample_ == nullptr || table_uses_ >= kTableUses)) {
+  const bool wanted = wants_dense_ || !options_.activity.empty();
+  if (wanted && (sample_ == nullptr || table_uses_ >= kTableUses)) {
+    sample_dtype_ = dtype_;
     pieces_ = SamplePieces(chunking);
     int64_t bytes = 0;
     for (const Chunk& piece : pieces_) bytes += piece.shape.elements() * SizeOf(dtype_);
@@ -93,11 +112,9 @@ void ValueCode::TakeSample(const Tensor& value, const Chunking& chunking, cudaSt
 }
 
 DeviceCoding ValueCode::device() const {
-  const auto* entries = static_cast<const uint8_t*>(device_->data());
-  const bool dense = !tables_.empty();
-  return {dtype_, options_.mask, reinterpret_cast<const UniformTable*>(entries),
-          static_cast<uint32_t>(coding_->quantizer.tables().period),
-          dense ? reinterpret_cast<const DenseTables*>(entries + DenseOffset(*coding_)) : nullptr};
+  const auto* bytes = static_cast<const uint8_t*>(device_->data());
+  const auto* dense = reinterpret_cast<const DenseTables*>(bytes + dense_offset_);
+  return {dtype_, coding_->quantizer.mode(), bytes, period_, tables_.empty() ? nullptr : dense};
 }
 
 }  // namespace encke::cuda

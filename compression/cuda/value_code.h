@@ -13,8 +13,9 @@
 
 namespace encke::cuda {
 
-// The tables of DENSE need a sample of the value on the host, which nobody waits for: they are made
-// from the sample of an earlier iteration. Until there is one, FAST serves.
+// The tables of DENSE and the centroids of an activity need a sample of the value on the host,
+// which nobody waits for: they are made from the sample of an earlier iteration. Until there is
+// one, FAST serves, and the middle of each cell.
 class ValueCode {
  public:
   // Makes it what `options` ask for and sends it to the device where it changed, on `stream`.
@@ -33,7 +34,8 @@ class ValueCode {
  private:
   static constexpr int kTableUses = 16;  // then they are learnt anew
 
-  void Learn();
+  std::vector<ChunkView> Sample(const Chunking& chunking) const;
+  CodecOptions WithCentroids(const std::vector<ChunkView>& sample) const;
   void Upload(Allocator& allocator, cudaStream_t stream);
 
   bool wants_dense_ = false;
@@ -44,9 +46,11 @@ class ValueCode {
   int table_uses_ = kTableUses;
   std::shared_ptr<Buffer> device_;
   std::unique_ptr<PinnedBytes> host_;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, dense_offset_ = 0;  // of the two
+  uint32_t period_ = 1;
   std::vector<Chunk> pieces_;
   std::unique_ptr<PinnedBytes> sample_;
+  DType sample_dtype_ = DType::F32;
   CodecEvent used_;  // behind the last upload and sample
 };
 

@@ -25,6 +25,21 @@ CodecOptions PerChannel(int64_t channels, bool mask) {
   return options;
 }
 
+// Thresholds of all kinds, with centroids.
+CodecOptions WithActivity(int64_t channels, float bound, float inactive_bound) {
+  CodecOptions options = testing::Uniform(bound, false);
+  Activity& activity = options.activity;
+  for (int64_t c = 0; c < channels; ++c) {
+    activity.threshold.push_back(0.25f * static_cast<float>(c % 5 - 2));
+    activity.sign.push_back(static_cast<int8_t>(c % 7 == 6 ? 0 : c % 3 == 1 ? -1 : 1));
+    activity.inactive_bound.push_back(c % 11 == 10 ? 0.0f : inactive_bound);
+    for (int m = 0; m < kCentroids; ++m) {
+      activity.centroid.push_back(static_cast<uint8_t>(60 + 37 * m + c));
+    }
+  }
+  return options;
+}
+
 std::vector<CodecOptions> ManyOptions(int64_t channels) {
   std::vector<CodecOptions> all;
   for (const bool mask : {false, true}) {
@@ -33,6 +48,8 @@ std::vector<CodecOptions> ManyOptions(int64_t channels) {
     }
     all.push_back(PerChannel(channels, mask));
   }
+  all.push_back(WithActivity(channels, 0.02f, 0.3f));
+  all.push_back(WithActivity(channels, 0.0005f, 0.01f));
   return all;
 }
 

@@ -7,40 +7,23 @@
 #include "compression/cuda/dense_encoder.h"
 #include "compression/cuda/fast_decoder.h"
 #include "compression/cuda/fast_encoder.h"
-#include "compression/cuda/uniform_tables.h"
 #include "compression/dense_tables.h"
 
 namespace encke::testing {
 namespace {
 
 using cuda::EmulatedWarp;
-using cuda::MaskRule;
-using cuda::SignedRule;
-
-// Calls body(T{}, Rule{}) with the types of the kernel that would run.
-template <typename Body>
-auto WithTypes(DType dtype, bool mask, const Body& body) {
-  if (dtype == DType::F32) {
-    return mask ? body(float{}, MaskRule{}) : body(float{}, SignedRule{});
-  }
-  return mask ? body(uint16_t{}, MaskRule{}) : body(uint16_t{}, SignedRule{});
-}
-
-// A value's quantiser as the kernels read it.
-class KernelTables {
+// A value's quantiser as the kernels read it, without tables of DENSE.
+class HostCoding {
  public:
-  explicit KernelTables(const ValueCoding& coding)
-      : entries_(cuda::UniformTables(coding.quantizer.tables())),
-        period_(static_cast<uint32_t>(coding.quantizer.tables().period)) {}
-
-  template <typename Rule>
-  cuda::RuleTables<Rule> Of() const {
-    return {entries_.data(), period_};
-  }
+  HostCoding(DType dtype, const ValueCoding& coding)
+      : tables_(cuda::PackTables(coding.quantizer)),
+        coding_{dtype, coding.quantizer.mode(), tables_.bytes.data(), tables_.period, nullptr} {}
+  const cuda::DeviceCoding& get() const { return coding_; }
 
  private:
-  std::vector<cuda::UniformTable> entries_;
-  uint32_t period_;
+  cuda::PackedTables tables_;
+  cuda::DeviceCoding coding_;
 };
 
 EncodeStatistics ToStatistics(const cuda::ChunkStatistics& sum, int64_t elements) {
@@ -60,54 +43,56 @@ AlignedBytes::AlignedBytes(const std::vector<uint8_t>& bytes)
 
 Emulated EmulateFastEncode(const void* data, DType dtype, const Shape& shape,
                            const ValueCoding& coding, bool backwards) {
-  const KernelTables tables(coding);
+  const HostCoding host(dtype, coding);
   const auto elements = static_cast<uint32_t>(shape.elements());
-  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
+  Emulated result;
+  WithTypes(host.get(), [&](auto t, auto rules) {
     using T = decltype(t);
-    using Rule = decltype(rule);
+    using Rule = typename decltype(rules)::RuleType;
     EmulatedWarp warp(backwards);
     const auto memory = std::make_unique<cuda::FastEncodeMemory>();
     cuda::FastEncoder<EmulatedWarp, T, Rule> encoder(warp, static_cast<const T*>(data), elements,
-                                                     tables.Of<Rule>(), memory.get());
-    Emulated result;
+                                                     rules, memory.get());
     const AlignedBytes stream(encoder.Measure());
     result.marks.resize(cuda::SegmentsOf(elements));
     encoder.Write(stream.data(), result.marks.data());
     result.stream = stream.ToVector();
     result.statistics = ToStatistics(encoder.Statistics(), elements);
-    return result;
   });
+  return result;
 }
 
 EmulatedElements EmulateFastDecode(const std::vector<uint8_t>& stream, DType dtype,
                                    const Shape& shape, const ValueCoding& coding, bool backwards) {
-  const KernelTables tables(coding);
+  const HostCoding host(dtype, coding);
   const AlignedBytes bytes(stream);
-  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
+  EmulatedElements result;
+  WithTypes(host.get(), [&](auto t, auto rules) {
     using T = decltype(t);
-    using Rule = decltype(rule);
+    using Rule = typename decltype(rules)::RuleType;
     EmulatedWarp warp(backwards);
     const auto memory = std::make_unique<cuda::FastDecodeMemory>();
     const AlignedBytes out(shape.elements() * static_cast<int64_t>(sizeof(T)));
     cuda::FastDecoder<EmulatedWarp, T, Rule> decoder(
-        warp, tables.Of<Rule>(), {reinterpret_cast<T*>(out.data()), 0, shape.elements()},
-        memory.get());
+        warp, rules, {reinterpret_cast<T*>(out.data()), 0, shape.elements()}, memory.get());
     const bool good = decoder.DecodeChunk(
         {reinterpret_cast<const uint32_t*>(bytes.data()), static_cast<uint32_t>(stream.size())}, 0,
         static_cast<uint32_t>(shape.elements()));
-    return EmulatedElements{good, out.ToVector()};
+    result = {good, out.ToVector()};
   });
+  return result;
 }
 
 std::vector<Emulated> EmulateDenseEncode(const std::vector<const void*>& data, DType dtype,
                                          const Shape& shape, const ValueCoding& coding,
                                          bool backwards) {
-  const KernelTables tables(coding);
+  const HostCoding host(dtype, coding);
   const simd::DenseTables dense = ExpandDenseTables(coding.tables);
   const auto elements = static_cast<uint32_t>(shape.elements());
-  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
+  std::vector<Emulated> results(data.size());
+  WithTypes(host.get(), [&](auto t, auto rules) {
     using T = decltype(t);
-    using Rule = decltype(rule);
+    using Rule = typename decltype(rules)::RuleType;
     EmulatedWarp warp(backwards);
     cuda::DenseEncodeMemory memory;
     std::vector<AlignedBytes> scratch;
@@ -117,9 +102,8 @@ std::vector<Emulated> EmulateDenseEncode(const std::vector<const void*>& data, D
       jobs[i] = {static_cast<const T*>(data[i]), elements, scratch.back().data()};
     }
     cuda::DenseEncoder<EmulatedWarp, T, Rule> encoder(warp, jobs[0], jobs[1], {shape.c, shape.w},
-                                                      tables.Of<Rule>(), dense, &memory);
+                                                      rules, dense, &memory);
     encoder.Measure();
-    std::vector<Emulated> results(data.size());
     std::vector<AlignedBytes> streams;
     EmulatedWarp::PerLane<uint8_t*> out{};
     for (size_t i = 0; i < data.size(); ++i) {
@@ -136,19 +120,20 @@ std::vector<Emulated> EmulateDenseEncode(const std::vector<const void*>& data, D
       if (std::isinf(sum.squares)) sum.squares = cuda::SumOfSquares(warp, jobs[i].data, elements);
       results[i].statistics = ToStatistics(sum, elements);
     }
-    return results;
   });
+  return results;
 }
 
 std::vector<EmulatedElements> EmulateDenseDecode(const std::vector<std::vector<uint8_t>>& streams,
                                                  DType dtype, const Shape& shape,
                                                  const ValueCoding& coding, bool backwards) {
-  const KernelTables tables(coding);
+  const HostCoding host(dtype, coding);
   const simd::DenseTables dense = ExpandDenseTables(coding.tables);
   const int64_t elements = shape.elements();
-  return WithTypes(dtype, coding.quantizer.mask(), [&](auto t, auto rule) {
+  std::vector<EmulatedElements> results;
+  WithTypes(host.get(), [&](auto t, auto rules) {
     using T = decltype(t);
-    using Rule = decltype(rule);
+    using Rule = typename decltype(rules)::RuleType;
     EmulatedWarp warp(backwards);
     std::vector<AlignedBytes> bytes, scratch;
     cuda::DenseDecodeJob jobs[cuda::kTeams] = {};
@@ -165,16 +150,15 @@ std::vector<EmulatedElements> EmulateDenseDecode(const std::vector<std::vector<u
     const int64_t chunk_bytes = elements * static_cast<int64_t>(sizeof(T));
     const AlignedBytes out(count * chunk_bytes);
     cuda::DenseDecoder<EmulatedWarp, T, Rule> decoder(
-        warp, jobs[0], jobs[1], {shape.c, shape.w}, tables.Of<Rule>(), dense,
+        warp, jobs[0], jobs[1], {shape.c, shape.w}, rules, dense,
         {reinterpret_cast<T*>(out.data()), 0, count * elements});
     const auto good = decoder.Decode();
-    std::vector<EmulatedElements> results;
     for (int64_t i = 0; i < count; ++i) {
       const uint8_t* begin = out.data() + i * chunk_bytes;
       results.push_back({good[i * cuda::kTeamLanes], {begin, begin + chunk_bytes}});
     }
-    return results;
   });
+  return results;
 }
 
 void EmulateEncode(const cuda::StoredValueView& view, const void* value,
@@ -182,10 +166,9 @@ void EmulateEncode(const cuda::StoredValueView& view, const void* value,
   const auto chunks = static_cast<uint64_t>(view.chunking.count());
   const auto largest = static_cast<uint32_t>(view.chunking.Largest().elements());
   cuda::BeginValue(view);
-  WithTypes(coding.dtype, coding.mask, [&](auto t, auto rule) {
+  WithTypes(coding, [&](auto t, auto rules) {
     using T = decltype(t);
-    using Rule = decltype(rule);
-    const cuda::RuleTables<Rule> rules = {coding.tables, coding.period};
+    using Rule = typename decltype(rules)::RuleType;
     const T* data = static_cast<const T*>(value);
     EmulatedWarp warp(backwards);
     if (coding.dense != nullptr) {
@@ -202,7 +185,6 @@ void EmulateEncode(const cuda::StoredValueView& view, const void* value,
       cuda::EncodeFastChunk<EmulatedWarp, T, Rule>(warp, view, data, rules, i,
                                                    coding.dense != nullptr, memory.get());
     }
-    return 0;
   });
   for (uint64_t i = 0; i < chunks && view.record->overflowed == 0; ++i) {
     view.record->nonzero += view.statistics[i].nonzero;
@@ -215,10 +197,9 @@ void EmulateEncode(const cuda::StoredValueView& view, const void* value,
 void EmulateDecode(const cuda::StoredValueView& view, const cuda::DecodeSpan& span,
                    const cuda::DeviceCoding& coding, bool backwards) {
   const auto largest = static_cast<uint32_t>(view.chunking.Largest().elements());
-  WithTypes(coding.dtype, coding.mask, [&](auto t, auto rule) {
+  WithTypes(coding, [&](auto t, auto rules) {
     using T = decltype(t);
-    using Rule = decltype(rule);
-    const cuda::RuleTables<Rule> rules = {coding.tables, coding.period};
+    using Rule = typename decltype(rules)::RuleType;
     const cuda::DecodeRequest<T> request = {
         {static_cast<T*>(span.out), span.first, span.end}, span.first_chunk, span.end_chunk};
     EmulatedWarp warp(backwards);
@@ -240,7 +221,6 @@ void EmulateDecode(const cuda::StoredValueView& view, const cuda::DecodeSpan& sp
       cuda::DecodeRest<EmulatedWarp, T, Rule>(warp, view, rules, request, coding.dense != nullptr,
                                               i, memory.get());
     }
-    return 0;
   });
 }
 
@@ -260,10 +240,9 @@ EmulatedValue::EmulatedValue(const void* data, DType dtype, const Shape& shape,
                              bool backwards)
     : dtype_(dtype),
       shape_(shape),
-      tables_(cuda::UniformTables(coding.quantizer.tables())),
+      tables_(cuda::PackTables(coding.quantizer)),
       dense_(coding.tables.empty() ? simd::DenseTables() : ExpandDenseTables(coding.tables)),
-      coding_{dtype, coding.quantizer.mask(), tables_.data(),
-              static_cast<uint32_t>(coding.quantizer.tables().period),
+      coding_{dtype, coding.quantizer.mode(), tables_.bytes.data(), tables_.period,
               coding.tables.empty() ? nullptr : &dense_},
       backwards_(backwards),
       arena_(static_cast<int64_t>(capacity)),

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compression/codec.h"
+#include "compression/cuda/rule_tables.h"
 #include "compression/cuda/stored_value.h"
 #include "compression/value_coding.h"
 
@@ -85,7 +86,7 @@ class EmulatedValue {
  private:
   DType dtype_;
   Shape shape_;
-  std::vector<cuda::UniformTable> tables_;
+  cuda::PackedTables tables_;
   simd::DenseTables dense_;
   cuda::DeviceCoding coding_;
   bool backwards_;

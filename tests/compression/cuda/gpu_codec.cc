@@ -1,7 +1,7 @@
 #include "tests/compression/cuda/gpu_codec.h"
 
 #include "compression/cuda/cuda_check.h"
-#include "compression/cuda/uniform_tables.h"
+#include "compression/cuda/rule_tables.h"
 #include "compression/dense_tables.h"
 #include "engine/core/error.h"
 
@@ -15,12 +15,6 @@ int Multiprocessors() {
   ENCKE_CODEC_CUDA(cudaGetDevice(&device));
   ENCKE_CODEC_CUDA(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
   return count;
-}
-
-std::vector<uint8_t> EntriesOf(const ValueCoding& coding) {
-  const std::vector<cuda::UniformTable> entries = cuda::UniformTables(coding.quantizer.tables());
-  const auto* bytes = reinterpret_cast<const uint8_t*>(entries.data());
-  return {bytes, bytes + entries.size() * sizeof(cuda::UniformTable)};
 }
 
 std::vector<uint8_t> DenseOf(const ValueCoding& coding) {
@@ -72,7 +66,8 @@ GpuValue::GpuValue(const void* data, DType dtype, const Shape& shape, const Valu
     : shape_(shape),
       dtype_(dtype),
       value_(data, shape.elements() * SizeOf(dtype)),
-      tables_(EntriesOf(coding).data(), EntriesOf(coding).size()),
+      tables_(cuda::PackTables(coding.quantizer).bytes.data(),
+              cuda::PackTables(coding.quantizer).bytes.size()),
       dense_(DenseOf(coding).data(), DenseOf(coding).size()),
       scratch_(coding.tables.empty()
                    ? 0
@@ -89,9 +84,8 @@ GpuValue::GpuValue(const void* data, DType dtype, const Shape& shape, const Valu
             Chunking(shape, dtype, chunk_bytes),
             MarksOf(Chunking(shape, dtype, chunk_bytes), coding),
             reinterpret_cast<cuda::ChunkStatistics*>(statistics_.data())},
-      coding_{dtype, coding.quantizer.mask(),
-              reinterpret_cast<const cuda::UniformTable*>(tables_.data()),
-              static_cast<uint32_t>(coding.quantizer.tables().period),
+      coding_{dtype, coding.quantizer.mode(), tables_.data(),
+              cuda::PackTables(coding.quantizer).period,
               coding.tables.empty() ? nullptr
                                     : reinterpret_cast<const cuda::DenseTables*>(dense_.data())},
       warps_(cuda::DenseWarps(Multiprocessors(), view_.chunking)) {}
