@@ -22,10 +22,11 @@ struct CudaStoreOptions {
 // F32 or BF16 and in memory of `allocator`, whose device must be current.
 //
 // Neither Put nor Get waits for the device, but for these: the first Put of an id; a Put for which
-// no arena surely has room, which first waits for what the values before it really took; and the
-// first Put after an iteration that needed more than one arena. A StoredValue tells of the last
-// time that its id was put, so that bounds follow statistics one iteration late. A broken chunk is
-// noticed by one of the calls after the one that decoded it.
+// no arena surely has room, which first waits for what the values before it really took; a Put with
+// other bounds than the last of its id, if that one is not yet encoded; and the first Put after an
+// iteration that needed more than one arena. A StoredValue tells of the last time that its id was
+// put, so that bounds follow statistics one iteration late. A broken chunk is noticed by one of the
+// calls after the one that decoded it.
 std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
                                               const CudaStoreOptions& options);
 

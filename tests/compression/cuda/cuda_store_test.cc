@@ -30,6 +30,7 @@ class Training {
     for (int i = 0; i < values; ++i) {
       const auto batch = static_cast<int64_t>(1 + rng_.Below(4));
       shapes_.push_back({batch, 7, 7, static_cast<int64_t>(16 + rng_.Below(40))});
+      masks_.push_back(rng_.Below(2) == 0);
       codecs_.push_back(rng_.Below(5) == 0 ? "raw" : rng_.Below(2) == 0 ? "fast" : "dense");
     }
     for (std::shared_ptr<Buffer>* memory : {&forward_, &backward_}) {
@@ -68,8 +69,7 @@ class Training {
     const std::vector<float> data = Data(iteration, i);
     testing::Enqueue(compute_,
                      [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
-    stored_.push_back(
-        store_->Put(i, tensor, codecs_[i], testing::Uniform(kBound, rng_.Below(2) == 0)));
+    stored_.push_back(store_->Put(i, tensor, codecs_[i], testing::Uniform(kBound, masks_[i])));
     if (overlap_) store_->BeforeOverwrite(i);
   }
 
@@ -97,6 +97,7 @@ class Training {
   std::unique_ptr<ActivationStore> store_;
   std::vector<Shape> shapes_;
   std::vector<std::string> codecs_;
+  std::vector<bool> masks_;
   std::shared_ptr<Buffer> forward_, backward_;
   std::vector<StoredValue> stored_;
   double worst_ = 0;
