@@ -55,10 +55,10 @@ class CudaStore : public ActivationStore {
   };
   // Something that the device will have found out when `done` is over.
   struct Finding {
-    int id;
-    int number;
+    int id = 0;
+    int number = 0;
     StoredValue value;  // but for what is found
-    std::shared_ptr<CodecEvent> done;
+    std::shared_ptr<CodecEvent> done = std::make_shared<CodecEvent>();
   };
 
   // Memory that the encoder works in.
@@ -151,7 +151,10 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const std::string& codec
   partly.codec = codec;
   partly.raw_bytes = value.bytes();
   partly.statistics.elements = value.elements();
-  sizes_.push_back({id, stored.number, partly, std::make_shared<CodecEvent>()});
+  sizes_.emplace_back();
+  sizes_.back().id = id;
+  sizes_.back().number = stored.number;
+  sizes_.back().value = partly;
   sizes_.back().done->Record(stream_.get());
   if (!code.last) {
     sizes_.back().done->Wait();
@@ -310,7 +313,9 @@ void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scrat
   value.first = first;
   value.count = count;
   ReadRecord(value.number);
-  decodings_.push_back({id, value.number, {}, std::make_shared<CodecEvent>()});
+  decodings_.emplace_back();
+  decodings_.back().id = id;
+  decodings_.back().number = value.number;
   decodings_.back().done->Record(stream_.get());
 }
 
