@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -122,9 +123,10 @@ void Executor::RestoreStatistics() {
 }
 
 bool Executor::GradientsFinite() {
-  return std::all_of(gradients_.begin(), gradients_.end(), [&](const Tensor& gradient) {
-    return !gradient.defined() || backend_.AllFinite(gradient);
-  });
+  std::vector<Tensor> defined;
+  std::copy_if(gradients_.begin(), gradients_.end(), std::back_inserter(defined),
+               [](const Tensor& gradient) { return gradient.defined(); });
+  return backend_.AllFinite(defined);
 }
 
 int64_t Executor::SumOf(int64_t ActivationRecord::*bytes) const {

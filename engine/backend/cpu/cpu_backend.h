@@ -106,7 +106,7 @@ class CpuBackend : public Backend {
 
   double SumOfSquares(const Tensor& x) override;
   double SumOfMagnitudes(const Tensor& x) override;
-  bool AllFinite(const Tensor& x) override;
+  bool AllFinite(const std::vector<Tensor>& tensors) override;
 
   void SgdStep(const SgdOptions& options, const Tensor& w, const Tensor& dw,
                const Tensor& velocity) override;
