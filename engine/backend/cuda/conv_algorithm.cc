@@ -31,7 +31,8 @@ float TimeOf(const ExecutionPlan& plan, cudnnHandle_t handle, cudaStream_t strea
 
 ConvAlgorithm::ConvAlgorithm(cudnnHandle_t handle, const ConvProblem& problem, int64_t choice)
     : problem_(problem),
-      plans_(ProposePlans(handle, problem, choice < 0 ? 1 : choice + 1, kScratchLimit)) {
+      plans_(
+          ProposePlans(PlanTarget(handle), problem, choice < 0 ? 1 : choice + 1, kScratchLimit)) {
   if (choice >= 0 && choice < static_cast<int64_t>(plans_.size())) Settle(choice);
 }
 
@@ -43,7 +44,7 @@ void ConvAlgorithm::Settle(int64_t choice) {
 
 void ConvAlgorithm::Measure(cudnnHandle_t handle, cudaStream_t stream, const ConvPointers& pointers,
                             void* scratch, int64_t scratch_bytes) {
-  plans_ = ProposePlans(handle, problem_, kCandidates, kScratchLimit);
+  plans_ = ProposePlans(PlanTarget(handle), problem_, kCandidates, kScratchLimit);
   int64_t best = -1;
   float shortest = kFailed;
   for (size_t i = 0; i < plans_.size(); ++i) {

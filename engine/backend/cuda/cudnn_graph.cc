@@ -101,17 +101,19 @@ Descriptor MakeOperation(ConvKind kind, const Descriptor& x, const Descriptor& w
   return operation;
 }
 
-Descriptor MakeGraph(cudnnHandle_t handle, const ConvOperation& conv) {
+Descriptor MakeGraph(const PlanTarget& target, const ConvOperation& conv) {
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  graph.Set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
+  target.SetOnGraph(graph);
   graph.SetDescriptor(CUDNN_ATTR_OPERATIONGRAPH_OPS, conv.operation);
   graph.Finalize();
   return graph;
 }
 
 // Engine configurations that cuDNN's heuristic proposes, the best first; none when it knows none.
-std::vector<Descriptor> Configurations(const Descriptor& graph, cudnnBackendHeurMode_t mode) {
+std::vector<Descriptor> Configurations(const PlanTarget& target, const Descriptor& graph,
+                                       cudnnBackendHeurMode_t mode) {
   Descriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  target.SetOnHeuristic(heuristic);
   heuristic.SetDescriptor(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
   heuristic.Set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
   if (!heuristic.TryFinalize()) return {};
@@ -189,6 +191,34 @@ void Descriptor::SetDescriptor(cudnnBackendAttributeName_t name, const Descripto
 
 void Descriptor::Finalize() { ENCKE_CUDNN(cudnnBackendFinalize(descriptor_)); }
 
+PlanTarget PlanTarget::Described(const std::string& json) {
+  auto description = std::make_shared<Descriptor>(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+  description->Set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                   static_cast<int64_t>(json.size()), json.data());
+  description->Finalize();
+  PlanTarget target(nullptr);
+  target.description_ = std::move(description);
+  return target;
+}
+
+void PlanTarget::SetOnGraph(Descriptor& graph) const {
+  if (description_ != nullptr) return;
+  graph.Set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle_);
+}
+
+void PlanTarget::SetOnHeuristic(Descriptor& heuristic) const {
+  if (description_ == nullptr) return;
+  heuristic.SetDescriptor(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *description_);
+}
+
+void PlanTarget::SetOnPlan(Descriptor& plan) const {
+  if (description_ != nullptr) {
+    plan.SetDescriptor(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *description_);
+  } else {
+    plan.Set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle_);
+  }
+}
+
 ConvOperation::ConvOperation(const ConvProblem& problem)
     : x(MakeTensor(kX, problem.x, problem.dtype)),
       w(MakeTensor(kW, problem.filter(), problem.dtype)),
@@ -196,10 +226,10 @@ ConvOperation::ConvOperation(const ConvProblem& problem)
       convolution(MakeConvolution(problem.options)),
       operation(MakeOperation(problem.kind, x, w, y, convolution)) {}
 
-std::optional<ExecutionPlan> ExecutionPlan::Make(cudnnHandle_t handle,
+std::optional<ExecutionPlan> ExecutionPlan::Make(const PlanTarget& target,
                                                  const Descriptor& configuration) {
   Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  plan.Set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
+  target.SetOnPlan(plan);
   plan.SetDescriptor(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
   if (!plan.TryFinalize()) return std::nullopt;
   int64_t bytes = 0, count = 0;
@@ -220,17 +250,17 @@ cudnnStatus_t ExecutionPlan::Run(cudnnHandle_t handle, const ConvPointers& point
   return cudnnBackendExecute(handle, plan_.get(), pack.get());
 }
 
-std::vector<ExecutionPlan> ProposePlans(cudnnHandle_t handle, const ConvProblem& problem,
+std::vector<ExecutionPlan> ProposePlans(const PlanTarget& target, const ConvProblem& problem,
                                         int64_t most, int64_t scratch_limit) {
   const ConvOperation conv(problem);
-  const Descriptor graph = MakeGraph(handle, conv);
+  const Descriptor graph = MakeGraph(target, conv);
   std::vector<ExecutionPlan> plans;
   for (cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     if (!plans.empty()) break;  // the fallback is for when nothing else is left
-    for (const Descriptor& configuration : Configurations(graph, mode)) {
+    for (const Descriptor& configuration : Configurations(target, graph, mode)) {
       if (static_cast<int64_t>(plans.size()) >= most) break;
       if (!IsAcceptable(configuration, problem)) continue;
-      std::optional<ExecutionPlan> plan = ExecutionPlan::Make(handle, configuration);
+      std::optional<ExecutionPlan> plan = ExecutionPlan::Make(target, configuration);
       if (plan && plan->workspace_bytes() <= scratch_limit) plans.push_back(std::move(*plan));
     }
   }

@@ -6,7 +6,9 @@
 #include <cudnn.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -38,6 +40,24 @@ class Descriptor {
   cudnnBackendDescriptor_t descriptor_ = nullptr;
 };
 
+// What plans are made for: the GPU of a handle or, to try out what cuDNN would do there, a GPU that
+// is only described, as JSON in cuDNN's own words (cuDNN calls this deviceless compilation). Plans
+// for the latter cannot run.
+class PlanTarget {
+ public:
+  explicit PlanTarget(cudnnHandle_t handle) : handle_(handle) {}
+  static PlanTarget Described(const std::string& json);
+
+  // Tell the descriptor of that kind about the GPU.
+  void SetOnGraph(Descriptor& graph) const;
+  void SetOnHeuristic(Descriptor& heuristic) const;
+  void SetOnPlan(Descriptor& plan) const;
+
+ private:
+  cudnnHandle_t handle_;
+  std::shared_ptr<const Descriptor> description_;
+};
+
 // The operation with its tensors, finalized: everything that needs no GPU yet. It keeps what it
 // refers to.
 struct ConvOperation {
@@ -55,7 +75,8 @@ struct ConvPointers {
 class ExecutionPlan {
  public:
   // Nothing when cuDNN cannot make a plan of this configuration after all.
-  static std::optional<ExecutionPlan> Make(cudnnHandle_t handle, const Descriptor& configuration);
+  static std::optional<ExecutionPlan> Make(const PlanTarget& target,
+                                           const Descriptor& configuration);
 
   int64_t workspace_bytes() const { return workspace_bytes_; }
   // The status is the caller's to look at.
@@ -73,7 +94,7 @@ class ExecutionPlan {
 // order in which cuDNN expects them to be fast, and only those that repeat themselves bit for bit,
 // keep fp32 apart from tf32 as the problem asks, and lose no digits by Winograd's or Fourier's
 // transforms. May be empty.
-std::vector<ExecutionPlan> ProposePlans(cudnnHandle_t handle, const ConvProblem& problem,
+std::vector<ExecutionPlan> ProposePlans(const PlanTarget& target, const ConvProblem& problem,
                                         int64_t most, int64_t scratch_limit);
 
 }  // namespace encke::cuda
