@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "compression/activation_store.h"
 #include "engine/core/memory.h"
 #include "engine/core/tensor.h"
 
@@ -80,6 +81,8 @@ class Backend {
   // Host memory that the device copies from fastest; that of a CPU is its own.
   virtual Allocator& host_allocator() { return allocator(); }
   virtual bool Supports(DType compute) const = 0;
+  // The pool that encodes saved values where they are, on the device.
+  virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   virtual void Synchronize() = 0;
 
   // Scratch of library calls comes from one buffer, grown on demand and charged as WORKSPACE. The

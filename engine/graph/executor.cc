@@ -16,7 +16,7 @@ Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options
     : graph_(std::move(graph)),
       backend_(backend),
       options_(options),
-      store_(NewCompressedStore(backend.allocator(), options.store)),
+      store_(backend.NewActivationStore(options.store)),
       controller_(std::make_unique<BoundController>(options.controller)) {
   if (!backend_.Supports(options.plan.compute)) {
     throw Error(ErrorKind::DEVICE,
@@ -77,11 +77,26 @@ MemoryTrace* Executor::StartTrace(Phase phase, int64_t iteration, const TrainOpt
   return &memory_trace_;
 }
 
+Batch Executor::OnDevice(const Batch& batch) {
+  Allocator& allocator = backend_.allocator();
+  if (allocator.device().is_cpu()) return batch;
+  const auto copy = [&](const Tensor& from, std::shared_ptr<Buffer>* buffer) {
+    if (*buffer == nullptr || (*buffer)->bytes() < from.bytes()) {
+      buffer->reset();
+      *buffer = allocator.Allocate(from.bytes(), MemoryCategory::DATA);
+    }
+    const Tensor to(*buffer, 0, from.shape(), from.dtype());
+    backend_.CopyFromHost(from.raw(), to);
+    return to;
+  };
+  return {copy(batch.images, &batch_images_), copy(batch.labels, &batch_labels_)};
+}
+
 StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOptions& options) {
   ENCKE_CHECK(batch.size() > 0 && batch.size() <= plan_.batch, batch.size(), " of ", plan_.batch);
   records_.clear();
   TakeStatistics();
-  StepResult result = Run(this, plan_, batch, Phase::TRAIN, iteration, options).Execute();
+  StepResult result = Run(this, plan_, OnDevice(batch), Phase::TRAIN, iteration, options).Execute();
   if (options.audit == Audit::ONE) ++audits_;
   result.finite = result.finite && GradientsFinite();
   if (!result.finite) RestoreStatistics();
@@ -95,7 +110,7 @@ StepResult Executor::Evaluate(const Batch& batch) {
     evaluation_plan_ = MakePlan(graph_, backend_, batch.size(), plan_options);
     ReserveArena(evaluation_plan_.arena_bytes);
   }
-  return Run(this, evaluation_plan_, batch, Phase::EVALUATE, 0, {}).Execute();
+  return Run(this, evaluation_plan_, OnDevice(batch), Phase::EVALUATE, 0, {}).Execute();
 }
 
 std::string Executor::FirstNonFiniteNode(const Batch& batch, int64_t iteration) {
@@ -103,7 +118,7 @@ std::string Executor::FirstNonFiniteNode(const Batch& batch, int64_t iteration) 
   TrainOptions options;
   options.exact = true;
   const std::string name =
-      Run(this, plan_, batch, Phase::TRAIN, iteration, options).FindNonFinite();
+      Run(this, plan_, OnDevice(batch), Phase::TRAIN, iteration, options).FindNonFinite();
   RestoreStatistics();
   return name;
 }

@@ -32,6 +32,9 @@ class CpuBackend : public Backend {
   std::string name() const override;
   Allocator& allocator() override { return *allocator_; }
   bool Supports(DType compute) const override;
+  std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override {
+    return NewCompressedStore(*allocator_, options);
+  }
   void Synchronize() override {}
 
   int64_t ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,

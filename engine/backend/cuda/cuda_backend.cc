@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/backend/cuda/conv_algorithm.h"
+#include "engine/backend/cuda/partial_sums.h"
 #include "engine/core/error.h"
 
 namespace encke::cuda {
@@ -11,6 +12,8 @@ namespace {
 // Of the device's free memory, left to what the libraries take for themselves as they go: kernels
 // that they load, above all.
 constexpr int64_t kKeptFree = 512 << 20;
+
+constexpr int64_t kUsualChannels = 4096;  // more make the buffer of partial sums grow
 
 std::string ChoicesPath() {
   const std::string folder = CacheFolder();
@@ -40,7 +43,9 @@ CudaBackend::CudaBackend(const Gpu& gpu, const BackendOptions& options)
       workspace_(&allocator_),
       partial_sums_(&allocator_),
       result_(host_allocator_.Allocate(sizeof(double), MemoryCategory::WORKSPACE)),
-      conv_choices_(ChoicesPath(), ChoicesContext(gpu)) {}
+      conv_choices_(ChoicesPath(), ChoicesContext(gpu)) {
+  partial_sums_.Reserve(PartialSums(kUsualChannels) * static_cast<int64_t>(sizeof(double)));
+}
 
 CudaBackend::~CudaBackend() { ENCKE_CUDA_WARN(cudaStreamSynchronize(stream_.get())); }
 
@@ -51,6 +56,11 @@ std::string CudaBackend::name() const {
 
 bool CudaBackend::Supports(DType compute) const {
   return compute == DType::F32 || compute == DType::BF16;
+}
+
+std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOptions&) {
+  throw Error(ErrorKind::DEVICE, "this build cannot compress on a GPU", "activations.mode",
+              "train with --mode raw, or with --device=cpu");
 }
 
 void CudaBackend::Synchronize() { stream_.Synchronize(); }

@@ -50,6 +50,7 @@ class CudaBackend : public Backend {
   Allocator& allocator() override { return allocator_; }
   Allocator& host_allocator() override { return host_allocator_; }
   bool Supports(DType compute) const override;
+  std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override;
   void Synchronize() override;
 
   // What own kernels and the codec launch on.

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/backend/cuda/partial_sums.h"
 #include "engine/backend/cuda/status.h"
 #include "engine/backend/cuda/value.h"
 #include "engine/core/error.h"
@@ -20,7 +21,6 @@
 namespace encke::cuda {
 
 inline constexpr int kThreads = 256;  // of a block
-inline constexpr int kMaxSumBlocks = 1024;
 
 // N neighbouring elements, loaded and stored at once.
 template <typename T, int N>
@@ -171,12 +171,6 @@ void ChannelMap(cudaStream_t stream, int64_t rows, int64_t channels, const Op& o
 // ------------------------------------------------------------------------------------------ sums
 
 // Blocks that sum rows write their two sums of each channel as partial[block row][sum][channel].
-// Room for them, in doubles.
-inline int64_t PartialSums(int64_t channels) {
-  // Blocks in all are at most kMaxSumBlocks or, for very many channels, one row of blocks.
-  return 2 * (static_cast<int64_t>(kMaxSumBlocks) * 32 * 8 + channels);
-}
-
 template <int N, typename Terms, typename... In>
 __device__ inline void AddTerms(const Terms& terms, const typename Terms::Channel* loaded,
                                 double* sums, const Pack<In, N>&... in) {

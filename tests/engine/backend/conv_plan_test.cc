@@ -12,8 +12,6 @@
 namespace encke {
 namespace {
 
-constexpr double kTolerance = 2e-6;  // fp32 sums of up to a few thousand products
-
 // Every way to compute a convolution computes every case that it can, whichever would be chosen.
 // Kernels work on padded channels in scratch memory, where an earlier call's rubbish may lie.
 class ConvPlanTest : public BackendTest {
@@ -44,7 +42,7 @@ class ConvPlanTest : public BackendTest {
     const Tensor x = MakeActivation(c.x, p.vx), w = Make(p.w, DType::F32, p.vw);
     const Tensor bias = MakeVector(p.vbias), y = Make(p.y, dtype());
     Run(plan, {x.raw(), w.raw(), bias.raw(), y.raw()});
-    ExpectClose(y, reference::ConvForward(c.o, c.x, p.vx, p.vw, p.vbias, p.y), kTolerance);
+    ExpectClose(y, reference::ConvForward(c.o, c.x, p.vx, p.vw, p.vbias, p.y), ProductTolerance());
   }
 
   void CheckBackwardData(cpu::ConvPlan& plan, const ConvCase& c) {
@@ -52,7 +50,7 @@ class ConvPlanTest : public BackendTest {
     const Tensor dy = MakeActivation(p.y, p.vdy), w = Make(p.w, DType::F32, p.vw);
     const Tensor dx = Make(c.x, dtype());
     Run(plan, {dx.raw(), w.raw(), nullptr, dy.raw()});
-    ExpectClose(dx, reference::ConvBackwardData(c.o, p.y, p.vdy, p.vw, c.x), kTolerance);
+    ExpectClose(dx, reference::ConvBackwardData(c.o, p.y, p.vdy, p.vw, c.x), ProductTolerance());
   }
 
   // `adding` is the same plan, made to accumulate.
@@ -64,8 +62,8 @@ class ConvPlanTest : public BackendTest {
     Values expected_bias = reference::SumToChannels(p.y, p.vdy);
     for (cpu::ConvPlan* each : {&plan, &adding}) {
       Run(*each, {x.raw(), dw.raw(), db.raw(), dy.raw()});
-      ExpectClose(dw, expected, kTolerance);
-      ExpectClose(db, expected_bias, kTolerance);
+      ExpectClose(dw, expected, ProductTolerance());
+      ExpectClose(db, expected_bias, ProductTolerance());
       for (double& v : expected) v *= 2.0;
       for (double& v : expected_bias) v *= 2.0;
     }
@@ -140,8 +138,7 @@ TEST_P(ConvPlanTest, RulesChooseByShape) {
   EXPECT_FALSE(flipped({64, 28, 28, 64}, 128, Options(3, 2, 1)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, ConvPlanTest, ::testing::Values(DType::F32, DType::BF16),
-                         NameOfParam);
+INSTANTIATE_TEST_SUITE_P(Types, ConvPlanTest, ::testing::ValuesIn(BackendCases()), NameOfParam);
 
 }  // namespace
 }  // namespace encke
