@@ -1,4 +1,6 @@
 // Batch norm in parts, and sums over rows.
+#include <type_traits>
+
 #include "engine/backend/cuda/cuda_backend.h"
 #include "engine/backend/cuda/kernels.cuh"
 #include "engine/backend/cuda/norm_ops.h"
@@ -15,32 +17,36 @@ void CheckChannels(const Tensor& x, int64_t per_channel, std::initializer_list<c
   }
 }
 
+NormGate GateOf(const NormChannels& norm, const Tensor& x, const Tensor& y, const Tensor& dy,
+                const Tensor& sums) {
+  CheckAlike(x, dy);
+  if (y.defined()) CheckAlike(x, y);
+  CheckChannels(x, 1, {&norm.mean, &norm.inv_std, &norm.gamma, &norm.beta});
+  CheckChannels(x, 2, {&sums});
+  return {norm.relu, norm.mean.data<float>(), norm.inv_std.data<float>(), norm.gamma.data<float>(),
+          norm.beta.data<float>()};
+}
+
+// Calls f(x, dy), or f(x, dy, y) where a ReLU's output says what counts.
+template <typename F>
+void WithNormInputs(const NormChannels& norm, const Tensor& x, const Tensor& y, const Tensor& dy,
+                    const F& f) {
+  WithFloatType(x.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const T *px = x.data<T>(), *pdy = dy.data<T>();
+    if (norm.relu && y.defined()) {
+      f(px, pdy, static_cast<const T*>(y.data<T>()));
+    } else {
+      f(px, pdy);
+    }
+  });
+}
+
 }  // namespace
 
 double* CudaBackend::PartialSumsFor(int64_t channels) {
   partial_sums_.Reserve(PartialSums(channels) * static_cast<int64_t>(sizeof(double)));
   return partial_sums_.At<double>(0);
-}
-
-void CudaBackend::BatchNormForward(float epsilon, float momentum, const Tensor& x,
-                                   const Tensor& gamma, const Tensor& beta, const Tensor& y,
-                                   const Tensor& mean, const Tensor& inv_std,
-                                   const Tensor& running_mean, const Tensor& running_variance) {
-  const Tensor moments =
-      Tensor::Empty(allocator_, {1, 1, 3, x.shape().c}, DType::F32, MemoryCategory::WORKSPACE);
-  BatchNormMoments(x, moments, false);
-  BatchNormStatistics(epsilon, momentum, moments, mean, inv_std, running_mean, running_variance);
-  BatchNormApply(x, mean, inv_std, gamma, beta, false, y);
-}
-
-void CudaBackend::BatchNormBackward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                                    const Tensor& inv_std, const Tensor& dy, const Tensor& dx,
-                                    const Tensor& dgamma, const Tensor& dbeta, bool accumulate) {
-  const Tensor sums =
-      Tensor::Empty(allocator_, {1, 1, 2, x.shape().c}, DType::F32, MemoryCategory::WORKSPACE);
-  BatchNormBackwardSums(x, Tensor(), mean, inv_std, dy, sums, false);
-  BatchNormBackwardApply(x, Tensor(), mean, inv_std, gamma, sums, RowsOf(x), dy, dx);
-  BatchNormParameterGradients(sums, dgamma, dbeta, accumulate);
 }
 
 void CudaBackend::BatchNormMoments(const Tensor& x, const Tensor& moments, bool accumulate) {
@@ -65,21 +71,19 @@ void CudaBackend::BatchNormStatistics(float epsilon, float momentum, const Tenso
                     running_variance.data<float>()});
 }
 
-void CudaBackend::BatchNormApply(const Tensor& x, const Tensor& mean, const Tensor& inv_std,
-                                 const Tensor& gamma, const Tensor& beta, bool relu,
-                                 const Tensor& y) {
+void CudaBackend::BatchNormApply(const NormChannels& norm, const Tensor& x, const Tensor& y) {
   CheckAlike(x, y);
-  CheckChannels(x, 1, {&mean, &inv_std, &gamma, &beta});
+  CheckChannels(x, 1, {&norm.mean, &norm.inv_std, &norm.gamma, &norm.beta});
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
     ChannelMap(stream_.get(), RowsOf(x), x.shape().c,
-               NormApplyMap{mean.data<float>(), inv_std.data<float>(), gamma.data<float>(),
-                            beta.data<float>(), relu},
+               NormApplyMap{norm.mean.data<float>(), norm.inv_std.data<float>(),
+                            norm.gamma.data<float>(), norm.beta.data<float>(), norm.relu},
                y.data<T>(), x.data<T>());
   });
 }
 
-void CudaBackend::BatchNormInference(float epsilon, const Tensor& x, const Tensor& gamma,
+void CudaBackend::BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                                      const Tensor& beta, const Tensor& mean, const Tensor& variance,
                                      const Tensor& y) {
   CheckAlike(x, y);
@@ -87,60 +91,33 @@ void CudaBackend::BatchNormInference(float epsilon, const Tensor& x, const Tenso
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
     ChannelMap(stream_.get(), RowsOf(x), x.shape().c,
-               NormInferenceMap{epsilon, mean.data<float>(), variance.data<float>(),
+               NormInferenceMap{epsilon, relu, mean.data<float>(), variance.data<float>(),
                                 gamma.data<float>(), beta.data<float>()},
                y.data<T>(), x.data<T>());
   });
 }
 
-void CudaBackend::BatchNormBackwardSums(const Tensor& x, const Tensor& y, const Tensor& mean,
-                                        const Tensor& inv_std, const Tensor& dy, const Tensor& sums,
-                                        bool accumulate) {
-  CheckAlike(x, dy);
-  if (y.defined()) CheckAlike(x, y);
-  CheckChannels(x, 1, {&mean, &inv_std});
-  CheckChannels(x, 2, {&sums});
+void CudaBackend::BatchNormBackwardSums(const NormChannels& norm, const Tensor& x, const Tensor& y,
+                                        const Tensor& dy, const Tensor& sums, bool accumulate) {
+  const NormGate gate = GateOf(norm, x, y, dy, sums);
   const int64_t rows = RowsOf(x), channels = x.shape().c;
-  const NormGradientTerms terms = {mean.data<float>(), inv_std.data<float>()};
+  const NormGradientTerms terms = {gate};
   const SumsFinish finish = {channels, accumulate, sums.data<float>()};
-  WithFloatType(x.dtype(), [&](auto type) {
-    using T = decltype(type);
-    const auto sum = [&](const auto*... inputs) {
-      ChannelSums(stream_.get(), rows, channels, terms, finish, PartialSumsFor(channels),
-                  inputs...);
-    };
-    const T *px = x.data<T>(), *pdy = dy.data<T>();
-    if (y.defined()) {
-      sum(px, pdy, static_cast<const T*>(y.data<T>()));
-    } else {
-      sum(px, pdy);
-    }
+  WithNormInputs(norm, x, y, dy, [&](const auto*... inputs) {
+    ChannelSums(stream_.get(), rows, channels, terms, finish, PartialSumsFor(channels), inputs...);
   });
 }
 
-void CudaBackend::BatchNormBackwardApply(const Tensor& x, const Tensor& y, const Tensor& mean,
-                                         const Tensor& inv_std, const Tensor& gamma,
+void CudaBackend::BatchNormBackwardApply(const NormChannels& norm, const Tensor& x, const Tensor& y,
                                          const Tensor& sums, int64_t count, const Tensor& dy,
                                          const Tensor& dx) {
-  CheckAlike(x, dy);
   CheckAlike(dy, dx);
-  if (y.defined()) CheckAlike(x, y);
-  CheckChannels(x, 1, {&mean, &inv_std, &gamma});
-  CheckChannels(x, 2, {&sums});
-  const NormGradientMap map = {x.shape().c,         static_cast<double>(count),
-                               mean.data<float>(),  inv_std.data<float>(),
-                               gamma.data<float>(), sums.data<float>()};
-  WithFloatType(x.dtype(), [&](auto type) {
-    using T = decltype(type);
-    const auto apply = [&](const auto*... inputs) {
-      ChannelMap(stream_.get(), RowsOf(x), x.shape().c, map, dx.data<T>(), inputs...);
-    };
-    const T *px = x.data<T>(), *pdy = dy.data<T>();
-    if (y.defined()) {
-      apply(px, pdy, static_cast<const T*>(y.data<T>()));
-    } else {
-      apply(px, pdy);
-    }
+  const NormGate gate = GateOf(norm, x, y, dy, sums);
+  const int64_t rows = RowsOf(x), channels = x.shape().c;
+  const NormGradientMap map = {gate, channels, static_cast<double>(count), sums.data<float>()};
+  WithNormInputs(norm, x, y, dy, [&](const auto* first, const auto*... others) {
+    using T = std::decay_t<decltype(*first)>;
+    ChannelMap(stream_.get(), rows, channels, map, dx.data<T>(), first, others...);
   });
 }
 

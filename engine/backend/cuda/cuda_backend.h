@@ -82,29 +82,21 @@ class CudaBackend : public Backend {
   void AveragePoolForward(const PoolOptions& options, const Tensor& x, const Tensor& y) override;
   void AveragePoolBackward(const PoolOptions& options, const Tensor& dy, const Tensor& dx) override;
 
-  void BatchNormForward(float epsilon, float momentum, const Tensor& x, const Tensor& gamma,
-                        const Tensor& beta, const Tensor& y, const Tensor& mean,
-                        const Tensor& inv_std, const Tensor& running_mean,
-                        const Tensor& running_variance) override;
-  void BatchNormBackward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                         const Tensor& inv_std, const Tensor& dy, const Tensor& dx,
-                         const Tensor& dgamma, const Tensor& dbeta, bool accumulate) override;
-  void BatchNormMoments(const Tensor& x, const Tensor& moments, bool accumulate);
+  void BatchNormMoments(const Tensor& x, const Tensor& moments, bool accumulate) override;
   void BatchNormStatistics(float epsilon, float momentum, const Tensor& moments, const Tensor& mean,
                            const Tensor& inv_std, const Tensor& running_mean,
-                           const Tensor& running_variance);
-  void BatchNormApply(const Tensor& x, const Tensor& mean, const Tensor& inv_std,
-                      const Tensor& gamma, const Tensor& beta, bool relu, const Tensor& y);
-  void BatchNormInference(float epsilon, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                          const Tensor& mean, const Tensor& variance, const Tensor& y) override;
-  void BatchNormBackwardSums(const Tensor& x, const Tensor& y, const Tensor& mean,
-                             const Tensor& inv_std, const Tensor& dy, const Tensor& sums,
-                             bool accumulate);
-  void BatchNormBackwardApply(const Tensor& x, const Tensor& y, const Tensor& mean,
-                              const Tensor& inv_std, const Tensor& gamma, const Tensor& sums,
-                              int64_t count, const Tensor& dy, const Tensor& dx);
+                           const Tensor& running_variance) override;
+  void BatchNormApply(const NormChannels& norm, const Tensor& x, const Tensor& y) override;
+  void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
+                          const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                          const Tensor& y) override;
+  void BatchNormBackwardSums(const NormChannels& norm, const Tensor& x, const Tensor& y,
+                             const Tensor& dy, const Tensor& sums, bool accumulate) override;
+  void BatchNormBackwardApply(const NormChannels& norm, const Tensor& x, const Tensor& y,
+                              const Tensor& sums, int64_t count, const Tensor& dy,
+                              const Tensor& dx) override;
   void BatchNormParameterGradients(const Tensor& sums, const Tensor& dgamma, const Tensor& dbeta,
-                                   bool accumulate);
+                                   bool accumulate) override;
 
   void ReluForward(const Tensor& x, const Tensor& y) override;
   void ReluBackward(const Tensor& y, const Tensor& dy, const Tensor& dx) override;
@@ -115,7 +107,7 @@ class CudaBackend : public Backend {
   void LrnBackward(const LrnOptions& options, const Tensor& x, const Tensor& dy,
                    const Tensor& dx) override;
 
-  void Dropout(float p, uint64_t seed, uint64_t stream, const Tensor& x, const Tensor& y) override;
+  void Dropout(const DropoutMask& mask, const Tensor& x, const Tensor& y) override;
 
   void Add(const Tensor& a, const Tensor& b, const Tensor& y) override;
   void CopyChannels(const Tensor& src, int64_t src_channel, const Tensor& dst, int64_t dst_channel,

@@ -11,21 +11,26 @@ namespace {
 
 // Names of the tensors within a plan.
 constexpr int64_t kX = 'x', kW = 'w', kY = 'y';
-constexpr int64_t kByteAlignment = 16;
+constexpr int64_t kAligned = 16;  // bytes
 
 cudnnDataType_t TypeOf(DType dtype) {
   return dtype == DType::BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 }
 
+// What the address of a tensor, which may be a slice of a batch, is a multiple of.
+int64_t AlignmentOf(const Shape& s, DType dtype) {
+  return s.sample() * SizeOf(dtype) % kAligned == 0 ? kAligned : SizeOf(dtype);
+}
+
 // A tensor that lies as n,h,w,c; cuDNN counts its dimensions as n,c,h,w.
-Descriptor MakeTensor(int64_t id, const Shape& s, DType dtype) {
+Descriptor MakeTensor(int64_t id, const Shape& s, DType dtype, int64_t alignment) {
   const int64_t extents[] = {s.n, s.c, s.h, s.w};
   const int64_t strides[] = {s.sample(), 1, s.w * s.c, s.c};
   const cudnnDataType_t type = TypeOf(dtype);
   Descriptor tensor(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   tensor.Set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
   tensor.Set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-  tensor.Set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &kByteAlignment);
+  tensor.Set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
   tensor.Set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, extents);
   tensor.Set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
   tensor.Finalize();
@@ -220,9 +225,9 @@ void PlanTarget::SetOnPlan(Descriptor& plan) const {
 }
 
 ConvOperation::ConvOperation(const ConvProblem& problem)
-    : x(MakeTensor(kX, problem.x, problem.dtype)),
-      w(MakeTensor(kW, problem.filter(), problem.dtype)),
-      y(MakeTensor(kY, problem.y, problem.dtype)),
+    : x(MakeTensor(kX, problem.x, problem.dtype, AlignmentOf(problem.x, problem.dtype))),
+      w(MakeTensor(kW, problem.filter(), problem.dtype, kAligned)),
+      y(MakeTensor(kY, problem.y, problem.dtype, AlignmentOf(problem.y, problem.dtype))),
       convolution(MakeConvolution(problem.options)),
       operation(MakeOperation(problem.kind, x, w, y, convolution)) {}
 

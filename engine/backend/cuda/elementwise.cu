@@ -38,13 +38,12 @@ void CudaBackend::ReluBackward(const Tensor& y, const Tensor& dy, const Tensor& 
   });
 }
 
-void CudaBackend::Dropout(float p, uint64_t seed, uint64_t stream, const Tensor& x,
-                          const Tensor& y) {
-  ENCKE_CHECK(p >= 0.0f && p < 1.0f, p);
+void CudaBackend::Dropout(const DropoutMask& mask, const Tensor& x, const Tensor& y) {
+  ENCKE_CHECK(mask.p >= 0.0f && mask.p < 1.0f && mask.first >= 0, mask.p, mask.first);
   CheckAlike(x, y);
   WithFloatType(x.dtype(), [&](auto type) {
     using T = decltype(type);
-    Map(stream_.get(), x.elements(), DropoutOp(p, seed, stream), y.data<T>(), x.data<T>());
+    Map(stream_.get(), x.elements(), DropoutOp(mask), y.data<T>(), x.data<T>());
   });
 }
 

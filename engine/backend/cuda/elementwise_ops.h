@@ -47,18 +47,20 @@ struct BiasOp {
 
 // The mask of engine/backend/cpu/dropout.cc, bit for bit.
 struct DropoutOp {
-  DropoutOp(float p, uint64_t seed, uint64_t stream)
-      : key(seed ^ (static_cast<uint64_t>(RngStream::DROPOUT) << 56)),
-        high(stream),
-        threshold(static_cast<uint32_t>(std::ldexp(static_cast<double>(p), 32))),
-        scale(1.0f / (1.0f - p)) {}
+  explicit DropoutOp(const DropoutMask& mask)
+      : key(mask.seed ^ (static_cast<uint64_t>(RngStream::DROPOUT) << 56)),
+        high(mask.stream),
+        first(static_cast<uint64_t>(mask.first)),
+        threshold(static_cast<uint32_t>(std::ldexp(static_cast<double>(mask.p), 32))),
+        scale(1.0f / (1.0f - mask.p)) {}
 
   ENCKE_HOST_DEVICE float operator()(int64_t i, float x) const {
-    const PhiloxBlock block = Philox(key, high, static_cast<uint64_t>(i) / 4);
-    return block.words[i % 4] >= threshold ? x * scale : 0.0f;
+    const uint64_t place = first + static_cast<uint64_t>(i);
+    const PhiloxBlock block = Philox(key, high, place / 4);
+    return block.words[place % 4] >= threshold ? x * scale : 0.0f;
   }
 
-  uint64_t key, high;
+  uint64_t key, high, first;
   uint32_t threshold;
   float scale;
 };

@@ -94,31 +94,52 @@ struct NormApplyMap {
 
 struct NormInferenceMap {
   float epsilon;
+  bool relu;
   const float *mean, *variance, *gamma, *beta;
   using Channel = NormalizedChannel;
   ENCKE_HOST_DEVICE Channel Load(int64_t c) const {
     return {mean[c], gamma[c] / sqrtf(variance[c] + epsilon), beta[c]};
   }
   ENCKE_HOST_DEVICE float operator()(const Channel& channel, float x) const {
-    return Normalized(channel, false, x);
+    return Normalized(channel, relu, x);
   }
 };
 
-// sum dy and sum dy * xh. With a third element y, dy counts only where y > 0.
+// What the output gradient counts behind a ReLU: where the output was above 0, as a third element
+// says or, where there is none and `gate` is set, as computing it again from x says.
+struct NormGate {
+  bool gate;
+  const float *mean, *inv_std, *gamma, *beta;
+  ENCKE_HOST_DEVICE NormalizedChannel Load(int64_t c) const {
+    return {mean[c], gamma[c] * inv_std[c], beta[c]};
+  }
+  ENCKE_HOST_DEVICE float ByInput(const NormalizedChannel& channel, float x, float dy) const {
+    return !gate || Normalized(channel, false, x) > 0.0f ? dy : 0.0f;
+  }
+};
+
+ENCKE_HOST_DEVICE inline float GateByOutput(float y, float dy) { return y > 0.0f ? dy : 0.0f; }
+
+// sum dy and sum dy * xh.
 struct NormGradientTerms {
-  const float *mean, *inv_std;
+  NormGate gate;
   struct Channel {
-    float mean, inv_std;
+    NormalizedChannel output;
+    float inv_std;
   };
-  ENCKE_HOST_DEVICE Channel Load(int64_t c) const { return {mean[c], inv_std[c]}; }
+  ENCKE_HOST_DEVICE Channel Load(int64_t c) const { return {gate.Load(c), gate.inv_std[c]}; }
   ENCKE_HOST_DEVICE void Add(const Channel& channel, float x, float dy, double* sum,
                              double* products) const {
-    *sum += static_cast<double>(dy);
-    *products += static_cast<double>(dy * ((x - channel.mean) * channel.inv_std));
+    AddGated(channel, x, gate.ByInput(channel.output, x, dy), sum, products);
   }
   ENCKE_HOST_DEVICE void Add(const Channel& channel, float x, float dy, float y, double* sum,
                              double* products) const {
-    Add(channel, x, y > 0.0f ? dy : 0.0f, sum, products);
+    AddGated(channel, x, GateByOutput(y, dy), sum, products);
+  }
+  ENCKE_HOST_DEVICE void AddGated(const Channel& channel, float x, float dy, double* sum,
+                                  double* products) const {
+    *sum += static_cast<double>(dy);
+    *products += static_cast<double>(dy * ((x - channel.output.mean) * channel.inv_std));
   }
 };
 
@@ -140,22 +161,28 @@ struct SumsFinish {
 // With m rows (Ioffe and Szegedy 2015, section 3), dbeta and dgamma the two sums:
 //   dx = gamma / std * (dy - dbeta / m - xh * dgamma / m)
 struct NormGradientMap {
+  NormGate gate;
   int64_t channels;
   double rows;
-  const float *mean, *inv_std, *gamma, *sums;
+  const float* sums;
   struct Channel {
-    float mean, of_dy, of_x, constant;
+    NormalizedChannel output;
+    float of_dy, of_x, constant;
   };
   ENCKE_HOST_DEVICE Channel Load(int64_t c) const {
-    const double s = inv_std[c], a = gamma[c] * s;
-    return {mean[c], static_cast<float>(a), static_cast<float>(-a * s * sums[channels + c] / rows),
+    const double s = gate.inv_std[c], a = gate.gamma[c] * s;
+    return {gate.Load(c), static_cast<float>(a),
+            static_cast<float>(-a * s * sums[channels + c] / rows),
             static_cast<float>(-a * sums[c] / rows)};
   }
   ENCKE_HOST_DEVICE float operator()(const Channel& channel, float x, float dy) const {
-    return dy * channel.of_dy + ((x - channel.mean) * channel.of_x + channel.constant);
+    return Gradient(channel, x, gate.ByInput(channel.output, x, dy));
   }
   ENCKE_HOST_DEVICE float operator()(const Channel& channel, float x, float dy, float y) const {
-    return (*this)(channel, x, y > 0.0f ? dy : 0.0f);
+    return Gradient(channel, x, GateByOutput(y, dy));
+  }
+  ENCKE_HOST_DEVICE static float Gradient(const Channel& channel, float x, float dy) {
+    return dy * channel.of_dy + ((x - channel.output.mean) * channel.of_x + channel.constant);
   }
 };
 
