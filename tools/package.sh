@@ -15,7 +15,7 @@ readonly most_bytes=$((60 << 20))
 # glibc's own parts and the driver's belong to the machine, CUDA's libraries to whoever installs CUDA.
 readonly not_bundled='^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|util|anl|nss_[a-z]+|cuda|cudnn.*|cublas.*|nccl))\.so'
 
-repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+repository=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cuda=false output=$PWD stage='' program='' tests=''
 
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }

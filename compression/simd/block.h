@@ -9,13 +9,8 @@
 #include <cstring>
 
 #include "compression/simd/kernels.h"
+#include "engine/core/host_device.h"
 
-// What nvcc compiles for both sides; nothing for other compilers.
-#ifdef __CUDACC__
-#define ENCKE_HOST_DEVICE __host__ __device__
-#else
-#define ENCKE_HOST_DEVICE
-#endif
 // Loops whose index chooses registers.
 #ifdef __CUDA_ARCH__
 #define ENCKE_UNROLL _Pragma("unroll")

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compression/cuda/cuda_store.h"
 #include "engine/backend/cuda/conv_algorithm.h"
 #include "engine/backend/cuda/partial_sums.h"
 #include "engine/core/error.h"
@@ -58,15 +59,17 @@ bool CudaBackend::Supports(DType compute) const {
   return compute == DType::F32 || compute == DType::BF16;
 }
 
-std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOptions&) {
-  throw Error(ErrorKind::DEVICE, "this build cannot compress on a GPU", "activations.mode",
-              "train with --mode raw, or with --device=cpu");
+std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOptions& options) {
+  CudaStoreOptions store;
+  store.compute = stream_.get();
+  store.limit_bytes = options.limit_bytes;
+  return NewCudaStore(allocator_, store);
 }
 
 void CudaBackend::Synchronize() { stream_.Synchronize(); }
 
 std::unique_ptr<Backend> NewCudaBackend(int index, const BackendOptions& options) {
-  return std::make_unique<CudaBackend>(CheckGpu(SurveyGpus(), index), options);
+  return std::make_unique<CudaBackend>(CheckGpu(SurveyGpus(index), index), options);
 }
 
 }  // namespace encke::cuda

@@ -41,8 +41,10 @@ GpuProblem FindProblem(const GpuSurvey& survey);
 // this index, or the GPU is too old for this build.
 Gpu CheckGpu(const GpuSurvey& survey, int index);
 
-// Asks the driver. Never throws; queries of single GPUs that fail leave them out. Only in builds
-// with CUDA.
-GpuSurvey SurveyGpus();
+inline constexpr int kAllGpus = -1;
+
+// Asks the driver; for its free memory only GPU `memory_of`, since that takes some of it. Never
+// throws; queries of single GPUs that fail leave them out. Only in builds with CUDA.
+GpuSurvey SurveyGpus(int memory_of = kAllGpus);
 
 }  // namespace encke::cuda

@@ -7,7 +7,7 @@
 namespace encke::cuda {
 namespace {
 
-bool Describe(int index, Gpu* gpu) {
+bool Describe(int index, bool ask_memory, Gpu* gpu) {
   cudaDeviceProp properties;
   if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) return false;
   gpu->index = index;
@@ -15,6 +15,7 @@ bool Describe(int index, Gpu* gpu) {
   gpu->major = properties.major;
   gpu->minor = properties.minor;
   gpu->multiprocessors = properties.multiProcessorCount;
+  if (!ask_memory) return true;
   size_t free = 0, total = 0;
   if (cudaSetDevice(index) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) {
     return false;
@@ -26,7 +27,7 @@ bool Describe(int index, Gpu* gpu) {
 
 }  // namespace
 
-GpuSurvey SurveyGpus() {
+GpuSurvey SurveyGpus(int memory_of) {
   GpuSurvey survey;
   survey.runtime_version = CUDART_VERSION;
   if (cudaDriverGetVersion(&survey.driver_version) != cudaSuccess) survey.driver_version = 0;
@@ -38,7 +39,7 @@ GpuSurvey SurveyGpus() {
   }
   for (int i = 0; i < count; ++i) {
     Gpu gpu;
-    if (Describe(i, &gpu)) survey.gpus.push_back(gpu);
+    if (Describe(i, memory_of == kAllGpus || memory_of == i, &gpu)) survey.gpus.push_back(gpu);
   }
   return survey;
 }
