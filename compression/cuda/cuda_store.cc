@@ -28,18 +28,14 @@ class CudaStore : public ActivationStore {
   CudaStore(Allocator& allocator, const CudaStoreOptions& options);
   ~CudaStore() override { cudaStreamSynchronize(stream_.get()); }
 
-  StoredValue Put(int id, const Tensor& value, const std::string& codec,
-                  const CodecOptions& options) override;
+  StoredValue Put(int id, const Tensor& value, const PutOptions& options) override;
   Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) override;
   void Release(int id) override;
   void Prefetch(int id, int64_t first, int64_t count, const Tensor& scratch) override;
-  void BeforeOverwrite(int id) override { At(id).encoded->MakeWait(options_.compute); }
+  void BeforeOverwrite(int id) override;
 
-  bool KeepsTensors() const override { return false; }
   int64_t stored_bytes() const override { return stored_; }
-  int64_t peak_stored_bytes() const override { return peak_; }
-  int64_t held_bytes() const override { return held_; }
-  void ResetPeak() override { peak_ = stored_; }
+  int64_t offloaded_bytes() const override { return 0; }
 
  private:
   struct Value {
@@ -68,6 +64,7 @@ class CudaStore : public ActivationStore {
     ChunkStatistics* statistics;
   };
 
+  StoredValue Keep(int id, const Tensor& value);
   Value& At(int id);
   Value& Open(int id, const Tensor& value, const Chunking& chunking, bool marked);
   int FindArena(uint64_t most);
@@ -101,9 +98,10 @@ class CudaStore : public ActivationStore {
   PinnedBytes found_;  // the records, read back
   std::map<int, ValueCode> codes_;
   std::map<int, Value> values_;
+  std::map<int, Tensor> in_place_;
   std::deque<Finding> sizes_, decodings_;  // in the order of stream_
   int next_number_ = 0;
-  int64_t stored_ = 0, peak_ = 0, held_ = 0;
+  int64_t stored_ = 0, held_ = 0;
 };
 
 CudaStore::CudaStore(Allocator& allocator, const CudaStoreOptions& options)
@@ -120,13 +118,27 @@ CudaStore::Value& CudaStore::At(int id) {
   return found->second;
 }
 
-StoredValue CudaStore::Put(int id, const Tensor& value, const std::string& codec,
-                           const CodecOptions& options) {
-  ENCKE_CHECK(value.defined() && values_.count(id) == 0, id);
+StoredValue CudaStore::Keep(int id, const Tensor& value) {
+  in_place_[id] = value;
+  stored_ += value.bytes();
+  StoredValue result;
+  result.codec = "raw";
+  result.raw_bytes = result.stored_bytes = value.bytes();
+  result.statistics.elements = value.elements();
+  return result;
+}
+
+StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& options) {
+  ENCKE_CHECK(value.defined() && values_.count(id) + in_place_.count(id) == 0, id);
+  if (options.tier == Tier::IN_PLACE) return Keep(id, value);
   ENCKE_CHECK(value.dtype() == DType::F32 || value.dtype() == DType::BF16, NameOf(value.dtype()));
-  if (codec != "raw" && codec != "fast" && codec != "dense") {
-    throw Error(ErrorKind::DEVICE, StrCat("codec ", codec, " does not run on a GPU"), "",
-                "use fast or dense");
+  const std::string& codec = options.codec;
+  const bool known = codec == "raw" || codec == "fast" || codec == "dense";
+  if (!known || options.tier == Tier::FILE) {
+    throw Error(ErrorKind::DEVICE,
+                known ? "nothing is offloaded to a file from a GPU"
+                      : StrCat("codec ", codec, " does not run on a GPU"),
+                options.name, known ? "keep it in memory" : "use fast or dense");
   }
   TakeFindings();
   if (book_.empty() && arenas_.size() > 1) MergeArenas();
@@ -135,7 +147,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const std::string& codec
   const Chunking chunking(value.shape(), value.dtype(), options_.chunk_bytes);
   ValueCode& code = codes_[id];
   code.Update(allocator_, value, chunking, codec == "dense",
-              codec == "raw" ? CodecOptions() : options, stream_.get());
+              codec == "raw" ? CodecOptions() : options.coding, stream_.get());
   const EncodeScratch scratch = ReserveFor(chunking, code);
   Value& stored = Open(id, value, chunking, code.device().dense == nullptr);
   stored.view.statistics = scratch.statistics;
@@ -244,7 +256,6 @@ void CudaStore::SetBytes(Value* value, int64_t bytes) {
   allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, more);
   value->bytes = bytes;
   stored_ += more;
-  peak_ = std::max(peak_, stored_);
 }
 
 void CudaStore::ReadRecord(int number) {
@@ -319,12 +330,18 @@ void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scrat
   decodings_.back().done->Record(stream_.get());
 }
 
+void CudaStore::BeforeOverwrite(int id) {
+  if (in_place_.count(id) == 0) At(id).encoded->MakeWait(options_.compute);
+}
+
 void CudaStore::Prefetch(int id, int64_t first, int64_t count, const Tensor& scratch) {
-  if (count > 0) Decode(id, first, count, scratch);
+  if (count > 0 && in_place_.count(id) == 0) Decode(id, first, count, scratch);
 }
 
 Tensor CudaStore::Get(int id, int64_t first, int64_t count, const Tensor& scratch) {
   TakeFindings();
+  const auto kept = in_place_.find(id);
+  if (kept != in_place_.end()) return kept->second.Slice(first, count);
   if (count == 0) return scratch.Slice(0, 0);
   Value& value = At(id);
   const bool there = value.target == scratch.raw() && value.first == first && value.count == count;
@@ -335,6 +352,12 @@ Tensor CudaStore::Get(int id, int64_t first, int64_t count, const Tensor& scratc
 }
 
 void CudaStore::Release(int id) {
+  const auto kept = in_place_.find(id);
+  if (kept != in_place_.end()) {
+    stored_ -= kept->second.bytes();
+    in_place_.erase(kept);
+    return;
+  }
   Value& value = At(id);
   SetBytes(&value, 0);
   const std::optional<ArenaBook::Rewind> rewind = book_.Close(value.number);

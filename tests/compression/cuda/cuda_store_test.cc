@@ -69,7 +69,7 @@ class Training {
     const std::vector<float> data = Data(iteration, i);
     testing::Enqueue(compute_,
                      [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
-    stored_.push_back(store_->Put(i, tensor, codecs_[i], testing::Uniform(kBound, masks_[i])));
+    stored_.push_back(store_->Put(i, tensor, {codecs_[i], testing::Uniform(kBound, masks_[i])}));
     if (overlap_) store_->BeforeOverwrite(i);
   }
 
@@ -155,13 +155,13 @@ TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
     // Bound 0: nothing shrinks.
     const auto put_more = [&] {
       while (put < 10) {
-        store->Put(put, tensor, "raw", {});
+        store->Put(put, tensor, {"raw", {}});
         ++put;
       }
     };
     EXPECT_THROW(put_more(), Error);
     EXPECT_EQ(put, 3);
-    EXPECT_LE(store->held_bytes(), options.limit_bytes);
+    EXPECT_LE(allocator->ledger().Current().total(), 4 << 20);
     // Those that were taken are still there.
     const Tensor scratch =
         Tensor::Empty(*allocator, {4, 14, 14, 200}, DType::F32, MemoryCategory::TRANSIENT);
@@ -174,6 +174,23 @@ TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
   cudaStreamDestroy(options.compute);
 }
 
+TEST(CudaStore, KeepsTensorsInPlaceWhenAsked) {
+  const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
+  cuda::CudaStoreOptions options;
+  cudaStreamCreateWithFlags(&options.compute, 0);
+  {
+    const auto store = cuda::NewCudaStore(*allocator, options);
+    const Tensor tensor =
+        Tensor::Empty(*allocator, {4, 1, 1, 8}, DType::F32, MemoryCategory::TRANSIENT);
+    store->Put(0, tensor, {"", {}, Tier::IN_PLACE});
+    EXPECT_EQ(store->Get(0, 1, 2, Tensor()).raw(), tensor.Slice(1, 2).raw());
+    EXPECT_EQ(store->stored_bytes(), tensor.bytes());
+    store->Release(0);
+    EXPECT_EQ(store->stored_bytes(), 0);
+  }
+  cudaStreamDestroy(options.compute);
+}
+
 TEST(CudaStore, NamesCodecsThatItDoesNotHave) {
   const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
   cuda::CudaStoreOptions options;
@@ -182,7 +199,7 @@ TEST(CudaStore, NamesCodecsThatItDoesNotHave) {
     const auto store = cuda::NewCudaStore(*allocator, options);
     const Tensor tensor =
         Tensor::Empty(*allocator, {1, 1, 1, 8}, DType::F32, MemoryCategory::TRANSIENT);
-    EXPECT_THROW(store->Put(0, tensor, "jpeg", {}), Error);
+    EXPECT_THROW(store->Put(0, tensor, {"jpeg", {}}), Error);
   }
   cudaStreamDestroy(options.compute);
 }
