@@ -54,6 +54,14 @@ class ActivationStore {
   virtual Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) = 0;
   virtual void Release(int id) = 0;
 
+  // For pools that work beside the computation, on a GPU; the others have done everything when Put
+  // and Get return.
+  // Get with the same arguments will follow: begins to fill `scratch`, which is free from now on.
+  virtual void Prefetch(int /*id*/, int64_t /*first*/, int64_t /*count*/,
+                        const Tensor& /*scratch*/) {}
+  // Computation issued from now on may overwrite the tensor that was Put as `id`.
+  virtual void BeforeOverwrite(int /*id*/) {}
+
   virtual int64_t stored_bytes() const = 0;     // of the values kept now
   virtual int64_t offloaded_bytes() const = 0;  // of these, in the file
 };

@@ -16,18 +16,19 @@ struct Chunk {
   Shape shape;
 };
 
+// Everything is constexpr so that a GPU's kernels can ask, too.
 class Chunking {
  public:
   // Chunks of about `bytes` each.
-  Chunking(const Shape& shape, DType dtype, int64_t bytes)
+  constexpr Chunking(const Shape& shape, DType dtype, int64_t bytes)
       : shape_(shape),
         samples_(PerChunk(bytes, shape.sample() * SizeOf(dtype), shape.n)),
         rows_(samples_ > 1 ? shape.h : PerChunk(bytes, shape.w * shape.c * SizeOf(dtype), shape.h)),
         chunks_per_group_(shape.sample() == 0 ? 0 : (shape.h + rows_ - 1) / rows_) {}
 
-  int64_t count() const { return (shape_.n + samples_ - 1) / samples_ * chunks_per_group_; }
+  constexpr int64_t count() const { return (shape_.n + samples_ - 1) / samples_ * chunks_per_group_; }
 
-  Chunk At(int64_t index) const {
+  constexpr Chunk At(int64_t index) const {
     const int64_t sample = index / chunks_per_group_ * samples_;
     const int64_t row = index % chunks_per_group_ * rows_;
     return {sample,
@@ -37,18 +38,18 @@ class Chunking {
   }
 
   // The chunks with any of these samples: [ChunkOf(first), EndOf(first + count)).
-  int64_t ChunkOf(int64_t sample) const { return sample / samples_ * chunks_per_group_; }
-  int64_t EndOf(int64_t sample) const {
+  constexpr int64_t ChunkOf(int64_t sample) const { return sample / samples_ * chunks_per_group_; }
+  constexpr int64_t EndOf(int64_t sample) const {
     return (sample + samples_ - 1) / samples_ * chunks_per_group_;
   }
 
   // No chunk has more elements.
-  Shape Largest() const {
+  constexpr Shape Largest() const {
     return {std::min(samples_, shape_.n), std::min(rows_, shape_.h), shape_.w, shape_.c};
   }
 
  private:
-  static int64_t PerChunk(int64_t bytes, int64_t unit, int64_t most) {
+  static constexpr int64_t PerChunk(int64_t bytes, int64_t unit, int64_t most) {
     return std::clamp<int64_t>(bytes / std::max<int64_t>(unit, 1), 1, std::max<int64_t>(most, 1));
   }
 

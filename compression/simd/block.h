@@ -9,8 +9,15 @@
 #include <cstring>
 
 #include "compression/simd/kernels.h"
+#include "engine/core/host_device.h"
 
-#define ENCKE_INLINE static inline __attribute__((always_inline))
+// Loops whose index chooses registers.
+#ifdef __CUDA_ARCH__
+#define ENCKE_UNROLL _Pragma("unroll")
+#else
+#define ENCKE_UNROLL
+#endif
+#define ENCKE_INLINE ENCKE_HOST_DEVICE static inline __attribute__((always_inline))
 
 namespace encke::simd {
 
@@ -30,6 +37,27 @@ ENCKE_INLINE uint32_t BitsOf(uint16_t x) { return x; }
 ENCKE_INLINE void SetBits(uint32_t bits, float* x) { std::memcpy(x, &bits, sizeof(bits)); }
 ENCKE_INLINE void SetBits(uint32_t bits, uint16_t* x) { *x = static_cast<uint16_t>(bits); }
 
-ENCKE_INLINE int Popcount(uint64_t x) { return __builtin_popcountll(x); }
+ENCKE_INLINE int Popcount(uint64_t x) {
+#ifdef __CUDA_ARCH__
+  return __popcll(x);
+#else
+  return __builtin_popcountll(x);
+#endif
+}
+// REQUIRES: x != 0, here and below.
+ENCKE_INLINE int LowestBit(uint64_t x) {
+#ifdef __CUDA_ARCH__
+  return __ffsll(static_cast<long long>(x)) - 1;
+#else
+  return __builtin_ctzll(x);
+#endif
+}
+ENCKE_INLINE int HighestBit(uint32_t x) {
+#ifdef __CUDA_ARCH__
+  return 31 - __clz(static_cast<int>(x));
+#else
+  return 31 - __builtin_clz(x);
+#endif
+}
 
 }  // namespace encke::simd

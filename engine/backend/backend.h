@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "compression/activation_store.h"
 #include "engine/core/memory.h"
 #include "engine/core/tensor.h"
 
@@ -66,13 +67,22 @@ struct SgdOptions {
   float gradient_scale = 1.0f;  // applied to the gradient first (clipping)
 };
 
+// How a backend computes.
+struct BackendOptions {
+  bool tf32 = true;  // on a GPU, fp32 products may be rounded to tf32 (10 bits of mantissa)
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual std::string name() const = 0;  // for people: library, version, instruction set
   virtual Allocator& allocator() = 0;
+  // Host memory that the device copies from fastest; that of a CPU is its own.
+  virtual Allocator& host_allocator() { return allocator(); }
   virtual bool Supports(DType compute) const = 0;
+  // The pool that encodes saved values where they are, on the device.
+  virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   virtual void Synchronize() = 0;
 
   // Scratch of library calls comes from one buffer, grown on demand and charged as WORKSPACE. The
@@ -186,7 +196,8 @@ class Backend {
   // Reductions, in double, returned to the host (they wait for the stream).
   virtual double SumOfSquares(const Tensor& x) = 0;
   virtual double SumOfMagnitudes(const Tensor& x) = 0;
-  virtual bool AllFinite(const Tensor& x) = 0;
+  virtual bool AllFinite(const std::vector<Tensor>& tensors) = 0;
+  bool AllFinite(const Tensor& x) { return AllFinite(std::vector<Tensor>{x}); }
 
   // g = gradient_scale * dw + weight_decay * w;  v = momentum * v + g;  w -= learning_rate *
   // (nesterov ? g + momentum*v : v) (PyTorch's form.) velocity may be undefined when momentum is 0.
@@ -197,6 +208,6 @@ class Backend {
 };
 
 // The backend of `device`. Error(DEVICE) when this build or this machine has none.
-std::unique_ptr<Backend> NewBackend(const Device& device);
+std::unique_ptr<Backend> NewBackend(const Device& device, const BackendOptions& options = {});
 
 }  // namespace encke

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "engine/core/host_device.h"
+
 namespace encke {
 
 enum class DType { F32, BF16, U8, I32 };
 
-inline int64_t SizeOf(DType dtype) {
+constexpr int64_t SizeOf(DType dtype) {
   switch (dtype) {
     case DType::F32:
     case DType::I32:
@@ -28,14 +30,14 @@ struct bfloat16 {
   uint16_t bits = 0;
 
   bfloat16() = default;
-  explicit bfloat16(float value) {
+  ENCKE_HOST_DEVICE explicit bfloat16(float value) {
     uint32_t u;
     std::memcpy(&u, &value, sizeof(u));
     const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
     bits = nan ? static_cast<uint16_t>((u >> 16) | 0x40u)
                : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  explicit operator float() const {
+  ENCKE_HOST_DEVICE explicit operator float() const {
     const uint32_t u = static_cast<uint32_t>(bits) << 16;
     float value;
     std::memcpy(&value, &u, sizeof(value));

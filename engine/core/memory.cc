@@ -99,15 +99,17 @@ void MemoryLedger::ResetPeak() {
 }
 
 Buffer::~Buffer() {
-  allocator_->DoFree(data_, bytes_);
   allocator_->ledger_.Discharge(category_, bytes_);
+  allocator_->DoFree(data_, bytes_);
 }
 
 std::shared_ptr<Buffer> Allocator::Allocate(int64_t bytes, MemoryCategory category) {
   ENCKE_CHECK(bytes >= 0, bytes);
-  const int64_t held = ledger_.Current().total();
   const int64_t limit = limit_;
-  if (limit > 0 && held + bytes > limit) {
+  const auto too_much = [&] { return limit > 0 && ledger_.Current().total() + bytes > limit; };
+  if (too_much()) DoTrim();
+  const int64_t held = ledger_.Current().total();
+  if (too_much()) {
     throw Error(ErrorKind::MEMORY,
                 StrCat("the memory limit of ", limit, " bytes does not allow ", bytes,
                        " bytes more for ", NameOf(category), " memory; ", held, " are held"),

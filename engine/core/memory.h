@@ -104,6 +104,8 @@ class Allocator {
  protected:
   virtual void* DoAllocate(int64_t bytes) = 0;  // nullptr when there is no more
   virtual void DoFree(void* data, int64_t bytes) = 0;
+  // Gives back what is kept for later requests, if anything is.
+  virtual void DoTrim() {}
 
  private:
   friend class Buffer;

@@ -3,25 +3,13 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/core/philox.h"
 
 namespace encke {
 
 std::array<uint32_t, 4> Philox4x32(uint64_t key, uint64_t counter_high, uint64_t counter_low) {
-  constexpr uint32_t kM0 = 0xD2511F53, kM1 = 0xCD9E8D57;  // multipliers
-  constexpr uint32_t kW0 = 0x9E3779B9, kW1 = 0xBB67AE85;  // key increments
-  std::array<uint32_t, 4> c = {
-      static_cast<uint32_t>(counter_low), static_cast<uint32_t>(counter_low >> 32),
-      static_cast<uint32_t>(counter_high), static_cast<uint32_t>(counter_high >> 32)};
-  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = static_cast<uint64_t>(kM0) * c[0];
-    const uint64_t p1 = static_cast<uint64_t>(kM1) * c[2];
-    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(p0)};
-    k0 += kW0;
-    k1 += kW1;
-  }
-  return c;
+  const PhiloxBlock block = Philox(key, counter_high, counter_low);
+  return {block.words[0], block.words[1], block.words[2], block.words[3]};
 }
 
 Rng::Rng(uint64_t seed, RngStream stream, uint64_t substream)

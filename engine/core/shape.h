@@ -16,8 +16,8 @@ struct Shape {
   int64_t w = 1;
   int64_t c = 1;
 
-  int64_t elements() const { return n * h * w * c; }
-  int64_t sample() const { return h * w * c; }  // elements of one sample
+  constexpr int64_t elements() const { return n * h * w * c; }
+  constexpr int64_t sample() const { return h * w * c; }  // elements of one sample
 
   Shape WithBatch(int64_t batch) const { return {batch, h, w, c}; }
   std::string ToString() const;  // "NxCxHxW", or "NxC" where h = w = 1

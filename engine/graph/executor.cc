@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -15,7 +16,7 @@ Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options
     : graph_(std::move(graph)),
       backend_(backend),
       options_(options),
-      store_(NewCompressedStore(backend.allocator(), options.store)),
+      store_(backend.NewActivationStore(options.store)),
       controller_(std::make_unique<BoundController>(options.controller)) {
   if (!backend_.Supports(options.plan.compute)) {
     throw Error(ErrorKind::DEVICE,
@@ -83,11 +84,26 @@ void Executor::ReserveProbes(int64_t bytes) {
   probe_memory_ = backend_.allocator().Allocate(bytes, MemoryCategory::WORKSPACE);
 }
 
+Batch Executor::OnDevice(const Batch& batch) {
+  Allocator& allocator = backend_.allocator();
+  if (allocator.device().is_cpu()) return batch;
+  const auto copy = [&](const Tensor& from, std::shared_ptr<Buffer>* buffer) {
+    if (*buffer == nullptr || (*buffer)->bytes() < from.bytes()) {
+      buffer->reset();
+      *buffer = allocator.Allocate(from.bytes(), MemoryCategory::DATA);
+    }
+    const Tensor to(*buffer, 0, from.shape(), from.dtype());
+    backend_.CopyFromHost(from.raw(), to);
+    return to;
+  };
+  return {copy(batch.images, &batch_images_), copy(batch.labels, &batch_labels_)};
+}
+
 StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOptions& options) {
   ENCKE_CHECK(batch.size() > 0 && batch.size() <= plan_.batch, batch.size(), " of ", plan_.batch);
   records_.clear();
   TakeStatistics();
-  StepResult result = Run(this, plan_, batch, Phase::TRAIN, iteration, options).Execute();
+  StepResult result = Run(this, plan_, OnDevice(batch), Phase::TRAIN, iteration, options).Execute();
   if (options.audit == Audit::ONE) ++audits_;
   result.finite = result.finite && GradientsFinite();
   if (!result.finite) RestoreStatistics();
@@ -101,7 +117,7 @@ StepResult Executor::Evaluate(const Batch& batch) {
     evaluation_plan_ = MakePlan(graph_, backend_, batch.size(), plan_options);
     ReserveArena(evaluation_plan_.arena_bytes);
   }
-  return Run(this, evaluation_plan_, batch, Phase::EVALUATE, 0, {}).Execute();
+  return Run(this, evaluation_plan_, OnDevice(batch), Phase::EVALUATE, 0, {}).Execute();
 }
 
 std::string Executor::FirstNonFiniteNode(const Batch& batch, int64_t iteration) {
@@ -109,7 +125,7 @@ std::string Executor::FirstNonFiniteNode(const Batch& batch, int64_t iteration) 
   TrainOptions options;
   options.exact = true;
   const std::string name =
-      Run(this, plan_, batch, Phase::TRAIN, iteration, options).FindNonFinite();
+      Run(this, plan_, OnDevice(batch), Phase::TRAIN, iteration, options).FindNonFinite();
   RestoreStatistics();
   return name;
 }
@@ -129,9 +145,10 @@ void Executor::RestoreStatistics() {
 }
 
 bool Executor::GradientsFinite() {
-  return std::all_of(gradients_.begin(), gradients_.end(), [&](const Tensor& gradient) {
-    return !gradient.defined() || backend_.AllFinite(gradient);
-  });
+  std::vector<Tensor> defined;
+  std::copy_if(gradients_.begin(), gradients_.end(), std::back_inserter(defined),
+               [](const Tensor& gradient) { return gradient.defined(); });
+  return backend_.AllFinite(defined);
 }
 
 int64_t Executor::SumOf(int64_t ActivationRecord::*bytes) const {

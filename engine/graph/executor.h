@@ -127,6 +127,8 @@ class Executor {
   // Where the run notes what it holds; null for evaluations, audits and searches for a fault.
   MemoryTrace* StartTrace(Phase phase, int64_t iteration, const TrainOptions& options);
   void ReserveProbes(int64_t bytes);
+  // The batch where the backend computes: a copy, unless that is the host.
+  Batch OnDevice(const Batch& batch);
   void TakeStatistics();  // remembers running statistics, in case the iteration fails
   void RestoreStatistics();
   bool GradientsFinite();
@@ -141,6 +143,7 @@ class Executor {
   std::unique_ptr<BoundController> controller_;
   std::shared_ptr<Buffer> arena_;
   std::shared_ptr<Buffer> probe_memory_;  // plan_.probe_bytes
+  std::shared_ptr<Buffer> batch_images_, batch_labels_;  // OnDevice
   std::vector<Tensor> parameters_, gradients_, velocity_;
   std::vector<std::vector<float>> statistics_;  // by parameter index
   int64_t audits_ = 0;                          // made so far, one at a time

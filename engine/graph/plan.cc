@@ -93,6 +93,8 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   Plan plan;
   plan.batch = batch;
   plan.options = options;
+  // Batches that wait do so in host memory.
+  if (!backend.allocator().device().is_cpu()) plan.options.batches_held = 1;
   if (options.eliminates()) internal::RewriteGraph(&graph);
   graph.InferShapes(batch);
   if (options.training) {

@@ -7,7 +7,7 @@ namespace encke {
 EvaluationResult EvaluateNetwork(Executor& executor, const Dataset& dataset,
                                  const LoaderOptions& options, const std::function<bool()>& stop) {
   const std::unique_ptr<Loader> loader =
-      NewLoader(dataset, options, executor.backend().allocator());
+      NewLoader(dataset, options, executor.backend().host_allocator());
   loader->StartEpoch(0);
   SampleMeter meter;
   for (Batch batch; loader->Next(&batch);) {

@@ -202,6 +202,12 @@ ExecutorOptions MakeExecutorOptions(const config::Config& config) {
   return options;
 }
 
+BackendOptions MakeBackendOptions(const config::Config& config) {
+  BackendOptions options;
+  options.tf32 = config.training().tf32();
+  return options;
+}
+
 OptimizerOptions MakeOptimizerOptions(const config::Optimizer& optimizer) {
   OptimizerOptions options;
   options.momentum = optimizer.momentum();

@@ -18,6 +18,7 @@ LoaderOptions MakeLoaderOptions(const config::Config& config, Split split);
 PlanOptions MakePlanOptions(const config::Config& config);
 StoreOptions MakeStoreOptions(const config::Activations& activations);
 ExecutorOptions MakeExecutorOptions(const config::Config& config);
+BackendOptions MakeBackendOptions(const config::Config& config);
 OptimizerOptions MakeOptimizerOptions(const config::Optimizer& optimizer);
 
 // training.memory_limit in bytes; 0: none.

@@ -29,11 +29,12 @@ void Append(std::vector<CheckpointTensor> from, std::vector<CheckpointTensor>* t
 TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& options) : file_(file) {
   SetThreads(config().training().threads());
   Graph graph = BuildNetwork(file_);
-  backend_ = NewBackend(options.device);
+  backend_ = NewBackend(options.device, MakeBackendOptions(config()));
   executor_ =
       std::make_unique<Executor>(std::move(graph), *backend_, MakeExecutorOptions(config()));
   // After the parameters: a limit below them is for the plan to refuse, which says what would fit.
-  backend_->allocator().set_limit(MemoryLimit(config()));
+  const int64_t limit = MemoryLimit(config());
+  if (limit > 0) backend_->allocator().set_limit(limit);
   executor_->InitializeParameters();
   if (!options.evaluate_only) PrepareTraining();
   if (config().training().ema() > 0)
@@ -53,8 +54,8 @@ void TrainingParts::PrepareTraining() {
                                            MakeOptimizerOptions(config().optimizer()));
   if (config().optimizer().momentum() != 0) executor_->SetVelocity(optimizer_->velocity());
   training_data_ = OpenDataset(MakeDatasetOptions(config(), Split::TRAIN), Split::TRAIN);
-  loader_ =
-      NewLoader(*training_data_, MakeLoaderOptions(config(), Split::TRAIN), backend_->allocator());
+  loader_ = NewLoader(*training_data_, MakeLoaderOptions(config(), Split::TRAIN),
+                      backend_->host_allocator());
   timetable_ = std::make_unique<Timetable>(config().training(), loader_->batches_per_epoch(),
                                            loader_->samples_per_epoch());
 }

@@ -172,7 +172,7 @@ TEST(Compare, OffloadingChangesWhereValuesAreAndNothingElse) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
   const Outcome outcome = sandbox.Run(
-      {"compare", config, "--iterations", "6", "--json", "c.json", "--modes",
+      {"compare", config, "--iterations", "6", "--batch", "128", "--json", "c.json", "--modes",
        "encke,encke:keep=OFFLOAD,encke:pool_limit=40KiB:spill=true,encke:norm_input.keep=RAW"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_TRUE(Has(outcome.out, "\n  offloaded ")) << outcome.out;

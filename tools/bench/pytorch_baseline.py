@@ -32,22 +32,29 @@ NETWORKS = {
 }
 
 
-def measure(name, batch, iterations, warmup, memory_format, bf16):
+def wait(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure(name, batch, iterations, warmup, memory_format, bf16, device):
     torch.manual_seed(1)
     net, shape, classes = NETWORKS[name]()
-    net = net.train().to(memory_format=memory_format)
-    images = torch.randn(batch, *shape).to(memory_format=memory_format)
-    labels = torch.randint(classes, (batch,))
+    net = net.train().to(device=device, memory_format=memory_format)
+    images = torch.randn(batch, *shape).to(device=device, memory_format=memory_format)
+    labels = torch.randint(classes, (batch,)).to(device)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     start = None
     for iteration in range(warmup + iterations):
         if iteration == warmup:
+            wait(device)
             start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
             loss = torch.nn.functional.cross_entropy(net(images).float(), labels)
         loss.backward()
         optimizer.step()
+    wait(device)
     return batch * iterations / (time.perf_counter() - start)
 
 
@@ -59,7 +66,11 @@ def main():
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's default")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
+                        help="on a GPU cuDNN measures its algorithms and fp32 products may be tf32, as Encke's are")
     arguments = parser.parse_args()
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     result = {
@@ -68,12 +79,13 @@ def main():
         "threads": torch.get_num_threads(),
         "pytorch": torch.__version__,
         "machine": platform.processor() or platform.machine(),
+        "device": arguments.device,
         "precision": "bf16" if arguments.bf16 else "fp32",
         "images_per_second": {},
     }
     for name, memory_format in (("nchw", torch.contiguous_format), ("channels_last", torch.channels_last)):
         speed = measure(arguments.network, arguments.batch, arguments.iterations, arguments.warmup, memory_format,
-                        arguments.bf16)
+                        arguments.bf16, arguments.device)
         result["images_per_second"][name] = round(speed, 2)
     print(json.dumps(result))
 

@@ -31,12 +31,13 @@ bool WarnWhereDataIsMissing(const config::Config& config, Split split) {
 int Check(const ConfigOptions& arguments) {
   const ConfigFile file = arguments.Load();
   Graph graph = BuildNetwork(file);
-  const auto backend = NewBackend(Device::Parse(arguments.device));
+  const auto backend =
+      NewBackend(Device::Parse(arguments.device), MakeBackendOptions(file.config()));
   const int64_t limit = MemoryLimit(file.config());
   const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(),
                                MakePlanOptions(file.config()), limit);
   RequireFits(graph, *backend, plan, limit, file.Place("training.memory_limit"));
-  NewCompressedStore(backend->allocator(), MakeStoreOptions(file.config().activations()));
+  backend->NewActivationStore(MakeStoreOptions(file.config().activations()));
   const bool train = WarnWhereDataIsMissing(file.config(), Split::TRAIN);
   const bool test = train && WarnWhereDataIsMissing(file.config(), Split::TEST);
   std::printf("ok: %s, %zu layers, %s parameters, %s MACs an image, batch %lld, %s, peak %s%s\n",

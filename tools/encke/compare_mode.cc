@@ -44,7 +44,7 @@ double CodecRatio(const Plan& plan, int64_t stored_bytes) {
 int64_t PlannedLargestBatch(const ConfigFile& config, const std::string& device, int64_t limit,
                             int64_t stored_bytes) {
   Graph graph = BuildNetwork(config);
-  const auto backend = NewBackend(Device::Parse(device));
+  const auto backend = NewBackend(Device::Parse(device), MakeBackendOptions(config.config()));
   PlanOptions options = MakePlanOptions(config.config());
   if (options.compress) {
     const Plan plan = MakePlan(graph, *backend, config.config().training().batch(), options);

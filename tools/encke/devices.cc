@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "engine/backend/backend.h"
+#include "engine/backend/registry.h"
 #include "engine/core/parallel.h"
 #include "engine/core/units.h"
 #include "tools/encke/command.h"
@@ -18,6 +19,28 @@ int64_t MemoryField(const std::string& field) {
   return ReadMemoryField(in, field);
 }
 
+void ShowGpu(const cuda::Gpu& gpu) {
+  std::printf("cuda:%d\n", gpu.index);
+  std::printf("  model         %s\n", gpu.name.c_str());
+  std::printf("  capability    %d.%d%s\n", gpu.major, gpu.minor,
+              cuda::IsSupported(gpu) ? "" : ", too old for this build");
+  std::printf("  processors    %d\n", gpu.multiprocessors);
+  std::printf("  memory        %s, %s available\n", FormatBytes(gpu.total_bytes).c_str(),
+              FormatBytes(gpu.free_bytes).c_str());
+}
+
+void ShowGpus() {
+  if (!HasCuda()) {
+    std::printf("cuda\n  this build has no CUDA; bazel build --config=cuda makes one that has\n");
+    return;
+  }
+  const cuda::GpuSurvey survey = Gpus();
+  for (const cuda::Gpu& gpu : survey.gpus) ShowGpu(gpu);
+  const cuda::GpuProblem problem = cuda::FindProblem(survey);
+  if (problem.message.empty()) return;
+  std::printf("cuda\n  %s\n  hint: %s\n", problem.message.c_str(), problem.hint.c_str());
+}
+
 int ShowDevices() {
   std::ifstream in("/proc/cpuinfo");
   const CpuInfo cpu = ReadCpuInfo(in);
@@ -31,7 +54,7 @@ int ShowDevices() {
               OrUnknown(MemoryField("MemAvailable")).c_str());
   std::printf("  backend       %s\n", backend->name().c_str());
   std::printf("  precision     fp32%s\n", backend->Supports(DType::BF16) ? ", bf16" : "");
-  std::printf("cuda\n  this build has no CUDA\n");
+  ShowGpus();
   return 0;
 }
 

@@ -21,7 +21,8 @@ struct SummaryArguments {
 int Summary(const SummaryArguments& arguments) {
   const ConfigFile config = arguments.config.Load();
   Graph graph = BuildNetwork(config);
-  const auto backend = NewBackend(Device::Parse(arguments.config.device));
+  const auto backend =
+      NewBackend(Device::Parse(arguments.config.device), MakeBackendOptions(config.config()));
   const Plan plan = ChoosePlan(graph, *backend, config.config().training().batch(),
                                MakePlanOptions(config.config()), MemoryLimit(config.config()));
   const NetworkSummary summary = Summarize(graph, plan);

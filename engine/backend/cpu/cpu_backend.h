@@ -32,6 +32,9 @@ class CpuBackend : public Backend {
   std::string name() const override;
   Allocator& allocator() override { return *allocator_; }
   bool Supports(DType compute) const override;
+  std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override {
+    return NewCompressedStore(*allocator_, options);
+  }
   void Synchronize() override {}
 
   int64_t ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
@@ -106,7 +109,7 @@ class CpuBackend : public Backend {
 
   double SumOfSquares(const Tensor& x) override;
   double SumOfMagnitudes(const Tensor& x) override;
-  bool AllFinite(const Tensor& x) override;
+  bool AllFinite(const std::vector<Tensor>& tensors) override;
 
   void SgdStep(const SgdOptions& options, const Tensor& w, const Tensor& dw,
                const Tensor& velocity) override;

@@ -55,6 +55,18 @@ ENCKE_INLINE inline bool AnyNotFinite(const T* x, int64_t begin, int64_t end) {
   return bad != 0;
 }
 
+bool IsFinite(const Tensor& x) {
+  std::vector<char> found(Threads(), 0);
+  WithFloatType(x.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const T* data = Elements<T>(x);
+    ParallelForIndexed(x.elements(), kElementGrain, [&](int range, int64_t begin, int64_t end) {
+      Simd([&]() ENCKE_INLINE { found[range] = AnyNotFinite(data, begin, end); });
+    });
+  });
+  return std::find(found.begin(), found.end(), 1) == found.end();
+}
+
 }  // namespace
 
 double CpuBackend::SumOfSquares(const Tensor& x) {
@@ -65,16 +77,8 @@ double CpuBackend::SumOfMagnitudes(const Tensor& x) {
   return Sum(x, [](double v) ENCKE_INLINE { return std::fabs(v); });
 }
 
-bool CpuBackend::AllFinite(const Tensor& x) {
-  std::vector<char> found(Threads(), 0);
-  WithFloatType(x.dtype(), [&](auto type) {
-    using T = decltype(type);
-    const T* data = Elements<T>(x);
-    ParallelForIndexed(x.elements(), kElementGrain, [&](int range, int64_t begin, int64_t end) {
-      Simd([&]() ENCKE_INLINE { found[range] = AnyNotFinite(data, begin, end); });
-    });
-  });
-  return std::find(found.begin(), found.end(), 1) == found.end();
+bool CpuBackend::AllFinite(const std::vector<Tensor>& tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), IsFinite);
 }
 
 }  // namespace encke::cpu

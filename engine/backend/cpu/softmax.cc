@@ -4,23 +4,11 @@
 
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/cpu/simd.h"
+#include "engine/backend/labels.h"
 #include "engine/core/error.h"
 
 namespace encke::cpu {
 namespace {
-
-void CheckLabels(const Tensor& labels, int64_t samples, int64_t classes) {
-  ENCKE_CHECK(labels.elements() == samples, labels.elements(), " for ", samples);
-  const int32_t* label = labels.data<int32_t>();
-  for (int64_t n = 0; n < samples; ++n) {
-    if (label[n] < 0 || label[n] >= classes) {
-      throw Error(ErrorKind::DATA,
-                  StrCat("sample ", n, " of the batch has label ", label[n], ", but the network ",
-                         "has ", classes, " classes"),
-                  "", "labels start at 0; give the last layer one output for each class");
-    }
-  }
-}
 
 // Loss of one sample: the cross-entropy of softmax(logits) against the smoothed target, which is
 // log(sum exp) - (1 - s) * logit[label] - s * mean(logit). Writes the probabilities.
@@ -53,8 +41,8 @@ void CpuBackend::SoftmaxCrossEntropyForward(const Tensor& logits, const Tensor& 
   CheckSameShape(logits, probabilities);
   const int64_t samples = logits.shape().n, classes = logits.shape().sample();
   ENCKE_CHECK(loss.elements() == samples, loss.elements(), " for ", samples);
-  CheckLabels(labels, samples, classes);
   const int32_t* label = labels.data<int32_t>();
+  CheckLabels(label, labels.elements(), samples, classes);
   float* out = probabilities.data<float>();
   float* losses = loss.data<float>();
   WithFloatType(logits.dtype(), [&](auto type) {
@@ -72,8 +60,8 @@ void CpuBackend::SoftmaxCrossEntropyBackward(const Tensor& probabilities, const 
                                              float smoothing, float scale, const Tensor& dlogits) {
   CheckSameShape(probabilities, dlogits);
   const int64_t samples = dlogits.shape().n, classes = dlogits.shape().sample();
-  CheckLabels(labels, samples, classes);
   const int32_t* label = labels.data<int32_t>();
+  CheckLabels(label, labels.elements(), samples, classes);
   const float* in = probabilities.data<float>();
   const float everywhere = smoothing / static_cast<float>(classes);
   WithFloatType(dlogits.dtype(), [&](auto type) {

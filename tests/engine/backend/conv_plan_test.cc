@@ -260,8 +260,7 @@ TEST_P(ConvPlanTest, RulesChooseByShape) {
   EXPECT_FALSE(flipped({64, 28, 28, 64}, 128, Options(3, 2, 1)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, ConvPlanTest, ::testing::Values(DType::F32, DType::BF16),
-                         NameOfParam);
+INSTANTIATE_TEST_SUITE_P(Types, ConvPlanTest, ::testing::ValuesIn(BackendCases()), NameOfParam);
 
 }  // namespace
 }  // namespace encke

@@ -229,7 +229,7 @@ TEST_P(NormTest, LabelBeyondTheClassesIsNamed) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, NormTest, ::testing::Values(DType::F32, DType::BF16), NameOfParam);
+INSTANTIATE_TEST_SUITE_P(Types, NormTest, ::testing::ValuesIn(BackendCases()), NameOfParam);
 
 }  // namespace
 }  // namespace encke

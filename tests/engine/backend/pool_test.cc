@@ -101,7 +101,7 @@ TEST_P(PoolTest, PaddedAreaEndsWherePyTorchsDoes) {
   ExpectClose(y, {corner, edge, far_corner, edge, 1.0, far_edge, far_corner, far_edge, 0.25}, 1e-6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, PoolTest, ::testing::Values(DType::F32, DType::BF16), NameOfParam);
+INSTANTIATE_TEST_SUITE_P(Types, PoolTest, ::testing::ValuesIn(BackendCases()), NameOfParam);
 
 }  // namespace
 }  // namespace encke

@@ -1,0 +1,378 @@
+#include "compression/cuda/cuda_store.h"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <map>
+
+#include "compression/cuda/arena_book.h"
+#include "compression/cuda/value_code.h"
+#include "engine/core/error.h"
+
+namespace encke::cuda {
+namespace {
+
+constexpr int kRecords = 4096;  // values that are stored at a time, or wait for others to come free
+constexpr int kMaxArenas = 64;
+constexpr int64_t kLeastArena = 32 << 20;
+
+// A value's worst case: every chunk copied, and the tables.
+uint64_t MostBytes(const Chunking& chunking, uint32_t segments, DType dtype, int64_t elements) {
+  const auto chunks = static_cast<uint64_t>(chunking.count());
+  return StoredValueView::TableBytes(chunks, segments) +
+         static_cast<uint64_t>(elements * SizeOf(dtype)) + chunks * (kHeadBytes + kChunkAlignment);
+}
+
+class CudaStore : public ActivationStore {
+ public:
+  CudaStore(Allocator& allocator, const CudaStoreOptions& options);
+  ~CudaStore() override { cudaStreamSynchronize(stream_.get()); }
+
+  StoredValue Put(int id, const Tensor& value, const PutOptions& options) override;
+  Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) override;
+  void Release(int id) override;
+  void Prefetch(int id, int64_t first, int64_t count, const Tensor& scratch) override;
+  void BeforeOverwrite(int id) override;
+
+  int64_t stored_bytes() const override { return stored_; }
+  int64_t offloaded_bytes() const override { return 0; }
+
+ private:
+  struct Value {
+    int number;  // of the Put, from 0 on: its name in the book
+    Shape shape;
+    DType dtype;
+    StoredValueView view;
+    int64_t bytes;                        // stored, as far as known
+    std::shared_ptr<CodecEvent> encoded;  // the tensor has been read
+    std::shared_ptr<CodecEvent> decoded;  // the elements are in `target`
+    void* target;
+    int64_t first, count;  // samples in `target`
+  };
+  // Something that the device will have found out when `done` is over.
+  struct Finding {
+    int id = 0;
+    int number = 0;
+    StoredValue value;  // but for what is found
+    std::shared_ptr<CodecEvent> done = std::make_shared<CodecEvent>();
+  };
+
+  // Memory that the encoder works in.
+  struct EncodeScratch {
+    uint8_t* dense;
+    int warps;
+    ChunkStatistics* statistics;
+  };
+
+  StoredValue Keep(int id, const Tensor& value);
+  Value& At(int id);
+  Value& Open(int id, const Tensor& value, const Chunking& chunking, bool marked);
+  int FindArena(uint64_t most);
+  void AddArena(uint64_t most);
+  void MergeArenas();
+  EncodeScratch ReserveFor(const Chunking& chunking, const ValueCode& code);
+  void Decode(int id, int64_t first, int64_t count, const Tensor& scratch);
+  void ReadRecord(int number);
+  void TakeFindings();
+  void TakeSize(const Finding& finding);
+  void CheckWhole(const Finding& finding) const;
+  void SetBytes(Value* value, int64_t bytes);
+  // Memory for kernels of stream_, at least so much.
+  uint8_t* Reserve(uint64_t bytes, std::shared_ptr<Buffer>* buffer);
+  ValueRecord* RecordOf(int number) const {
+    return static_cast<ValueRecord*>(records_->data()) + number % kRecords;
+  }
+  const ValueRecord& Found(int number) const {
+    return reinterpret_cast<const ValueRecord*>(found_.data())[number % kRecords];
+  }
+  uint64_t* CounterOf(int arena) const { return static_cast<uint64_t*>(counters_->data()) + arena; }
+
+  Allocator& allocator_;
+  const CudaStoreOptions options_;
+  int multiprocessors_ = 0;
+  CodecStream stream_;
+  CodecEvent ready_;  // what the computation has done so far
+  ArenaBook book_;
+  std::vector<std::shared_ptr<Buffer>> arenas_;
+  std::shared_ptr<Buffer> counters_, records_, scratch_, statistics_;
+  PinnedBytes found_;  // the records, read back
+  std::map<int, ValueCode> codes_;
+  std::map<int, Value> values_;
+  std::map<int, Tensor> in_place_;
+  std::deque<Finding> sizes_, decodings_;  // in the order of stream_
+  int next_number_ = 0;
+  int64_t stored_ = 0, held_ = 0;
+};
+
+CudaStore::CudaStore(Allocator& allocator, const CudaStoreOptions& options)
+    : allocator_(allocator), options_(options), found_(kRecords * sizeof(ValueRecord)) {
+  ENCKE_CODEC_CUDA(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount,
+                                          allocator.device().index));
+  records_ = allocator.Allocate(kRecords * sizeof(ValueRecord), MemoryCategory::SAVED);
+  counters_ = allocator.Allocate(kMaxArenas * sizeof(uint64_t), MemoryCategory::SAVED);
+}
+
+CudaStore::Value& CudaStore::At(int id) {
+  const auto found = values_.find(id);
+  ENCKE_CHECK(found != values_.end(), "value ", id, " is not stored");
+  return found->second;
+}
+
+StoredValue CudaStore::Keep(int id, const Tensor& value) {
+  in_place_[id] = value;
+  stored_ += value.bytes();
+  StoredValue result;
+  result.codec = "raw";
+  result.raw_bytes = result.stored_bytes = value.bytes();
+  result.statistics.elements = value.elements();
+  return result;
+}
+
+StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& options) {
+  ENCKE_CHECK(value.defined() && values_.count(id) + in_place_.count(id) == 0, id);
+  if (options.tier == Tier::IN_PLACE) return Keep(id, value);
+  ENCKE_CHECK(value.dtype() == DType::F32 || value.dtype() == DType::BF16, NameOf(value.dtype()));
+  const std::string& codec = options.codec;
+  const bool known = codec == "raw" || codec == "fast" || codec == "dense";
+  if (!known || options.tier == Tier::FILE) {
+    throw Error(ErrorKind::DEVICE,
+                known ? "nothing is offloaded to a file from a GPU"
+                      : StrCat("codec ", codec, " does not run on a GPU"),
+                options.name, known ? "keep it in memory" : "use fast or dense");
+  }
+  TakeFindings();
+  if (book_.empty() && arenas_.size() > 1) MergeArenas();
+  ready_.Record(options_.compute);
+  ready_.MakeWait(stream_.get());
+  const Chunking chunking(value.shape(), value.dtype(), options_.chunk_bytes);
+  ValueCode& code = codes_[id];
+  code.Update(allocator_, value, chunking, codec == "dense",
+              codec == "raw" ? CodecOptions() : options.coding, stream_.get());
+  const EncodeScratch scratch = ReserveFor(chunking, code);
+  Value& stored = Open(id, value, chunking, code.device().dense == nullptr);
+  stored.view.statistics = scratch.statistics;
+  LaunchEncode(stored.view, value.raw(), code.device(), scratch.dense, scratch.warps,
+               stream_.get());
+  ENCKE_CODEC_CUDA(cudaGetLastError());
+  SetBytes(&stored, code.last ? code.last->stored_bytes : 0);
+  code.TakeSample(value, chunking, stream_.get());
+  stored.encoded->Record(stream_.get());
+  if (!options_.overlap) stored.encoded->MakeWait(options_.compute);
+  ReadRecord(stored.number);
+  StoredValue partly;
+  partly.codec = codec;
+  partly.raw_bytes = value.bytes();
+  partly.statistics.elements = value.elements();
+  sizes_.emplace_back();
+  sizes_.back().id = id;
+  sizes_.back().number = stored.number;
+  sizes_.back().value = partly;
+  sizes_.back().done->Record(stream_.get());
+  if (!code.last) {
+    sizes_.back().done->Wait();
+    TakeFindings();
+  }
+  return *code.last;
+}
+
+// Books the value's space and describes it for the kernels. Marks are for FAST; those chunks of
+// DENSE values that fall back to it are few.
+CudaStore::Value& CudaStore::Open(int id, const Tensor& value, const Chunking& chunking,
+                                  bool marked) {
+  const auto largest = static_cast<uint32_t>(chunking.Largest().elements());
+  const uint32_t segments = marked ? SegmentsOf(largest) : 0;
+  const uint64_t most = MostBytes(chunking, segments, value.dtype(), value.elements());
+  const int arena = FindArena(most);
+  ENCKE_CHECK(next_number_ - book_.Oldest(next_number_) < kRecords, "too many values");
+  book_.Open(next_number_, arena, most);
+  const DeviceArena memory = {static_cast<uint8_t*>(arenas_[arena]->data()), CounterOf(arena),
+                              static_cast<uint64_t>(arenas_[arena]->bytes())};
+  const int number = next_number_++;
+  const StoredValueView view = {memory, RecordOf(number), chunking, segments, nullptr};
+  const auto placed = values_.emplace(
+      id, Value{number, value.shape(), value.dtype(), view, 0, std::make_shared<CodecEvent>(),
+                std::make_shared<CodecEvent>(), nullptr, 0, 0});
+  return placed.first->second;
+}
+
+int CudaStore::FindArena(uint64_t most) {
+  int arena = book_.Find(most);
+  if (arena >= 0) return arena;
+  // What is under way may have taken far less than its most.
+  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+  TakeFindings();
+  arena = book_.Find(most);
+  if (arena >= 0) return arena;
+  AddArena(most);
+  return book_.Find(most);
+}
+
+// The more there is already, the larger the next.
+void CudaStore::AddArena(uint64_t most) {
+  const auto least = static_cast<int64_t>(most);
+  int64_t bytes = std::max({least, kLeastArena, held_});
+  if (options_.limit_bytes > 0) bytes = std::min(bytes, options_.limit_bytes - held_);
+  if (bytes < least || arenas_.size() == kMaxArenas) {
+    throw Error(ErrorKind::MEMORY, "the pool of saved values is full", "CUDA",
+                "a smaller batch, a greater tolerance or a higher limit");
+  }
+  const int arena = book_.AddArena(static_cast<uint64_t>(bytes));
+  arenas_.push_back(allocator_.Allocate(bytes, MemoryCategory::UNUSED));
+  held_ += bytes;
+  ENCKE_CODEC_CUDA(cudaMemsetAsync(CounterOf(arena), 0, sizeof(uint64_t), stream_.get()));
+}
+
+// One arena in place of several, as large as the last iteration needed.
+void CudaStore::MergeArenas() {
+  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+  book_.RemoveArenas();
+  arenas_.clear();
+  held_ = 0;
+  AddArena(book_.TakePeak());
+}
+
+CudaStore::EncodeScratch CudaStore::ReserveFor(const Chunking& chunking, const ValueCode& code) {
+  const int warps = DenseWarps(multiprocessors_, chunking);
+  const uint64_t sums = static_cast<uint64_t>(chunking.count()) * sizeof(ChunkStatistics);
+  uint8_t* dense = nullptr;
+  if (code.device().dense != nullptr) {
+    dense = Reserve(DenseScratchBytes(chunking, warps), &scratch_);
+  }
+  return {dense, warps, reinterpret_cast<ChunkStatistics*>(Reserve(sums, &statistics_))};
+}
+
+uint8_t* CudaStore::Reserve(uint64_t bytes, std::shared_ptr<Buffer>* buffer) {
+  const auto wanted = static_cast<int64_t>(bytes);
+  if (*buffer == nullptr || (*buffer)->bytes() < wanted) {
+    if (*buffer != nullptr) ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+    buffer->reset();
+    *buffer = allocator_.Allocate(wanted, MemoryCategory::WORKSPACE);
+  }
+  return static_cast<uint8_t*>((*buffer)->data());
+}
+
+void CudaStore::SetBytes(Value* value, int64_t bytes) {
+  const int64_t more = bytes - value->bytes;
+  allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, more);
+  value->bytes = bytes;
+  stored_ += more;
+}
+
+void CudaStore::ReadRecord(int number) {
+  auto* to = found_.data() + number % kRecords * sizeof(ValueRecord);
+  ENCKE_CODEC_CUDA(cudaMemcpyAsync(to, RecordOf(number), sizeof(ValueRecord),
+                                   cudaMemcpyDeviceToHost, stream_.get()));
+}
+
+void CudaStore::TakeFindings() {
+  while (!sizes_.empty() && sizes_.front().done->Done()) {
+    const Finding finding = std::move(sizes_.front());
+    sizes_.pop_front();
+    TakeSize(finding);
+  }
+  while (!decodings_.empty() && decodings_.front().done->Done()) {
+    const Finding finding = std::move(decodings_.front());
+    decodings_.pop_front();
+    CheckWhole(finding);
+  }
+}
+
+void CudaStore::TakeSize(const Finding& finding) {
+  const ValueRecord& record = Found(finding.number);
+  ENCKE_CHECK(record.overflowed == 0, "value ", finding.id, " did not fit its arena");
+  StoredValue stored = finding.value;
+  stored.stored_bytes = static_cast<int64_t>(record.end - record.begin);
+  stored.statistics.nonzero = record.nonzero;
+  stored.statistics.escapes = record.escapes;
+  stored.statistics.sum_of_squares = record.squares;
+  codes_[finding.id].last = stored;
+  const auto found = values_.find(finding.id);
+  if (found == values_.end() || found->second.number != finding.number) return;
+  book_.Settle(finding.number, record.end);
+  SetBytes(&found->second, stored.stored_bytes);
+}
+
+void CudaStore::CheckWhole(const Finding& finding) const {
+  const uint32_t broken = Found(finding.number).broken;
+  if (broken == ~uint32_t{0}) return;
+  throw Error(ErrorKind::CORRUPTION, "a compressed chunk is broken",
+              StrCat("chunk ", broken, " of value ", finding.id));
+}
+
+void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scratch) {
+  Value& value = At(id);
+  const Shape& shape = value.shape;
+  ENCKE_CHECK(first >= 0 && count >= 0 && first + count <= shape.n, first, "+", count);
+  ENCKE_CHECK(scratch.defined() && scratch.dtype() == value.dtype &&
+                  scratch.elements() >= count * shape.sample(),
+              scratch.shape().ToString());
+  ready_.Record(options_.compute);
+  ready_.MakeWait(stream_.get());
+  const DeviceCoding coding = codes_[id].device();
+  const int warps = DenseWarps(multiprocessors_, value.view.chunking);
+  uint8_t* memory = coding.dense == nullptr
+                        ? nullptr
+                        : Reserve(DenseScratchBytes(value.view.chunking, warps), &scratch_);
+  const DecodeSpan span = {scratch.raw(), first * shape.sample(), (first + count) * shape.sample(),
+                           static_cast<uint64_t>(value.view.chunking.ChunkOf(first)),
+                           static_cast<uint64_t>(value.view.chunking.EndOf(first + count))};
+  LaunchDecode(value.view, span, coding, memory, warps, stream_.get());
+  ENCKE_CODEC_CUDA(cudaGetLastError());
+  value.decoded = std::make_shared<CodecEvent>();
+  value.decoded->Record(stream_.get());
+  value.target = scratch.raw();
+  value.first = first;
+  value.count = count;
+  ReadRecord(value.number);
+  decodings_.emplace_back();
+  decodings_.back().id = id;
+  decodings_.back().number = value.number;
+  decodings_.back().done->Record(stream_.get());
+}
+
+void CudaStore::BeforeOverwrite(int id) {
+  if (in_place_.count(id) == 0) At(id).encoded->MakeWait(options_.compute);
+}
+
+void CudaStore::Prefetch(int id, int64_t first, int64_t count, const Tensor& scratch) {
+  if (count > 0 && in_place_.count(id) == 0) Decode(id, first, count, scratch);
+}
+
+Tensor CudaStore::Get(int id, int64_t first, int64_t count, const Tensor& scratch) {
+  TakeFindings();
+  const auto kept = in_place_.find(id);
+  if (kept != in_place_.end()) return kept->second.Slice(first, count);
+  if (count == 0) return scratch.Slice(0, 0);
+  Value& value = At(id);
+  const bool there = value.target == scratch.raw() && value.first == first && value.count == count;
+  if (!there) Decode(id, first, count, scratch);
+  value.target = nullptr;  // the caller may write there from now on
+  value.decoded->MakeWait(options_.compute);
+  return scratch.shape().n == count ? scratch : scratch.Slice(0, count);
+}
+
+void CudaStore::Release(int id) {
+  const auto kept = in_place_.find(id);
+  if (kept != in_place_.end()) {
+    stored_ -= kept->second.bytes();
+    in_place_.erase(kept);
+    return;
+  }
+  Value& value = At(id);
+  SetBytes(&value, 0);
+  const std::optional<ArenaBook::Rewind> rewind = book_.Close(value.number);
+  if (rewind) {
+    ENCKE_CODEC_CUDA(cudaMemcpyAsync(CounterOf(rewind->arena), &RecordOf(rewind->id)->begin,
+                                     sizeof(uint64_t), cudaMemcpyDeviceToDevice, stream_.get()));
+  }
+  values_.erase(id);
+}
+
+}  // namespace
+
+std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
+                                              const CudaStoreOptions& options) {
+  return std::make_unique<CudaStore>(allocator, options);
+}
+
+}  // namespace encke::cuda

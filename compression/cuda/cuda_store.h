@@ -1,0 +1,34 @@
+// The pool of saved values on a GPU: encoded on a stream of its own, beside the computation.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "compression/activation_store.h"
+
+namespace encke::cuda {
+
+struct CudaStoreOptions {
+  cudaStream_t compute = nullptr;  // where the values' producers and readers run
+  int64_t chunk_bytes = 16 << 10;  // raw bytes of one chunk, about: enough chunks for all warps
+  int64_t limit_bytes = 0;         // the most that arenas may hold; 0 = no limit
+  // Whether the caller calls BeforeOverwrite for every value. Then the computation goes on while a
+  // value is encoded; otherwise it waits, on the device, at every Put.
+  bool overlap = false;
+};
+
+// Codecs "fast", "dense" and "raw" (the same without error); others, and Tier::FILE, are
+// Error(DEVICE). Tensors are F32 or BF16 and in memory of `allocator`, whose device must be
+// current.
+//
+// Neither Put nor Get waits for the device, but for these: the first Put of an id; a Put for which
+// no arena surely has room, which first waits for what the values before it really took; a Put with
+// other bounds than the last of its id, if that one is not yet encoded; and the first Put after an
+// iteration that needed more than one arena. A StoredValue tells of the last time that its id was
+// put, so that bounds follow statistics one iteration late. A broken chunk is noticed by one of the
+// calls after the one that decoded it.
+std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
+                                              const CudaStoreOptions& options);
+
+}  // namespace encke::cuda

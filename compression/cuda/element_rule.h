@@ -1,0 +1,169 @@
+// How one element becomes a code and a code an element, on both sides of the codec; the rules of
+// compression/quantizer.h in the form that a GPU's lane applies them.
+//
+// A rule is a type with
+//   kMode                          whose rule it is
+//   Table                          its constants for one channel, 16-byte aligned
+//   Quantize(x, table)             the code, or not good: an escape
+//   Dequantize(code, table)        the decoded element, not yet rounded to its type
+// Elements are float, or uint16_t for bfloat16.
+#pragma once
+
+#include "compression/cuda/portable.h"
+#include "compression/quantizer_tables.h"
+
+namespace encke::cuda {
+
+ENCKE_INLINE float Widen(float x) { return x; }
+ENCKE_INLINE float Widen(uint16_t x) {
+  float value;
+  SetBits(static_cast<uint32_t>(x) << 16, &value);
+  return value;
+}
+
+ENCKE_INLINE void Narrow(float value, float* x) { *x = value; }
+// To nearest, ties to even.
+ENCKE_INLINE void Narrow(float value, uint16_t* x) {
+  const uint32_t bits = BitsOf(value);
+  *x = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// `value` as it is after being stored as a T.
+template <typename T>
+ENCKE_INLINE float Stored(float value) {
+  T stored;
+  Narrow(value, &stored);
+  return Widen(stored);
+}
+
+struct ElementCode {
+  uint32_t code;
+  bool good;     // otherwise the element is an escape, and the code 0
+  bool counted;  // as EncodeStatistics::nonzero
+};
+
+// `valid`: whether the code can be used, as far as the rule knows. Here is seen whether what it
+// decodes to is inside the bound, or equal bit for bit.
+ENCKE_INLINE ElementCode CheckedCode(float x, uint32_t code, float decoded, float bound, bool valid,
+                                     bool counted) {
+  const bool inside = fabsf(Subtract(x, decoded)) < bound || BitsOf(x) == BitsOf(decoded);
+  const bool good = valid && inside;
+  return {good ? code : 0, good, counted};
+}
+
+ENCKE_INLINE uint32_t Zigzag(int32_t k) {
+  return static_cast<uint32_t>(k) << 1 ^ static_cast<uint32_t>(k >> 31);
+}
+ENCKE_INLINE int32_t Unzigzag(uint32_t code) {
+  return static_cast<int32_t>(code >> 1) ^ -static_cast<int32_t>(code & 1);
+}
+
+struct alignas(16) UniformTable {
+  float bound;
+  float step;
+  float inverse_step;
+  int32_t center;
+};
+
+struct SignedRule {
+  static constexpr QuantizerMode kMode = QuantizerMode::SIGNED;
+  using Table = UniformTable;
+
+  template <typename T>
+  ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
+    const float x = Widen(stored), scaled = Multiply(x, table.inverse_step);
+    const bool fits = fabsf(scaled) <= 0x1p23f;
+    const int32_t k = fits ? static_cast<int32_t>(rintf(scaled)) : 0;
+    const uint32_t code = Zigzag(k - table.center);
+    const float decoded = Stored<T>(Multiply(static_cast<float>(k), table.step));
+    return CheckedCode(x, code, decoded, table.bound, fits && code <= simd::kCodeLimit, x != 0);
+  }
+
+  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
+    return Multiply(static_cast<float>(Unzigzag(code) + table.center), table.step);
+  }
+};
+
+struct MaskRule {
+  static constexpr QuantizerMode kMode = QuantizerMode::MASK;
+  using Table = UniformTable;
+
+  template <typename T>
+  ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
+    const float x = Widen(stored);
+    const bool active = x > 0;
+    const float up = ceilf(Multiply(x, table.inverse_step));
+    const float cell = up > 1.0f ? up : 1.0f;
+    const bool fits = cell <= static_cast<float>(simd::kCodeLimit);
+    const uint32_t code = active && fits ? static_cast<uint32_t>(cell) : 0;
+    const float decoded = active ? Stored<T>(Multiply(cell - 0.5f, table.step)) : 0.0f;
+    return CheckedCode(x, code, decoded, table.bound, !active || (fits && decoded > 0), x != 0);
+  }
+
+  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
+    return code > 0 ? Multiply(static_cast<float>(code) - 0.5f, table.step) : 0.0f;
+  }
+};
+
+struct alignas(16) ActivityTable {
+  float bound, step, inverse_step;             // of active elements
+  float threshold, direction;                  // 1: active above the threshold, -1: below
+  float inactive_bound, width, inverse_width;  // of inactive cells
+  float centroid[kCentroids];
+};
+
+struct ActivityRule {
+  static constexpr QuantizerMode kMode = QuantizerMode::ACTIVITY;
+  using Table = ActivityTable;
+
+  template <typename T>
+  ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
+    const float x = Widen(stored), distance = Distance(x, table);
+    const bool active = distance > 0;
+    const float up = ceilf(Multiply(distance, active ? table.inverse_step : table.inverse_width));
+    const float cell = active && !(up > 1.0f) ? 1.0f : up;
+    const bool fits = fabsf(cell) <= static_cast<float>(simd::kCellLimit);
+    const int32_t k = fits ? static_cast<int32_t>(cell) : 0;
+    const float decoded = Stored<T>(ValueOf(k, table));
+    const bool after = Distance(decoded, table) > 0;
+    return CheckedCode(x, Zigzag(k), decoded, active ? table.bound : table.inactive_bound,
+                       fits && after == active, active);
+  }
+
+  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
+    return ValueOf(Unzigzag(code), table);
+  }
+
+ private:
+  ENCKE_INLINE_MEMBER static float Distance(float x, const Table& table) {
+    return Multiply(Subtract(x, table.threshold), table.direction);
+  }
+
+  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const Table& table) {
+    float centroid = 0;
+    ENCKE_UNROLL
+    for (int m = 0; m < kCentroids; ++m) {
+      if (k == -m) centroid = table.centroid[m];
+    }
+    if (k <= 0 && k > -kCentroids) return centroid;
+    const float middle = Multiply(static_cast<float>(k) - 0.5f, k > 0 ? table.step : table.width);
+    return Add(table.threshold, Multiply(middle, table.direction));
+  }
+};
+
+// A rule's constants for all elements: one entry a channel, repeated up to `period` + 64 entries,
+// so that those of 64 consecutive elements lie side by side wherever they start.
+template <typename Rule>
+struct RuleTables {
+  using RuleType = Rule;
+
+  const typename Rule::Table* entries;
+  uint32_t period;
+
+  // The entries of the elements from `element` (of a chunk) on. REQUIRES: at most 64 are read.
+  ENCKE_INLINE_MEMBER const typename Rule::Table* From(uint32_t element) const {
+    return entries + (period == 1 ? 0 : element % period);
+  }
+};
+
+}  // namespace encke::cuda

@@ -1,0 +1,325 @@
+// A stored value as the kernels see it, and how their warps encode and decode its chunks.
+//
+// In the arena a value is: one StoredChunk for each chunk; marks, where kept (fast_encoder.h); the
+// chunks' streams in the order in which warps finished them. Where it begins only the device knows.
+#pragma once
+
+#include "compression/chunking.h"
+#include "compression/cuda/dense_decoder.h"
+#include "compression/cuda/dense_encoder.h"
+#include "engine/core/dtype.h"
+
+namespace encke::cuda {
+
+// What the device finds out about a value; read back by the host when it is convenient.
+struct ValueRecord {
+  uint64_t begin;  // where the value begins in its arena, and where it ends
+  uint64_t end;
+  int64_t nonzero;  // as in EncodeStatistics
+  int64_t escapes;
+  double squares;
+  uint32_t overflowed;  // not 0: the arena was full, the value is lost
+  uint32_t broken;      // the least chunk that could not be decoded; ~0: none
+};
+
+struct StoredValueView {
+  DeviceArena arena;
+  ValueRecord* record;
+  Chunking chunking;
+  uint32_t segments;            // marks kept for each chunk; 0: none
+  ChunkStatistics* statistics;  // scratch memory, one a chunk; for encoding
+
+  // Of chunk table and marks.
+  ENCKE_INLINE_MEMBER static uint64_t TableBytes(uint64_t chunks, uint32_t segments) {
+    return AlignChunk(chunks * (sizeof(StoredChunk) + segments * sizeof(uint16_t)));
+  }
+
+  ENCKE_WARP_CODE StoredChunk* chunks() const {
+    return reinterpret_cast<StoredChunk*>(arena.data + record->begin);
+  }
+  ENCKE_WARP_CODE uint16_t* marks(uint64_t chunk) const {
+    if (segments == 0) return nullptr;
+    return reinterpret_cast<uint16_t*>(chunks() + chunking.count()) + chunk * segments;
+  }
+  ENCKE_WARP_CODE ByteStream stream(uint64_t chunk) const {
+    const StoredChunk& stored = chunks()[chunk];
+    return {reinterpret_cast<const uint32_t*>(arena.data + stored.offset), stored.size};
+  }
+  ENCKE_WARP_CODE static uint32_t ElementsOf(const Chunk& chunk) {
+    return static_cast<uint32_t>(chunk.shape.elements());
+  }
+};
+
+// How a value is coded; everything in device memory.
+struct DeviceCoding {
+  DType dtype;
+  QuantizerMode mode;
+  const void* tables;  // of RuleTables for the mode's rule
+  uint32_t period;
+  const DenseTables* dense;  // null: FAST
+};
+
+template <typename T, typename Body>
+void WithRule(const DeviceCoding& coding, const Body& body) {
+  const void* tables = coding.tables;
+  const uint32_t period = coding.period;
+  switch (coding.mode) {
+    case QuantizerMode::SIGNED:
+      return body(T(), RuleTables<SignedRule>{static_cast<const UniformTable*>(tables), period});
+    case QuantizerMode::MASK:
+      return body(T(), RuleTables<MaskRule>{static_cast<const UniformTable*>(tables), period});
+    case QuantizerMode::ACTIVITY:
+      return body(T(), RuleTables<ActivityRule>{static_cast<const ActivityTable*>(tables), period});
+  }
+}
+// Calls body(T(), RuleTables<Rule>) with the types that the coding is for.
+template <typename Body>
+void WithTypes(const DeviceCoding& coding, const Body& body) {
+  coding.dtype == DType::F32 ? WithRule<float>(coding, body) : WithRule<uint16_t>(coding, body);
+}
+
+// What is to be decoded: elements [first, end) of the value, which lie in chunks [first_chunk,
+// end_chunk), to `out`.
+struct DecodeSpan {
+  void* out;
+  int64_t first, end;
+  uint64_t first_chunk, end_chunk;
+};
+
+// Reserves the tables of a value. To be done by one thread, before the chunks are encoded.
+ENCKE_WARP_CODE inline void BeginValue(const StoredValueView& view) {
+  const uint64_t bytes =
+      StoredValueView::TableBytes(static_cast<uint64_t>(view.chunking.count()), view.segments);
+  const uint64_t begin = *view.arena.used;
+  *view.arena.used = begin + bytes;
+  *view.record = {begin, 0, 0, 0, 0, begin + bytes > view.arena.capacity, ~uint32_t{0}};
+}
+
+// Encodes chunk `index`. With `only_missing`, only where another codec left it out.
+template <typename Warp, typename T, typename Rule>
+ENCKE_WARP_CODE void EncodeFastChunk(Warp& warp, const StoredValueView& view, const T* value,
+                                     const RuleTables<Rule>& rules, uint64_t index,
+                                     bool only_missing, FastEncodeMemory* memory) {
+  if (view.record->overflowed != 0) return;
+  if (only_missing && view.chunks()[index].size != 0) return;
+  const Chunk chunk = view.chunking.At(static_cast<int64_t>(index));
+  FastEncoder<Warp, T, Rule> encoder(warp, value + chunk.offset, StoredValueView::ElementsOf(chunk),
+                                     rules, memory);
+  const uint32_t size = encoder.Measure();
+  const ChunkStatistics statistics = encoder.Statistics();
+  StoredChunk stored;
+  uint8_t* out = view.arena.Take(warp, size, &stored);
+  if (out != nullptr) encoder.Write(out, view.marks(index));
+  warp.Each([&](int lane) {
+    if (lane != 0) return;
+    view.statistics[index] = statistics;
+    view.chunks()[index] = stored;
+    if (out == nullptr) view.record->overflowed = 1;
+  });
+}
+
+// Encodes chunks `index` and `index` + 1, if there; leaves out (size 0) those that do not pay.
+// `scratch`: DenseScratch::Bytes of the largest chunk for each of the two.
+template <typename Warp, typename T, typename Rule>
+ENCKE_WARP_CODE void EncodeDensePair(Warp& warp, const StoredValueView& view, const T* value,
+                                     const RuleTables<Rule>& rules, const DenseTables& tables,
+                                     uint64_t index, uint8_t* scratch, DenseEncodeMemory* memory) {
+  if (view.record->overflowed != 0) return;
+  const Shape largest = view.chunking.Largest();
+  const uint64_t stride = DenseScratch::Bytes(static_cast<uint32_t>(largest.elements()));
+  DenseEncodeJob<T> jobs[kTeams] = {};
+  for (int team = 0; team < kTeams; ++team) {
+    if (index + team >= static_cast<uint64_t>(view.chunking.count())) break;
+    const Chunk chunk = view.chunking.At(static_cast<int64_t>(index) + team);
+    jobs[team] = {value + chunk.offset, StoredValueView::ElementsOf(chunk),
+                  scratch + team * stride};
+  }
+  DenseEncoder<Warp, T, Rule> encoder(warp, jobs[0], jobs[1], {largest.c, largest.w}, rules, tables,
+                                      memory);
+  encoder.Measure();
+  typename Warp::template PerLane<uint8_t*> out;
+  warp.Each([&](int lane) { out[lane] = nullptr; });
+  for (int team = 0; team < kTeams; ++team) {
+    if (jobs[team].elements == 0) break;
+    const uint32_t size = warp.Broadcast(encoder.size(), team * kTeamLanes);
+    StoredChunk stored = {};
+    uint8_t* place = size > 0 ? view.arena.Take(warp, size, &stored) : nullptr;
+    ChunkStatistics statistics = encoder.Statistics(team);
+    if (!(statistics.squares < INFINITY)) {
+      statistics.squares = SumOfSquares(warp, jobs[team].data, jobs[team].elements);
+    }
+    warp.Each([&](int lane) {
+      if (TeamOf(lane) == team) out[lane] = place;
+      if (lane != 0) return;
+      view.statistics[index + team] = statistics;
+      view.chunks()[index + team] = stored;
+      if (size > 0 && place == nullptr) view.record->overflowed = 1;
+    });
+  }
+  encoder.Write(out);
+}
+
+// What a decoding kernel is asked for: the elements of `target`, which lie in these chunks.
+template <typename T>
+struct DecodeRequest {
+  DecodeTarget<T> target;
+  uint64_t first_chunk, end_chunk;
+};
+
+// A segment of a FAST stream, as a lane decodes it.
+struct Segment {
+  LaneBitReader reader;
+  ByteStream stream;
+  int64_t chunk_begin;  // element of the value
+  uint32_t elements;    // of the chunk
+  uint32_t block, end_block;
+  uint32_t end_position;  // in bits
+  uint32_t chunk;         // its index
+
+  ENCKE_INLINE_MEMBER bool EndsWell() const {
+    if (end_block == 0) return true;
+    const bool last = end_block == BlocksOf(elements);
+    return reader.position() == end_position && (!last || reader.AtEnd());
+  }
+};
+
+// Segment `index` of the chunks from request.first_chunk on, each with view.segments of them;
+// without blocks where the chunk has fewer, or is of another kind. False when the stream is too
+// short.
+template <typename T>
+ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeRequest<T>& request,
+                                 uint64_t index, Segment* segment) {
+  *segment = {};
+  const uint64_t chunk_index = request.first_chunk + index / view.segments;
+  const auto number = static_cast<uint32_t>(index % view.segments);
+  if (chunk_index >= request.end_chunk) return true;
+  const Chunk chunk = view.chunking.At(static_cast<int64_t>(chunk_index));
+  const ByteStream stream = view.stream(chunk_index);
+  const uint32_t elements = StoredValueView::ElementsOf(chunk), blocks = BlocksOf(elements);
+  const uint32_t block = number * kSegmentBlocks;
+  const bool fast = stream.size > 0 && stream.Byte(0) == static_cast<uint8_t>(HeadByte::FAST);
+  if (!fast || block >= blocks) return true;
+  if (BitsBegin(elements) > stream.size) return false;
+  const uint16_t* marks = view.marks(chunk_index);
+  uint32_t position = BitsBegin(elements) * 8;
+  for (uint32_t i = 0; i < number; ++i) position += marks[i];
+  *segment = {LaneBitReader(stream, position),
+              stream,
+              chunk.offset,
+              elements,
+              block,
+              Least(block + kSegmentBlocks, blocks),
+              position + marks[number],
+              static_cast<uint32_t>(chunk_index)};
+  return true;
+}
+
+// Decodes the 32 segments from `first` on of a value with marks: its FAST chunks only.
+template <typename Warp, typename T, typename Rule>
+ENCKE_WARP_CODE void DecodeSegments(Warp& warp, const StoredValueView& view,
+                                    const RuleTables<Rule>& rules, const DecodeRequest<T>& request,
+                                    uint64_t first, FastDecodeMemory* memory) {
+  typename Warp::template PerLane<Segment> segments;
+  typename Warp::template PerLane<LaneBitReader> readers;
+  typename Warp::template PerLane<bool> good;
+  typename Warp::template PerLane<int> nibbles;
+  warp.Each([&](int lane) {
+    good[lane] = OpenSegment(view, request, first + lane, &segments[lane]);
+    readers[lane] = segments[lane].reader;
+  });
+  FastDecoder<Warp, T, Rule> decoder(warp, rules, request.target, memory);
+  for (uint32_t step = 0; step < kSegmentBlocks; ++step) {
+    warp.Each([&](int lane) {
+      const Segment& segment = segments[lane];
+      const uint32_t block = segment.block + step, begin = block * kBlockElements;
+      const bool any = good[lane] && block < segment.end_block;
+      nibbles[lane] = any ? NibbleOf(segment.stream, block) : 0;
+      memory->places[lane] = {
+          segment.chunk_begin, begin,
+          any ? Least(segment.elements - begin, static_cast<uint32_t>(kBlockElements)) : 0};
+    });
+    decoder.DecodeBlocks(nibbles, &readers, &good);
+  }
+  warp.Each([&](int lane) {
+    segments[lane].reader = readers[lane];
+    if (good[lane] && segments[lane].EndsWell()) return;
+    AtomicLeast(&view.record->broken, segments[lane].chunk);
+  });
+}
+
+// Decodes chunks `index` and `index` + 1 where they are of kind DENSE. `scratch`: a byte for each
+// element of the largest chunk, rounded up to whole blocks, for each of the two.
+template <typename Warp, typename T, typename Rule>
+ENCKE_WARP_CODE void DecodeDensePair(Warp& warp, const StoredValueView& view,
+                                     const RuleTables<Rule>& rules, const DenseTables& tables,
+                                     const DecodeRequest<T>& request, uint64_t index,
+                                     uint8_t* scratch) {
+  const Shape largest = view.chunking.Largest();
+  const uint64_t stride =
+      uint64_t{DenseBlocks(static_cast<uint32_t>(largest.elements()))} * kBlockElements;
+  DenseDecodeJob jobs[kTeams] = {};
+  for (int team = 0; team < kTeams; ++team) {
+    if (index + team >= request.end_chunk) break;
+    const ByteStream stream = view.stream(index + team);
+    if (stream.size == 0 || stream.Byte(0) != static_cast<uint8_t>(HeadByte::DENSE)) continue;
+    const Chunk chunk = view.chunking.At(static_cast<int64_t>(index) + team);
+    jobs[team] = {stream, chunk.offset, StoredValueView::ElementsOf(chunk),
+                  scratch + team * stride};
+  }
+  DenseDecoder<Warp, T, Rule> decoder(warp, jobs[0], jobs[1], {largest.c, largest.w}, rules, tables,
+                                      request.target);
+  const typename Warp::template PerLane<bool> good = decoder.Decode();
+  warp.Each([&](int lane) {
+    if (!good[lane]) {
+      AtomicLeast(&view.record->broken, static_cast<uint32_t>(index + TeamOf(lane)));
+    }
+  });
+}
+
+// The elements of a chunk that was copied. False when its length is wrong.
+template <typename Warp, typename T>
+ENCKE_WARP_CODE bool DecodeCopy(Warp& warp, const ByteStream& stream, int64_t chunk,
+                                uint32_t elements, const DecodeTarget<T>& target) {
+  if (stream.size != kHeadBytes + elements * sizeof(T)) return false;
+  warp.Each([&](int lane) {
+    for (uint32_t i = lane; i < elements; i += kWarpLanes) {
+      uint32_t bits = 0;
+      for (uint32_t k = 0; k < sizeof(T); ++k) {
+        bits |= stream.Byte(kHeadBytes + i * static_cast<uint32_t>(sizeof(T)) + k) << 8 * k;
+      }
+      const int64_t element = chunk + i;
+      if (element >= target.first && element < target.end) {
+        SetBits(bits, target.data + (element - target.first));
+      }
+    }
+  });
+  return true;
+}
+
+// Decodes chunk `index` if none of the other two does: copied ones, and FAST without marks.
+// `dense`: whether the value has DENSE chunks.
+template <typename Warp, typename T, typename Rule>
+ENCKE_WARP_CODE void DecodeRest(Warp& warp, const StoredValueView& view,
+                                const RuleTables<Rule>& rules, const DecodeRequest<T>& request,
+                                bool dense, uint64_t index, FastDecodeMemory* memory) {
+  const ByteStream stream = view.stream(index);
+  const auto head = static_cast<HeadByte>(stream.size > 0 ? stream.Byte(0) : 0);
+  if (head == HeadByte::FAST && view.segments > 0) return;
+  if (head == HeadByte::DENSE && dense) return;
+  const Chunk chunk = view.chunking.At(static_cast<int64_t>(index));
+  const uint32_t elements = StoredValueView::ElementsOf(chunk);
+  bool good = false;
+  if (head == HeadByte::COPY) {
+    good = DecodeCopy(warp, stream, chunk.offset, elements, request.target);
+  } else if (head == HeadByte::FAST) {
+    FastDecoder<Warp, T, Rule> decoder(warp, rules, request.target, memory);
+    good = decoder.DecodeChunk(stream, chunk.offset, elements);
+  }
+  warp.Each([&](int lane) {
+    if (lane == 0 && !good) {
+      AtomicLeast(&view.record->broken, static_cast<uint32_t>(index));
+    }
+  });
+}
+
+}  // namespace encke::cuda

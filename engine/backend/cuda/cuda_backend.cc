@@ -1,0 +1,75 @@
+#include "engine/backend/cuda/cuda_backend.h"
+
+#include <algorithm>
+
+#include "compression/cuda/cuda_store.h"
+#include "engine/backend/cuda/conv_algorithm.h"
+#include "engine/backend/cuda/partial_sums.h"
+#include "engine/core/error.h"
+
+namespace encke::cuda {
+namespace {
+
+// Of the device's free memory, left to what the libraries take for themselves as they go: kernels
+// that they load, above all.
+constexpr int64_t kKeptFree = 512 << 20;
+
+constexpr int64_t kUsualChannels = 4096;  // more make the buffer of partial sums grow
+
+std::string ChoicesPath() {
+  const std::string folder = CacheFolder();
+  return folder.empty() ? "" : folder + "/conv-choices.tsv";
+}
+
+// What a measured choice depends on beside the problem.
+std::string ChoicesContext(const Gpu& gpu) {
+  return StrCat(gpu.name, ", ", gpu.multiprocessors, " SMs, cuDNN ", cudnnGetVersion());
+}
+
+}  // namespace
+
+void Workspace::Reserve(int64_t bytes) {
+  if (buffer_ != nullptr && buffer_->bytes() >= bytes) return;
+  buffer_.reset();
+  buffer_ = allocator_->Allocate(std::max<int64_t>(bytes, 1), MemoryCategory::WORKSPACE);
+}
+
+CudaBackend::CudaBackend(const Gpu& gpu, const BackendOptions& options)
+    : gpu_(gpu),
+      options_(options),
+      current_(gpu.index),
+      allocator_(gpu.index, gpu.free_bytes, kKeptFree),
+      cudnn_(stream_.get()),
+      cublas_(stream_.get()),
+      workspace_(&allocator_),
+      partial_sums_(&allocator_),
+      result_(host_allocator_.Allocate(sizeof(double), MemoryCategory::WORKSPACE)),
+      conv_choices_(ChoicesPath(), ChoicesContext(gpu)) {
+  partial_sums_.Reserve(PartialSums(kUsualChannels) * static_cast<int64_t>(sizeof(double)));
+}
+
+CudaBackend::~CudaBackend() { ENCKE_CUDA_WARN(cudaStreamSynchronize(stream_.get())); }
+
+std::string CudaBackend::name() const {
+  return StrCat("cuda:", gpu_.index, ": ", gpu_.name, ", cuDNN ", cudnnGetVersion(),
+                options_.tf32 ? ", tf32" : "");
+}
+
+bool CudaBackend::Supports(DType compute) const {
+  return compute == DType::F32 || compute == DType::BF16;
+}
+
+std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOptions& options) {
+  CudaStoreOptions store;
+  store.compute = stream_.get();
+  store.limit_bytes = options.limit_bytes;
+  return NewCudaStore(allocator_, store);
+}
+
+void CudaBackend::Synchronize() { stream_.Synchronize(); }
+
+std::unique_ptr<Backend> NewCudaBackend(int index, const BackendOptions& options) {
+  return std::make_unique<CudaBackend>(CheckGpu(SurveyGpus(index), index), options);
+}
+
+}  // namespace encke::cuda

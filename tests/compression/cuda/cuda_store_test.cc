@@ -1,0 +1,208 @@
+// The GPU's pool of saved values over a fake runtime that does what streams were told in any order
+// that events allow: no value is lost, late, or overwritten too early.
+#include "compression/cuda/cuda_store.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+#include "gtest/gtest.h"
+#include "tests/compression/codec_testing.h"
+#include "tests/compression/cuda/fake_cuda.h"
+
+namespace encke {
+namespace {
+
+constexpr float kBound = 0.05f;
+
+// A network's iterations: every value is computed where the value before it was, put, and fetched
+// in the reverse order.
+class Training {
+ public:
+  Training(uint64_t seed, const cuda::CudaStoreOptions& options, int values)
+      : rng_(seed, RngStream::TEST), overlap_(options.overlap) {
+    testing::SeedFakeCuda(seed);
+    cudaStreamCreateWithFlags(&compute_, 0);
+    cuda::CudaStoreOptions own = options;
+    own.compute = compute_;
+    store_ = cuda::NewCudaStore(*allocator_, own);
+    for (int i = 0; i < values; ++i) {
+      const auto batch = static_cast<int64_t>(1 + rng_.Below(4));
+      shapes_.push_back({batch, 7, 7, static_cast<int64_t>(16 + rng_.Below(40))});
+      masks_.push_back(rng_.Below(2) == 0);
+      codecs_.push_back(rng_.Below(5) == 0 ? "raw" : rng_.Below(2) == 0 ? "fast" : "dense");
+    }
+    for (std::shared_ptr<Buffer>* memory : {&forward_, &backward_}) {
+      *memory = allocator_->Allocate(4 * 7 * 7 * 56 * 4, MemoryCategory::TRANSIENT);
+    }
+  }
+  ~Training() {
+    store_.reset();
+    cudaStreamDestroy(compute_);
+  }
+
+  ActivationStore& store() { return *store_; }
+  const std::vector<StoredValue>& stored() const { return stored_; }
+  double worst() const { return worst_; }  // error over bound; infinite for what must be exact
+
+  void Iterate(int iteration) {
+    const auto count = static_cast<int>(shapes_.size());
+    stored_.clear();
+    for (int i = 0; i < count; ++i) Forward(iteration, i);
+    for (int i = count - 1; i >= 0; --i) Backward(iteration, i);
+  }
+
+  void Finish() { cudaStreamSynchronize(compute_); }
+
+ private:
+  Tensor TensorAt(const std::shared_ptr<Buffer>& memory, int i) const {
+    return Tensor(memory, 0, shapes_[i], DType::F32);
+  }
+
+  std::vector<float> Data(int iteration, int i) const {
+    return testing::ReluMaps(shapes_[i], static_cast<uint64_t>(iteration * 1000 + i));
+  }
+
+  void Forward(int iteration, int i) {
+    const Tensor tensor = TensorAt(forward_, i);
+    const std::vector<float> data = Data(iteration, i);
+    testing::Enqueue(compute_,
+                     [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
+    stored_.push_back(store_->Put(i, tensor, {codecs_[i], testing::Uniform(kBound, masks_[i])}));
+    if (overlap_) store_->BeforeOverwrite(i);
+  }
+
+  void Backward(int iteration, int i) {
+    const Shape shape = shapes_[i];
+    const Tensor tensor = TensorAt(backward_, i);
+    if (rng_.Below(2) == 0) store_->Prefetch(i, 0, shape.n, tensor);
+    const Tensor decoded = store_->Get(i, 0, shape.n, tensor);
+    const std::vector<float> data = Data(iteration, i);
+    const double bound = codecs_[i] == "raw" ? 0 : kBound;
+    testing::Enqueue(compute_, [=] {
+      for (size_t k = 0; k < data.size(); ++k) {
+        const double error = std::abs(double{decoded.data<float>()[k]} - data[k]);
+        if (error > 0) worst_ = std::max(worst_, error / bound);
+      }
+      std::memset(tensor.raw(), 0xff, tensor.bytes());
+    });
+    store_->Release(i);
+  }
+
+  Rng rng_;
+  bool overlap_;
+  std::unique_ptr<Allocator> allocator_ = NewCpuAllocator();
+  cudaStream_t compute_ = nullptr;
+  std::unique_ptr<ActivationStore> store_;
+  std::vector<Shape> shapes_;
+  std::vector<std::string> codecs_;
+  std::vector<bool> masks_;
+  std::shared_ptr<Buffer> forward_, backward_;
+  std::vector<StoredValue> stored_;
+  double worst_ = 0;
+};
+
+TEST(CudaStore, KeepsEveryValueWhateverTheOrderOfTheDevice) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    cuda::CudaStoreOptions options;
+    options.overlap = seed % 2 == 0;
+    Training training(seed, options, 12);
+    for (int iteration = 0; iteration < 4; ++iteration) training.Iterate(iteration);
+    training.Finish();
+    EXPECT_LE(training.worst(), 1) << seed;
+    EXPECT_EQ(training.store().stored_bytes(), 0);
+  }
+}
+
+TEST(CudaStore, WaitsOnlyInTheFirstIteration) {
+  Training training(3, {}, 12);
+  training.Iterate(0);
+  EXPECT_GE(testing::TakeHostWaits(), 12);
+  for (int iteration = 1; iteration < 4; ++iteration) training.Iterate(iteration);
+  EXPECT_EQ(testing::TakeHostWaits(), 0);
+}
+
+TEST(CudaStore, TellsWhatTheDeviceFoundOneIterationLate) {
+  Training training(5, {}, 6);
+  training.Iterate(0);
+  const std::vector<StoredValue> first = training.stored();
+  for (const StoredValue& value : first) {
+    EXPECT_GT(value.stored_bytes, 0);
+    EXPECT_LT(value.stored_bytes, value.raw_bytes * 5 / 4);
+    EXPECT_GT(value.statistics.nonzero, 0);
+    EXPECT_LT(value.statistics.nonzero, value.statistics.elements);
+    EXPECT_GT(value.statistics.sum_of_squares, 0);
+  }
+  training.Iterate(1);
+  for (size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(training.stored()[i].statistics.nonzero, first[i].statistics.nonzero);
+  }
+}
+
+// Values of 0.6 MiB each, with what the limit leaves to what they may take.
+TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
+  const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
+  cuda::CudaStoreOptions options;
+  cudaStreamCreateWithFlags(&options.compute, 0);
+  options.limit_bytes = 2 << 20;
+  {
+    const auto store = cuda::NewCudaStore(*allocator, options);
+    const Tensor tensor =
+        Tensor::Empty(*allocator, {4, 14, 14, 200}, DType::F32, MemoryCategory::TRANSIENT);
+    std::memset(tensor.raw(), 0x3f, tensor.bytes());
+    int put = 0;
+    // Bound 0: nothing shrinks.
+    const auto put_more = [&] {
+      while (put < 10) {
+        store->Put(put, tensor, {"raw", {}});
+        ++put;
+      }
+    };
+    EXPECT_THROW(put_more(), Error);
+    EXPECT_EQ(put, 3);
+    EXPECT_LE(allocator->ledger().Current().total(), 4 << 20);
+    // Those that were taken are still there.
+    const Tensor scratch =
+        Tensor::Empty(*allocator, {4, 14, 14, 200}, DType::F32, MemoryCategory::TRANSIENT);
+    for (int id = 0; id < put; ++id) {
+      store->Get(id, 0, 4, scratch);
+      cudaStreamSynchronize(options.compute);
+      EXPECT_EQ(std::memcmp(scratch.raw(), tensor.raw(), tensor.bytes()), 0);
+    }
+  }
+  cudaStreamDestroy(options.compute);
+}
+
+TEST(CudaStore, KeepsTensorsInPlaceWhenAsked) {
+  const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
+  cuda::CudaStoreOptions options;
+  cudaStreamCreateWithFlags(&options.compute, 0);
+  {
+    const auto store = cuda::NewCudaStore(*allocator, options);
+    const Tensor tensor =
+        Tensor::Empty(*allocator, {4, 1, 1, 8}, DType::F32, MemoryCategory::TRANSIENT);
+    store->Put(0, tensor, {"", {}, Tier::IN_PLACE});
+    EXPECT_EQ(store->Get(0, 1, 2, Tensor()).raw(), tensor.Slice(1, 2).raw());
+    EXPECT_EQ(store->stored_bytes(), tensor.bytes());
+    store->Release(0);
+    EXPECT_EQ(store->stored_bytes(), 0);
+  }
+  cudaStreamDestroy(options.compute);
+}
+
+TEST(CudaStore, NamesCodecsThatItDoesNotHave) {
+  const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
+  cuda::CudaStoreOptions options;
+  cudaStreamCreateWithFlags(&options.compute, 0);
+  {
+    const auto store = cuda::NewCudaStore(*allocator, options);
+    const Tensor tensor =
+        Tensor::Empty(*allocator, {1, 1, 1, 8}, DType::F32, MemoryCategory::TRANSIENT);
+    EXPECT_THROW(store->Put(0, tensor, {"jpeg", {}}), Error);
+  }
+  cudaStreamDestroy(options.compute);
+}
+
+}  // namespace
+}  // namespace encke
