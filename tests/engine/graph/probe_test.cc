@@ -2,6 +2,7 @@
 // formula is right and where it is not.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -78,7 +79,7 @@ class ProbeTest : public testing::TestWithParam<std::pair<int64_t, int64_t>> {
 
   // Probes for some iterations, then an audit: its row of the layer `probed`.
   ActivationRecord Audited() {
-    constexpr int64_t kIterations = 40;
+    constexpr int64_t kIterations = 20;
     for (int64_t i = 1; i <= kIterations; ++i) EXPECT_TRUE(executor_->Train(batch_, i).finite);
     TrainOptions options;
     options.audit = Audit::ALL;
@@ -118,6 +119,28 @@ constexpr int64_t kTwoSamples = 2 * 4 * kPixels * kPixels * (kChannels + 8);
 INSTANTIATE_TEST_SUITE_P(GroupsAndSlices, ProbeTest,
                          testing::Values(std::make_pair(1, 0), std::make_pair(2, 0),
                                          std::make_pair(1, kTwoSamples)));
+
+// An optimizer step may take several passes; momentum moves once.
+TEST(ControllersClockTest, WarmUpCountsUpdatesAndNotPasses) {
+  const auto backend = NewBackend({});
+  ExecutorOptions options;
+  options.controller.warmup = 2;
+  options.plan.batches_held = 1;
+  Executor executor(Network(1), *backend, options);
+  executor.InitializeParameters();
+  executor.Prepare(kBatch);
+  const Batch batch = RandomBatch(backend->allocator());
+  const auto tolerance = [&](int64_t pass, int64_t update) {
+    TrainOptions step;
+    step.update = update;
+    EXPECT_TRUE(executor.Train(batch, pass, step).finite);
+    double greatest = 0;
+    for (const ActivationRecord& r : executor.records()) greatest = std::max(greatest, r.tolerance);
+    return greatest;
+  };
+  EXPECT_DOUBLE_EQ(tolerance(8, 2), options.controller.tolerance / 2);
+  EXPECT_DOUBLE_EQ(tolerance(9, 3), options.controller.tolerance);
+}
 
 TEST(ProbePlanTest, EveryReaderHasATurnAndRoom) {
   const auto backend = NewBackend({});
