@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Peak memory of whole networks at their own input size, compressed against what frameworks save: JSON and a table.
+
+What counts is the peak beyond parameters, gradients and optimizer state, by Encke's ledger and by the system's count of
+the whole process; beside it the time that compression costs and the ratio of stored bytes in the last iteration. Few
+iterations, so bounds are those of the beginning. Data are made up.
+
+    tools/bench/peak_study.py --json doc/results/peak.json
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+# network: batch, iterations
+CASES = {"alexnet": (32, 3), "vgg16": (32, 2), "resnet18": (32, 3), "resnet50": (32, 3), "inception_v4": (16, 2)}
+FIXED = ("parameter", "gradient", "optimizer")
+
+
+def compare(options, network):
+    batch, iterations = CASES[network]
+    with tempfile.NamedTemporaryFile(suffix=".json") as result:
+        command = [options.encke, "compare", network, "--data", "synthetic", "--batch", str(batch)]
+        command += ["--iterations", str(iterations), "--threads", str(options.threads)]
+        command += ["--modes", f"raw,{options.mode}", "--json", result.name]
+        command += ["--set", "training.evaluate_every=1000000", "--set", "data.prefetch=1"]
+        command += ["--set", "data.train_size=256", "--set", "data.test_size=8"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return json.load(open(result.name))["modes"]
+
+
+def beyond_parameters(figures, total):
+    return total - sum(figures["peak_bytes"][category] for category in FIXED)
+
+
+def row_of(modes, mode):
+    raw, encke = modes["raw"], modes[mode]
+    ledger = [beyond_parameters(m, m["peak_bytes"]["total"]) for m in (raw, encke)]
+    resident = [beyond_parameters(m, m["resident_peak_bytes"]) for m in (raw, encke)]
+    return {
+        "raw_peak_beyond_parameters": ledger[0],
+        "encke_peak_beyond_parameters": ledger[1],
+        "peak_ratio": round(ledger[0] / ledger[1], 2),
+        "resident_peak_ratio": round(resident[0] / resident[1], 2),
+        "stored_ratio": round(encke["raw_saved_bytes"] / encke["stored_bytes"], 2),
+        "time_over_raw": round(raw["images_per_second"] / encke["images_per_second"], 3),
+        "encke_peak_bytes": encke["peak_bytes"],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("--encke", default="bazel-bin/tools/encke")
+    parser.add_argument("--mode", default="encke:codec=dense:tolerance=0.1")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    report = {"mode": options.mode, "threads": options.threads, "command": " ".join(sys.argv), "networks": {}}
+    print(f"{'network, batch':18} {'raw':>10} {'encke':>10} {'peak':>6} {'resident':>9} {'stored':>7} {'time':>6}")
+    for network in options.networks or CASES:
+        report["networks"][network] = row = row_of(compare(options, network), options.mode)
+        row["batch"] = CASES[network][0]
+        print(f"{network + ', ' + str(row['batch']):18} {row['raw_peak_beyond_parameters'] / 2**20:6.0f} MiB "
+              f"{row['encke_peak_beyond_parameters'] / 2**20:6.0f} MiB {row['peak_ratio']:5.1f}x "
+              f"{row['resident_peak_ratio']:8.1f}x {row['stored_ratio']:6.1f}x {row['time_over_raw']:5.2f}x", flush=True)
+        if options.json:
+            with open(options.json, "w") as file:
+                json.dump(report, file, indent=1)
+                file.write("\n")
+
+
+if __name__ == "__main__":
+    main()
