@@ -80,6 +80,9 @@ class Schedule {
 // REQUIRES: ChooseSaved.
 void ChooseProbes(const Graph& graph, Plan* plan);
 
+// The input of a conv or fc layer as its weights see it: an fc layer takes all of a sample as channels.
+Shape ProbedInput(const Graph& graph, int node);
+
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 

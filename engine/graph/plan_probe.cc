@@ -13,9 +13,8 @@ int64_t Aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // As many channels of each group as kMostBytes and kShare admit, and at least one.
 PlannedProbe ProbeOf(const Graph& graph, const Plan& plan, int saved, int n) {
-  const Node& node = graph.nodes[n];
-  const Shape& x = graph.values[node.inputs[0]].shape;
-  const Shape& w = graph.parameters[node.parameters[0]].spec.shape;
+  const Shape x = ProbedInput(graph, n);
+  const Shape& w = graph.parameters[graph.nodes[n].parameters[0]].spec.shape;
   PlannedProbe probe;
   probe.node = n;
   probe.saved = saved;
@@ -49,6 +48,12 @@ void TakeTurns(Plan* plan) {
 }
 
 }  // namespace
+
+Shape ProbedInput(const Graph& graph, int node) {
+  const Shape& x = graph.values[graph.nodes[node].inputs[0]].shape;
+  const Shape& w = graph.parameters[graph.nodes[node].parameters[0]].spec.shape;
+  return w.c == x.sample() ? Shape{x.n, 1, 1, x.sample()} : x;
+}
 
 void ChooseProbes(const Graph& graph, Plan* plan) {
   if (!plan->options.compress || !plan->options.probe) return;

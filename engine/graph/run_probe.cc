@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/graph/plan_internal.h"
 #include "engine/graph/run.h"
 
 namespace encke {
@@ -33,8 +34,7 @@ void Executor::Run::KeepForProbes(int saved_index, const Tensor& tensor) {
   for (int node : plan_.saved[saved_index].gradient_consumers) {
     const PlannedProbe* probe = DueProbe(node);
     if (probe == nullptr) continue;
-    const Shape& shape = graph_.values[graph_.nodes[node].inputs[0]].shape;
-    CopyProbed(*probe, tensor.Reshape(shape.WithBatch(now_.count)));
+    CopyProbed(*probe, tensor);
   }
 }
 
@@ -62,8 +62,10 @@ void Executor::Run::FinishProbe(const PlannedProbe& probe, int saved_index) {
   executor_.controller_->ObserveProbe(probe.node, measured, formula * formula, Round(probe));
 }
 
-// `input` is the node's, or the exact value under its shape; of the current slice.
-void Executor::Run::CopyProbed(const PlannedProbe& probe, const Tensor& input) const {
+// `value` is the node's input, or the exact one; of the current slice.
+void Executor::Run::CopyProbed(const PlannedProbe& probe, const Tensor& value) const {
+  const Shape shape = internal::ProbedInput(graph_, probe.node).WithBatch(now_.count);
+  const Tensor input = value.Reshape(shape);
   const Tensor copy = ProbedCopy(probe);
   const int64_t first = FirstChannel(probe, probe_ / plan_.probe_turns);
   const int64_t groups = input.shape().c / probe.group_channels;
@@ -75,7 +77,7 @@ void Executor::Run::CopyProbed(const PlannedProbe& probe, const Tensor& input) c
 
 // Of the current slice; the memory holds the whole batch.
 Tensor Executor::Run::ProbedCopy(const PlannedProbe& probe) const {
-  Shape shape = graph_.values[graph_.nodes[probe.node].inputs[0]].shape;
+  Shape shape = internal::ProbedInput(graph_, probe.node);
   shape.c = shape.c / probe.group_channels * probe.channels;
   const Tensor whole(executor_.probe_memory_, probe.offset, shape.WithBatch(batch_.size()),
                      plan_.options.compute);

@@ -174,5 +174,28 @@ TEST(ProbePlanTest, EveryReaderHasATurnAndRoom) {
   }
 }
 
+// An fc layer may read an image; its channels are then the image's elements.
+TEST(ProbeFullyConnectedTest, ReadsImages) {
+  const auto backend = NewBackend({});
+  GraphBuilder builder("image", {1, kPixels, kPixels, 3}, kClasses);
+  const int image = builder.Add("maker", "", Conv(kChannels, 1, true, 1), {0});
+  FullyConnectedOptions fc;
+  fc.out_features = kClasses;
+  const int logits = builder.Add("fc", "", NewFullyConnected(fc), {image});
+  ExecutorOptions options;
+  options.plan.batches_held = 1;
+  options.plan.slice_bytes = 1;
+  options.plan.least_slice = 4;
+  Executor executor(builder.Finish(logits, NewSoftmaxCrossEntropy()), *backend, options);
+  executor.InitializeParameters();
+  executor.Prepare(kBatch);
+  ASSERT_EQ(executor.plan().probes.size(), 1u);
+  EXPECT_EQ(executor.plan().probes[0].group_channels, kPixels * kPixels * kChannels);
+  const Batch batch = RandomBatch(backend->allocator());
+  for (int64_t iteration = 1; iteration <= 3; ++iteration) {
+    EXPECT_TRUE(executor.Train(batch, iteration).finite);
+  }
+}
+
 }  // namespace
 }  // namespace encke
