@@ -54,9 +54,11 @@ void Set(DType dtype, double value, uint8_t* bytes, int64_t i) {
 
 }  // namespace
 
+std::vector<BackendCase> CpuCases() { return {{Device(), DType::F32}, {Device(), DType::BF16}}; }
+
 std::vector<BackendCase> BackendCases() {
-  const Device cpu, gpu = {Device::Type::CUDA, 0};
-  std::vector<BackendCase> cases = {{cpu, DType::F32}, {cpu, DType::BF16}};
+  const Device gpu = {Device::Type::CUDA, 0};
+  std::vector<BackendCase> cases = CpuCases();
   if (HasCuda()) cases.insert(cases.end(), {{gpu, DType::F32}, {gpu, DType::BF16}});
   return cases;
 }

@@ -23,6 +23,7 @@ struct BackendCase {
 
 // Those of this build: the CPU's and, with CUDA, a GPU's.
 std::vector<BackendCase> BackendCases();
+std::vector<BackendCase> CpuCases();
 
 // Each test runs once for each device and type of activations, and is skipped, with the reason,
 // where the machine has none. On a GPU fp32 is fp32, not tf32.

@@ -20,8 +20,8 @@ class NormTest : public BackendTest {
                const Tensor& y, const Tensor& running_mean, const Tensor& running_variance) {
     const Tensor moments = MakeStatistics(3 * x.shape().c);
     backend_->BatchNormMoments(x, moments, false);
-    backend_->BatchNormStatistics(epsilon, momentum, moments, norm.mean, norm.inv_std,
-                                  running_mean, running_variance);
+    backend_->BatchNormStatistics(epsilon, momentum, moments, norm.mean, norm.inv_std, running_mean,
+                                  running_variance);
     backend_->BatchNormApply(norm, x, y);
   }
 
@@ -43,8 +43,8 @@ TEST_P(NormTest, BatchNormForward) {
     const Tensor tx = MakeActivation(shape, x), y = Make(shape, dtype());
     const Tensor mean = MakeStatistics(shape.c), inv_std = MakeStatistics(shape.c);
     const Tensor running_mean = MakeVector(old_mean), running_variance = MakeVector(old_variance);
-    Forward(1e-3f, 0.25f, {mean, inv_std, MakeVector(gamma), MakeVector(beta)}, tx, y,
-            running_mean, running_variance);
+    Forward(1e-3f, 0.25f, {mean, inv_std, MakeVector(gamma), MakeVector(beta)}, tx, y, running_mean,
+            running_variance);
     reference::BatchNormed r = reference::BatchNormForward(1e-3f, shape, x, gamma, beta);
     ExpectClose(y, r.y, 2e-6);
     ExpectClose(mean, r.mean, 1e-6);
@@ -85,8 +85,8 @@ TEST_P(NormTest, BatchNormInferenceInPlace) {
       expected[i] = (x[i] - mean[c]) / std::sqrt(variance[c] + 1e-5) * gamma[c] + beta[c];
     }
     const Tensor y = MakeActivation(shape, x);
-    backend_->BatchNormInference(1e-5f, false, y, MakeVector(gamma), MakeVector(beta), MakeVector(mean),
-                                 MakeVector(variance), y);
+    backend_->BatchNormInference(1e-5f, false, y, MakeVector(gamma), MakeVector(beta),
+                                 MakeVector(mean), MakeVector(variance), y);
     ExpectClose(y, expected, 1e-6);
   }
 }

@@ -348,10 +348,7 @@ TEST_P(OpsTest, PaddingAndCropping) {
   EXPECT_EQ(values[values.size() - (7 + 1 + 1) * 3 + 2], inside.back());
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, OpsTest,
-                         ::testing::Values(BackendCase{Device(), DType::F32},
-                                           BackendCase{Device(), DType::BF16}),
-                         NameOfParam);
+INSTANTIATE_TEST_SUITE_P(Cpu, OpsTest, ::testing::ValuesIn(CpuCases()), NameOfParam);
 
 }  // namespace
 }  // namespace encke::cuda
