@@ -21,6 +21,7 @@ void AddSlices(const PlanOptions& options, std::vector<PlanOptions>* alternative
     if (!smaller) continue;
     alternatives->push_back(options);
     alternatives->back().slice_bytes = bytes;
+    alternatives->back().least_slice = 1;
   }
 }
 

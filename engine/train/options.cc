@@ -11,6 +11,8 @@ namespace {
 // What the tensors of a layer may take in a slice: about a share of the last cache, so that what one
 // layer writes is still there when the next one reads it.
 constexpr int64_t kSliceBytes = 16 << 20;
+// Samples of a slice, at least: each reads all weights, which takes time where fc layers are large.
+constexpr int64_t kLeastSlice = 8;
 constexpr int kSmallImage = 64;  // pixels a side, up to which one worker keeps up with training
 
 DatasetKind KindOf(config::Data::Kind kind) {
@@ -159,7 +161,7 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.eliminate_raw = config.activations().baseline() == config::Activations::PLANNED;
   options.recompute_segments = config.activations().recompute();
   const int64_t slice = config.activations().slice();
-  options.least_slice = slice > 0 ? slice : 1;
+  options.least_slice = slice > 0 ? slice : kLeastSlice;
   options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;
   options.policies = MakePolicies(config.activations());
   if (config.activations().spill()) options.spill_above = PoolLimit(config.activations());
