@@ -72,8 +72,6 @@ def _cuda_library_impl(ctx):
         feature_configuration = features,
         compilation_outputs = cc_common.create_compilation_outputs(objects = objects, pic_objects = objects),
         linking_contexts = [info.linking_context for info in infos],
-        # Host code and kernels refer to each other, whichever the linker sees first.
-        alwayslink = True,
         disallow_dynamic_library = True,
     )
     return [
