@@ -1,7 +1,5 @@
 #include "engine/backend/cuda/cuda_backend.h"
 
-#include <algorithm>
-
 #include "compression/cuda/cuda_store.h"
 #include "engine/backend/cuda/conv_algorithm.h"
 #include "engine/backend/cuda/partial_sums.h"
@@ -27,12 +25,6 @@ std::string ChoicesContext(const Gpu& gpu) {
 }
 
 }  // namespace
-
-void Workspace::Reserve(int64_t bytes) {
-  if (buffer_ != nullptr && buffer_->bytes() >= bytes) return;
-  buffer_.reset();
-  buffer_ = allocator_->Allocate(std::max<int64_t>(bytes, 1), MemoryCategory::WORKSPACE);
-}
 
 CudaBackend::CudaBackend(const Gpu& gpu, const BackendOptions& options)
     : gpu_(gpu),

@@ -19,27 +19,11 @@
 #include "engine/backend/cuda/cuda_allocator.h"
 #include "engine/backend/cuda/gpus.h"
 #include "engine/backend/cuda/handles.h"
+#include "engine/backend/cuda/workspace.h"
 
 namespace encke::cuda {
 
 class ConvAlgorithm;
-
-// One buffer, charged as WORKSPACE, that grows when asked and never shrinks. Its contents live as
-// long as one primitive of the backend.
-class Workspace {
- public:
-  explicit Workspace(Allocator* allocator) : allocator_(allocator) {}
-  void Reserve(int64_t bytes);
-  int64_t bytes() const { return buffer_ == nullptr ? 0 : buffer_->bytes(); }
-  template <typename T = void>
-  T* At(int64_t offset) const {
-    return reinterpret_cast<T*>(static_cast<char*>(buffer_->data()) + offset);
-  }
-
- private:
-  Allocator* allocator_;
-  std::shared_ptr<Buffer> buffer_;
-};
 
 class CudaBackend : public Backend {
  public:
