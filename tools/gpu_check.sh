@@ -65,8 +65,9 @@ headline() {
        END {print substr(line, 1, 150)}' "$out/$1.log"
 }
 
+run_codec_benchmark() { ENCKE_PROGRAM=gpu_codec_benchmark "$encke" >"$out/codec.json" && cat "$out/codec.json"; }
 run_tests() { ENCKE_PROGRAM=gpu_tests ENCKE_TEST_DEVICE=cuda "$encke" "$@"; }
-export -f run_tests
+export -f run_tests run_codec_benchmark
 export encke out python root
 
 # Of the tests' names: what does not run on the CPU.
@@ -123,7 +124,7 @@ run_sanitizer() {
   [[ -n "$tool" ]] || { echo "skipped: no compute-sanitizer"; return 77; }
   # The launcher's environment, with the sanitizer in front of the program.
   ENCKE_PROGRAM=gpu_tests ENCKE_WRAPPER="$tool --error-exitcode=9 --tool=$1" "$encke" \
-    --gtest_filter='Types/ElementwiseTest.*/cuda_*:Types/PoolTest.*/cuda_*:Types/NormTest.*/cuda_*'
+    --gtest_filter='Types/ElementwiseTest.*/cuda_*:Types/PoolTest.*/cuda_*:Types/NormTest.*/cuda_*:All/GpuCodec.*'
 }
 export -f run_sanitizer
 
@@ -139,6 +140,7 @@ if ! $dry; then
 fi
 
 part tests 600 run_tests --gtest_filter="$on_gpu"
+part codec 120 run_codec_benchmark
 part memcheck 240 run_sanitizer memcheck
 part racecheck 240 run_sanitizer racecheck
 part same_training 240 same_training

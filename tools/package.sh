@@ -35,12 +35,14 @@ done
 build() {
   local targets=(//tools:encke) options=(--noshow_progress --curses=no --ui_event_filters=-info)
   if $cuda; then
-    targets+=(//tests/gpu:gpu_tests)
+    targets+=(//tests/gpu:gpu_tests //tests/compression/cuda:gpu_codec_benchmark)
     options+=(--config=cuda)
   fi
   (cd "$repository" && bazel build "${options[@]}" "${targets[@]}")
   program=$repository/bazel-bin/tools/encke
-  if $cuda; then tests=$repository/bazel-bin/tests/gpu/gpu_tests; fi
+  if $cuda; then
+    tests="$repository/bazel-bin/tests/gpu/gpu_tests $repository/bazel-bin/tests/compression/cuda/gpu_codec_benchmark"
+  fi
 }
 
 # Paths of the libraries that the files need, those of libraries included, but for what only GDAL
@@ -97,10 +99,11 @@ fill() {
   if $cuda; then
     install -m 755 "$repository/tools/gpu_check.sh" "$folder/bin/gpu_check.sh"
     install -m 755 "$repository"/tools/bench/pytorch_baseline.py "$folder/libexec/"
-    if [[ -n "$tests" ]]; then install -m 755 "$tests" "$folder/libexec/gpu_tests"; fi
+    # Both are words of one variable, to be empty where --program gives no tests.
+    if [[ -n "$tests" ]]; then install -m 755 $tests "$folder/libexec/"; fi
     touch "$folder/libexec/needs_cuda"
   fi
-  strip --strip-unneeded "$folder"/libexec/encke "$folder"/lib/*.so* "$folder"/lib/c++/*.so* 2>/dev/null || true
+  strip --strip-unneeded "$folder"/libexec/* "$folder"/lib/*.so* "$folder"/lib/c++/*.so* 2>/dev/null || true
 }
 
 check() {
