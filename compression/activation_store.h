@@ -26,6 +26,9 @@ struct PutOptions {
   CodecOptions coding;
   Tier tier = Tier::MEMORY;
   std::string name = "";  // for messages; "" = the id
+  // How far, in bytes, the owner of borrowed space reaches into it until the value is Released;
+  // -1: keep out of it.
+  int64_t floor = -1;
 };
 
 // What was stored of one value.
@@ -53,6 +56,10 @@ class ActivationStore {
   // every change.
   virtual Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) = 0;
   virtual void Release(int id) = 0;
+
+  // Encoded values may from now on lie in the part of `space` that PutOptions::floor leaves free,
+  // instead of in memory of the pool's own; nullptr: no more. REQUIRES: no value is kept.
+  virtual void Borrow(std::shared_ptr<Buffer> /*space*/) {}
 
   // For pools that work beside the computation, on a GPU; the others have done everything when Put
   // and Get return.

@@ -70,6 +70,7 @@ class CompressedStore : public ActivationStore {
   StoredValue Put(int id, const Tensor& value, const PutOptions& options) override;
   Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) override;
   void Release(int id) override;
+  void Borrow(std::shared_ptr<Buffer> space) override { pool_.Borrow(std::move(space)); }
 
   int64_t stored_bytes() const override { return stored_; }
   int64_t offloaded_bytes() const override { return offloaded_; }
@@ -86,6 +87,7 @@ class CompressedStore : public ActivationStore {
         : name(options.name),
           shape(value.shape()),
           dtype(value.dtype()),
+          floor(options.floor),
           codec(FindCodec(options.codec)),
           coding(coding_options, shape.c),
           chunking(cut),
@@ -99,6 +101,7 @@ class CompressedStore : public ActivationStore {
     std::string name;
     Shape shape;
     DType dtype;
+    int64_t floor;  // PutOptions
     const Codec* codec;
     ValueCoding coding;
     Chunking chunking;
@@ -198,7 +201,7 @@ EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Tier tier, Entr
 CompressedStore::EncodedChunk CompressedStore::Keep(const uint8_t* data, int64_t size, Tier tier,
                                                     const Entry& entry) {
   if (tier == Tier::MEMORY) {
-    if (const auto piece = pool_.Store(data, size)) return {&pool_, *piece};
+    if (const auto piece = pool_.Store(data, size, entry.floor)) return {&pool_, *piece};
     if (!options_.spill) ThrowLimit(size, entry);
   }
   ENCKE_CHECK(file_ != nullptr, entry.name, " needs StoreOptions::offload");

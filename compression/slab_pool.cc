@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "engine/core/error.h"
 
@@ -14,14 +15,28 @@ constexpr int64_t kGranule = 64 << 10;
 constexpr int64_t kGrowth = 32;     // a new slab is about this part of what is held: bounded waste
 constexpr int64_t kFull = 1 << 10;  // with less room than this a slab is not looked at again
 constexpr int kIdleLimit = 2;
+constexpr uint32_t kLent = 0xffffffff;  // in place of a slab's index
 
 }  // namespace
 
+void SlabPool::Borrow(std::shared_ptr<Buffer> space) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  lent_.Reset(std::move(space));
+}
+
 std::optional<ChunkSpace::Piece> SlabPool::Store(const uint8_t* data, int64_t size) {
+  return Store(data, size, -1);
+}
+
+std::optional<ChunkSpace::Piece> SlabPool::Store(const uint8_t* data, int64_t size, int64_t floor) {
   std::optional<Piece> piece;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    piece = Place(size);
+    piece = Place(size, floor);
+    if (piece.has_value()) {
+      allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, size);
+      ++live_;
+    }
   }
   // Outside of the lock: nobody else has this place, and slabs do not move.
   if (piece.has_value()) std::memcpy(reinterpret_cast<uint8_t*>(piece->place), data, size);
@@ -36,7 +51,15 @@ bool SlabPool::Fits(const Slab& slab, int64_t size) const {
   return slab.buffer != nullptr && slab.buffer->bytes() - slab.top >= size;
 }
 
-std::optional<ChunkSpace::Piece> SlabPool::Place(int64_t size) {
+std::optional<ChunkSpace::Piece> SlabPool::Place(int64_t size, int64_t floor) {
+  if (const auto place = lent_.Take(size, floor)) {
+    return Piece{reinterpret_cast<uint64_t>(place->data), static_cast<uint32_t>(size), kLent,
+                 place->index};
+  }
+  return PlaceInSlab(size);
+}
+
+std::optional<ChunkSpace::Piece> SlabPool::PlaceInSlab(int64_t size) {
   while (first_open_ < slabs_.size() && !Fits(slabs_[first_open_], kFull)) ++first_open_;
   size_t index = first_open_;
   while (index < slabs_.size() && !Fits(slabs_[index], size)) ++index;
@@ -54,8 +77,6 @@ std::optional<ChunkSpace::Piece> SlabPool::Place(int64_t size) {
   slab.extents.push_back({slab.top, true});
   slab.top += size;
   slab.used = true;
-  allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, size);
-  ++live_;
   return piece;
 }
 
@@ -81,16 +102,24 @@ std::optional<size_t> SlabPool::AddSlab(int64_t least) {
 
 void SlabPool::Free(const Piece& piece) {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (piece.slab == kLent) {
+    lent_.Free(piece.index);
+  } else {
+    FreeInSlab(piece);
+  }
+  allocator_.ledger().Move(MemoryCategory::SAVED, MemoryCategory::UNUSED, piece.size);
+  if (--live_ == 0) Empty();
+}
+
+void SlabPool::FreeInSlab(const Piece& piece) {
   Slab& slab = slabs_[piece.slab];
   ENCKE_CHECK(piece.index < slab.extents.size() && slab.extents[piece.index].live, piece.index);
   slab.extents[piece.index].live = false;
-  allocator_.ledger().Move(MemoryCategory::SAVED, MemoryCategory::UNUSED, piece.size);
   while (!slab.extents.empty() && !slab.extents.back().live) {
     slab.top = slab.extents.back().begin;
     slab.extents.pop_back();
   }
   first_open_ = std::min<size_t>(first_open_, piece.slab);
-  if (--live_ == 0) Empty();
 }
 
 void SlabPool::Empty() {

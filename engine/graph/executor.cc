@@ -67,8 +67,10 @@ void Executor::Prepare(int64_t batch) {
 
 void Executor::ReserveArena(int64_t bytes) {
   if (arena_ != nullptr && arena_->bytes() >= bytes) return;
+  store_->Borrow(nullptr);
   arena_.reset();
   arena_ = backend_.allocator().Allocate(bytes, MemoryCategory::UNUSED);
+  store_->Borrow(arena_);
 }
 
 MemoryTrace* Executor::StartTrace(Phase phase, int64_t iteration, const TrainOptions& options) {

@@ -105,6 +105,8 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   plan.workspace_bytes = Workspace(graph, backend, plan);
   graph.InferShapes(batch);
   internal::PlaceBuffers(&plan);
+  // A device's pool has an arena of its own.
+  if (backend.allocator().device().is_cpu()) internal::ShareArena(&plan);
   internal::PredictPeak(graph, &plan);
   return plan;
 }

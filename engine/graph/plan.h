@@ -94,6 +94,9 @@ struct SavedValue {
   bool exact = false;       // EXACT: a bound of 0
   int64_t raw_bytes = 0;
   int64_t predicted_bytes = 0;  // stored
+  // Bytes of the arena's lower end that are occupied some time while the value is in the pool; the
+  // rest is free for it. -1: it keeps out of the arena.
+  int64_t floor = -1;
 
   // Whether backward may read something else than forward made.
   bool lossy() const { return keep == Keep::CODEC || keep == Keep::REBUILD; }

@@ -86,7 +86,7 @@ Shape ProbedInput(const Graph& graph, int node);
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 
-// Offsets in the arena: largest first, each at the lowest place that is free during its lifetime
+// Offsets in the arena: what forward leaves to backward, then largest first, each at the lowest place that is free during its lifetime
 // (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory Management for Deep Neural
 // Net Inference", 2020).
 void PlaceBuffers(Plan* plan);
@@ -95,6 +95,15 @@ void PlaceBuffers(Plan* plan);
 inline int64_t BytesInMemory(const PlanOptions& options, int64_t pool) {
   return options.spill_above > 0 ? std::min(pool, options.spill_above) : pool;
 }
+
+// Whether a value goes to slabs of the pool, or to the arena in place of them.
+bool IsPooled(const SavedValue& saved);
+
+// How far the arena is occupied while each value is in the pool. REQUIRES: PlaceBuffers.
+void ShareArena(Plan* plan);
+
+// The most bytes of the pool for which the arena has no room. As predicted, were sections not sliced.
+int64_t PredictSlabs(const Plan& plan);
 
 // Memory in use at each step, and so the peak.
 void PredictPeak(const Graph& graph, Plan* plan);

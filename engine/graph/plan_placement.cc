@@ -14,6 +14,11 @@ bool LivesMeet(const PlannedBuffer& a, const PlannedBuffer& b) {
   return a.first <= b.last && b.first <= a.last;
 }
 
+// Whether forward makes it and backward, or whoever looks at the results, reads it.
+bool IsLeft(const Plan& plan, const PlannedBuffer& buffer) {
+  return buffer.first < plan.backward_begin && plan.backward_begin <= buffer.last;
+}
+
 // The lowest offset at which `buffer` fits between those placed already (ordered by offset).
 int64_t LowestGap(const PlannedBuffer& buffer, const std::vector<const PlannedBuffer*>& placed) {
   int64_t offset = 0;
@@ -64,11 +69,6 @@ struct PoolTimes {
   }
   std::vector<int> stored, released;
 };
-
-// Whether a value goes to the pool's slabs.
-bool IsPooled(const SavedValue& saved) {
-  return saved.keep == Keep::CODEC && saved.tier == Tier::MEMORY;
-}
 
 // Bytes of the compressed pool from step to step. Within a sliced section those of its fullest
 // moment: the last slice where values are stored, the first where they are given back.
@@ -132,7 +132,14 @@ void PlaceBuffers(Plan* plan) {
   for (PlannedBuffer& buffer : plan->buffers) {
     buffer.bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
-  std::stable_sort(order.begin(), order.end(),
+  // What forward leaves to backward lies at the bottom, a stack in which all that is alive at some
+  // step is below all that comes later: the upper end stays free for the pool. Then the rest.
+  const auto rest = std::stable_partition(order.begin(), order.end(), [&](int b) {
+    return plan->options.compress && IsLeft(*plan, plan->buffers[b]);
+  });
+  std::stable_sort(order.begin(), rest,
+                   [&](int a, int b) { return plan->buffers[a].first < plan->buffers[b].first; });
+  std::stable_sort(rest, order.end(),
                    [&](int a, int b) { return plan->buffers[a].bytes > plan->buffers[b].bytes; });
   std::vector<const PlannedBuffer*> placed;
   for (int index : order) {
@@ -156,14 +163,12 @@ void PredictPeak(const Graph& graph, Plan* plan) {
   const MemoryUse constant = Constant(graph, *plan);
   MemoryUse use = constant;
   PoolPrediction pool(*plan);
-  int64_t pool_peak = 0;
   for (size_t section = 0; section < plan->sections.size(); ++section) {
     pool.Begin(static_cast<int>(section));
     for (int s = plan->sections[section].first; s < plan->sections[section].end; ++s) {
       for (int c = 0; c < kMemoryCategories; ++c)
         use.bytes[c] += born[s].bytes[c] - dead[s].bytes[c];
       pool.Enter(plan->steps[s]);
-      pool_peak = std::max(pool_peak, pool.bytes());
       MemoryUse now = use;
       Add(&now, MemoryCategory::SAVED, BytesInMemory(plan->options, pool.bytes()));
       plan->predicted_in_use.push_back(now.in_use());
@@ -174,7 +179,7 @@ void PredictPeak(const Graph& graph, Plan* plan) {
     }
   }
   const int64_t held =
-      constant.in_use() + plan->arena_bytes + BytesInMemory(plan->options, pool_peak);
+      constant.in_use() + plan->arena_bytes + BytesInMemory(plan->options, PredictSlabs(*plan));
   Add(&plan->peak.use, MemoryCategory::UNUSED, held - plan->peak.use.in_use());
 }
 

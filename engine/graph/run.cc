@@ -269,7 +269,7 @@ void Executor::Run::Store(const PlanStep& step) {
   const std::string codec = options_.exact && !raw ? CodecForExact(saved.codec) : saved.codec;
   const StoredValue stored =
       stored_.Put(step.saved, now_.first, tensor,
-                  {codec, codec_options, saved.tier, graph_.values[saved.value].name});
+                  {codec, codec_options, saved.tier, graph_.values[saved.value].name, saved.floor});
   record.codec = stored.codec;
   record.raw_bytes += stored.raw_bytes;
   record.stored_bytes += stored.stored_bytes;

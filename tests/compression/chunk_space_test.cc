@@ -105,6 +105,37 @@ TEST(SlabPool, HoldsNoMoreThanItsLimit) {
   EXPECT_TRUE(pool.Store(bytes.data(), 30000).has_value());
 }
 
+TEST(SlabPool, BorrowsWhatLiesAboveTheFloor) {
+  const auto allocator = NewCpuAllocator();
+  const auto arena = allocator->Allocate(100000, MemoryCategory::UNUSED);
+  auto* begin = static_cast<uint8_t*>(arena->data());
+  SlabPool pool(*allocator, 0);
+  pool.Borrow(arena);
+  const std::vector<uint8_t> bytes(30000, 7);
+  const auto lies_in_arena = [&](const ChunkSpace::Piece& piece, int64_t floor) {
+    const uint8_t* data = pool.Read(piece, nullptr);
+    return data >= begin + floor && data + piece.size <= begin + 100000;
+  };
+  const auto first = pool.Store(bytes.data(), 30000, 60000).value();
+  EXPECT_TRUE(lies_in_arena(first, 60000));
+  const auto beside = pool.Store(bytes.data(), 30000, 60000).value();  // only 10000 bytes are left
+  EXPECT_FALSE(lies_in_arena(beside, 0));
+  const auto second = pool.Store(bytes.data(), 30000, 20000).value();
+  EXPECT_TRUE(lies_in_arena(second, 20000));
+  const auto unwilling = pool.Store(bytes.data(), 10000).value();
+  EXPECT_FALSE(lies_in_arena(unwilling, 0));
+  EXPECT_EQ(allocator->ledger().Current().of(MemoryCategory::SAVED), 100000);
+  std::memset(begin, 1, 20000);  // the owner's part, at its highest
+  for (const auto& piece : {first, second}) {
+    const uint8_t* data = pool.Read(piece, nullptr);
+    EXPECT_EQ(std::vector<uint8_t>(data, data + piece.size), bytes);
+  }
+  pool.Free(first);  // below the second, whose place is used first again
+  EXPECT_FALSE(lies_in_arena(pool.Store(bytes.data(), 30000, 20000).value(), 0));
+  pool.Free(second);
+  EXPECT_TRUE(lies_in_arena(pool.Store(bytes.data(), 40000, 60000).value(), 60000));
+}
+
 // The soft limit on file sizes, as `ulimit -f` sets it, while in scope. It makes what a full disk
 // does: growing the file fails.
 class FileSizeLimit {

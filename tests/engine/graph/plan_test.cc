@@ -70,6 +70,26 @@ void ExpectBuffersAlive(const Plan& plan) {
   }
 }
 
+// While the pool has a value, slice by slice, no tensor lies where the pool may have put it.
+void ExpectFloorsHold(const Plan& plan) {
+  std::vector<int> stored(plan.saved.size(), 0);
+  for (const PlanSection& section : plan.sections) {
+    const bool sliced = section.samples < plan.batch;
+    for (int s = section.first; s < section.end; ++s) {
+      const PlanStep& step = plan.steps[s];
+      const bool release = step.kind == PlanStep::Kind::FETCH && step.release;
+      if (step.kind == PlanStep::Kind::STORE) stored[step.saved] = sliced ? section.first : s;
+      if (!release || plan.saved[step.saved].floor < 0) continue;
+      const int end = sliced ? section.end - 1 : s;
+      for (const PlannedBuffer& buffer : plan.buffers) {
+        const bool apart = buffer.last < stored[step.saved] || buffer.first > end;
+        EXPECT_TRUE(apart || buffer.offset + buffer.bytes <= plan.saved[step.saved].floor)
+            << buffer.what;
+      }
+    }
+  }
+}
+
 TEST_P(PlanTest, BuffersNeverCollide) {
   for (const auto& network : {ResidualNetwork, BranchNetwork}) {
     Graph graph = network();
@@ -77,6 +97,7 @@ TEST_P(PlanTest, BuffersNeverCollide) {
       const Plan plan = Make(graph, batch);
       ExpectNoCollision(plan);
       ExpectBuffersAlive(plan);
+      ExpectFloorsHold(plan);
     }
   }
 }
@@ -89,9 +110,27 @@ TEST_P(PlanTest, BuffersOfSlicesNeverCollide) {
       const Plan plan = Make(graph, 16);
       ExpectNoCollision(plan);
       ExpectBuffersAlive(plan);
+      ExpectFloorsHold(plan);
       EXPECT_LT(plan.smallest_slice(), 16);
     }
   }
+}
+
+// What an iteration's middle leaves free of the arena is lent to the pool.
+TEST_P(PlanTest, SlabsTakeLessThanThePool) {
+  if (!GetParam()) return;
+  Graph graph = ResidualNetwork();
+  options_.slice_bytes = 20000;
+  const Plan plan = Make(graph, 64);
+  int64_t pool = 0;
+  for (const SavedValue& saved : plan.saved) {
+    if (saved.keep == Keep::CODEC) pool += saved.predicted_bytes;
+  }
+  const MemoryUse& peak = plan.peak.use;
+  EXPECT_LT(peak.total(), plan.arena_bytes + pool + peak.of(MemoryCategory::PARAMETER) +
+                              peak.of(MemoryCategory::GRADIENT) +
+                              peak.of(MemoryCategory::OPTIMIZER) +
+                              peak.of(MemoryCategory::WORKSPACE) + peak.of(MemoryCategory::DATA));
 }
 
 TEST_P(PlanTest, EveryLayerWithAGradientRunsBackwardOnce) {

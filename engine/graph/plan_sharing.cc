@@ -1,0 +1,65 @@
+// The arena's upper end as room for the pool: transient tensors take most when the largest layers
+// are at work, at the beginning of forward and the end of backward, the pool in between.
+#include <algorithm>
+
+#include "engine/graph/plan_internal.h"
+
+namespace encke::internal {
+namespace {
+
+// By step: up to where the arena is occupied while the step's section runs for all its slices.
+std::vector<int64_t> OccupiedUpTo(const Plan& plan) {
+  std::vector<int64_t> heights(plan.steps.size(), 0);
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    for (int s = buffer.first; s <= buffer.last; ++s) {
+      heights[s] = std::max(heights[s], buffer.offset + buffer.bytes);
+    }
+  }
+  for (const PlanSection& section : plan.sections) {
+    if (section.samples == plan.batch) continue;
+    const auto begin = heights.begin() + section.first, end = heights.begin() + section.end;
+    if (begin != end) std::fill(begin, end, *std::max_element(begin, end));
+  }
+  return heights;
+}
+
+}  // namespace
+
+bool IsPooled(const SavedValue& saved) {
+  return saved.keep == Keep::CODEC && saved.tier == Tier::MEMORY;
+}
+
+void ShareArena(Plan* plan) {
+  const std::vector<int64_t> heights = OccupiedUpTo(*plan);
+  std::vector<int> stored(plan->saved.size(), -1);
+  for (int s = 0; s < static_cast<int>(plan->steps.size()); ++s) {
+    const PlanStep& step = plan->steps[s];
+    if (step.kind == PlanStep::Kind::STORE) stored[step.saved] = s;
+    if (step.kind != PlanStep::Kind::FETCH || !step.release) continue;
+    SavedValue& saved = plan->saved[step.saved];
+    if (!IsPooled(saved)) continue;
+    saved.floor = *std::max_element(heights.begin() + stored[step.saved], heights.begin() + s + 1);
+  }
+}
+
+int64_t PredictSlabs(const Plan& plan) {
+  std::vector<int64_t> lent(plan.saved.size(), 0);  // bytes of each value that lie in the arena
+  int64_t in_arena = 0, in_slabs = 0, peak = 0;
+  for (const PlanStep& step : plan.steps) {
+    const bool store = step.kind == PlanStep::Kind::STORE;
+    const bool release = step.kind == PlanStep::Kind::FETCH && step.release;
+    if (!(store || release) || !IsPooled(plan.saved[step.saved])) continue;
+    const SavedValue& saved = plan.saved[step.saved];
+    int64_t& here = lent[step.saved];
+    if (store && saved.floor >= 0) {
+      const int64_t room = plan.arena_bytes - saved.floor - in_arena;
+      here = std::clamp<int64_t>(room, 0, saved.predicted_bytes);
+    }
+    in_arena += store ? here : -here;
+    in_slabs += (store ? 1 : -1) * (saved.predicted_bytes - here);
+    peak = std::max(peak, in_slabs);
+  }
+  return peak;
+}
+
+}  // namespace encke::internal
