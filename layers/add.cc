@@ -21,7 +21,7 @@ class AddLayer : public Layer {
     return {inputs[0]};
   }
 
-  bool ForwardInPlace() const override { return true; }
+  bool ForwardInPlace(int input) const override { return input <= 1; }
   GradientFlow Flow(int) const override { return GradientFlow::IDENTITY; }
 
   void Forward(ForwardContext& context) const override {

@@ -62,7 +62,7 @@ class BatchNorm : public Layer {
 
   // Without ReLU nobody reads which elements are active.
   bool CheapToRebuild() const override { return options_.relu; }
-  bool ForwardInPlace() const override { return true; }
+  bool ForwardInPlace(int input) const override { return input == 0; }
   bool Gathers() const override { return true; }
   GradientFlow Flow(int) const override { return GradientFlow::IN_PLACE; }
 

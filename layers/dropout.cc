@@ -19,7 +19,7 @@ class DropoutLayer : public Layer {
     return {OnlyInput(inputs)};
   }
 
-  bool ForwardInPlace() const override { return true; }
+  bool ForwardInPlace(int input) const override { return input == 0; }
   GradientFlow Flow(int) const override { return GradientFlow::IN_PLACE; }
 
   void Forward(ForwardContext& context) const override {

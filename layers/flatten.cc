@@ -14,7 +14,7 @@ class Flatten : public Layer {
     return {{input.n, 1, 1, input.sample()}};
   }
 
-  bool ForwardInPlace() const override { return true; }
+  bool ForwardInPlace(int input) const override { return input == 0; }
   bool IsView() const override { return true; }
   GradientFlow Flow(int) const override { return GradientFlow::IDENTITY; }
 

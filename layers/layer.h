@@ -83,7 +83,8 @@ struct ParameterSpec {
 
 enum class Phase { TRAIN, EVALUATE };
 
-// The part of the batch that a call works on: everything in its context with samples has only these.
+// The part of the batch that a call works on: everything in its context with samples has only
+// these.
 struct Slice {
   int64_t first = 0;       // sample
   int64_t batch = 0;       // samples of the whole batch
@@ -96,7 +97,7 @@ struct ForwardContext {
   uint64_t seed = 0;           // of the run
   uint64_t random_stream = 0;  // differs for each (iteration, layer): for Rng-like primitives
   std::vector<Tensor> inputs;
-  std::vector<Tensor> outputs;     // output 0 may share memory with input 0 where ForwardInPlace()
+  std::vector<Tensor> outputs;     // output 0 may share memory with an input where ForwardInPlace()
   std::vector<Tensor> state;       // as States() says; undefined at evaluation
   std::vector<Tensor> parameters;  // as Parameters() says
   Tensor labels;                   // I32 [N], for losses
@@ -109,9 +110,8 @@ struct BackwardContext {
   uint64_t random_stream = 0;
   std::vector<Tensor>
       inputs;  // defined where SavedNeeds() asked for VALUE (perhaps with errors inside the bound)
-  std::vector<Tensor>
-      outputs;  // likewise; for MASK: any tensor of the dtype that is > 0 exactly where the value
-                // was, or undefined, then output_masks has the bits
+  std::vector<Tensor> outputs;  // likewise; for MASK: any tensor of the dtype that is > 0 exactly
+                                // where the value was, or undefined, then output_masks has the bits
   // U8 [N,1,1,PackedSampleBytes]: Backend::PackMask of each sample (engine/core/packed_samples.h).
   std::vector<Tensor> output_masks;
   std::vector<Tensor> state;
@@ -151,7 +151,8 @@ class Layer {
   // kernel), the share whose input is a pixel and not padding.
   virtual double ShareInside() const { return 1.0; }
   virtual int64_t WorkspaceBytes(Backend& backend, DType dtype, bool training) const;
-  virtual bool ForwardInPlace() const { return false; }
+  // Whether output 0 may take the place of this input.
+  virtual bool ForwardInPlace(int /*input*/) const { return false; }
   // Output 0 is input 0 under another shape: neither Forward nor Backward is ever called.
   virtual bool IsView() const { return false; }
   virtual GradientFlow Flow(int input) const;
@@ -163,9 +164,9 @@ class Layer {
   virtual std::unique_ptr<Layer> WithRelu() const { return nullptr; }
 
   // Samples of a batch do not meet in most layers, so a batch may go through them in slices, in any
-  // order. Where they do (batch norm), they meet in sums only, which a layer that Gathers() collects
-  // in states of its own: GatherForward of every slice, FinishForward once, then Forward of every
-  // slice; backward alike. Finish* gets no inputs, outputs or gradients of them.
+  // order. Where they do (batch norm), they meet in sums only, which a layer that Gathers()
+  // collects in states of its own: GatherForward of every slice, FinishForward once, then Forward
+  // of every slice; backward alike. Finish* gets no inputs, outputs or gradients of them.
   virtual bool Gathers() const { return false; }
   virtual void GatherForward(ForwardContext&) const {}
   virtual void FinishForward(ForwardContext&) const {}

@@ -18,7 +18,7 @@ class Relu : public Layer {
     return {{SavedNeed::Of::OUTPUT, 0, SavedNeed::Form::MASK, BoundRule::EXACT}};
   }
 
-  bool ForwardInPlace() const override { return true; }
+  bool ForwardInPlace(int input) const override { return input == 0; }
   GradientFlow Flow(int) const override { return GradientFlow::IN_PLACE; }
 
   void Forward(ForwardContext& context) const override {

@@ -31,6 +31,17 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
   return bytes;
 }
 
+bool Sliced(const Plan& plan) { return plan.smallest_slice() < plan.batch; }
+
+// With steps, places and a prediction (without workspace), from what is saved and rematerialized.
+Plan Completed(Plan plan, const Graph& graph, bool shares_arena) {
+  internal::WriteProgram(graph, &plan);
+  internal::PlaceBuffers(&plan);
+  if (shares_arena) internal::ShareArena(&plan);
+  internal::PredictPeak(graph, &plan);
+  return plan;
+}
+
 }  // namespace
 
 const char* NameOf(Keep keep) {
@@ -101,14 +112,17 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     internal::ChooseSaved(graph, &plan);
     internal::ChooseProbes(graph, &plan);
   }
-  internal::WriteProgram(graph, &plan);
-  plan.workspace_bytes = Workspace(graph, backend, plan);
+  const bool shares = backend.allocator().device().is_cpu();  // a GPU's pool has memory of its own
+  Plan best = Completed(plan, graph, shares);
+  for (Plan next = best; Sliced(next) && internal::Rematerialize(graph, &next);) {
+    plan.rematerialized = next.rematerialized;
+    next = Completed(plan, graph, shares);
+    if (next.peak.use.total() < best.peak.use.total()) best = next;
+  }
+  best.workspace_bytes = Workspace(graph, backend, best);
   graph.InferShapes(batch);
-  internal::PlaceBuffers(&plan);
-  // A device's pool has an arena of its own.
-  if (backend.allocator().device().is_cpu()) internal::ShareArena(&plan);
-  internal::PredictPeak(graph, &plan);
-  return plan;
+  internal::PredictPeak(graph, &best);
+  return best;
 }
 
 int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options) {

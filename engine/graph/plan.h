@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,10 @@ struct PlanOptions {
   // 0: the batch is not sliced.
   int64_t slice_bytes = 0;
   int64_t least_slice = 1;  // samples; smaller ones do not pay
+  // Share of an iteration's arithmetic that may be spent on computing large inputs of batch norms a
+  // second time, slice by slice, instead of holding them for the whole batch until its statistics
+  // are known.
+  double rematerialize = 0.03;
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
@@ -177,7 +182,8 @@ struct PlanSection {
 struct PeakPrediction {
   MemoryUse
       use;  // at the moment with the most in use, UNUSED set so that the total is what is held
-  std::string where;  // the step
+  int step = 0;
+  std::string where;  // the step, for people
 };
 
 struct Plan {
@@ -185,7 +191,8 @@ struct Plan {
   PlanOptions options;
   std::vector<PlanStep> steps;
   std::vector<PlanSection> sections;
-  int backward_begin = 0;  // the first step that is not forward's
+  std::set<int> rematerialized;  // values
+  int backward_begin = 0;        // the first step that is not forward's
   std::vector<PlannedBuffer> buffers;
   std::vector<SavedValue> saved;
   std::vector<SavedState> states;

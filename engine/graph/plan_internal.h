@@ -35,9 +35,12 @@ std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n);
 
 // What is done with a node, in order, and the section in which it is done.
 struct Action {
-  PlanStep::Kind kind;  // FORWARD, BACKWARD and their GATHER_ and FINISH_
+  // FORWARD, BACKWARD and their GATHER_ and FINISH_; REBUILD and INPUT: to make slices of a value
+  // again in forward.
+  PlanStep::Kind kind;
   int node;
   int section;
+  bool runs_again = false;  // BACKWARD: a later section does it again
 };
 
 // The work of an iteration, cut into sections, and where each thing is needed.
@@ -59,11 +62,20 @@ class Schedule {
   bool WholeValue(int value) const { return whole_value_[value]; }
   bool WholeStates(int node) const { return of_states_[node].size() > 1; }
   bool WholeGradient(int value) const { return whole_gradient_[value]; }
+  // Made slice by slice in two sections instead of being kept whole from one to the other.
+  bool MadeAgain(int value) const { return made_again_.count(value) > 0; }
+  bool GradientMadeAgain(int value) const { return gradient_made_again_.count(value) > 0; }
 
  private:
   void ListActions();
   void CutSections();
+  bool CutsBefore(size_t a, int64_t samples, const std::vector<int>& cuts) const;
+  bool IsBorder(size_t a, const std::vector<int>& cuts) const;
   void FindUses();
+  void RematerializeValues();
+  void AddMaking(int value, int section, std::vector<Action>* added);
+  void RematerializeGradients();
+  size_t Find(PlanStep::Kind kind, int node) const;
   int64_t WorkingBytes(const Action& action) const;
   int64_t SamplesFor(int64_t working_bytes) const;
 
@@ -74,21 +86,27 @@ class Schedule {
   std::vector<Section> sections_;
   std::vector<std::set<int>> of_value_, of_states_;
   std::vector<bool> whole_value_, whole_gradient_;
+  std::set<int> made_again_, gradient_made_again_;  // values
 };
 
 // Which nodes' noise is measured, how much of it at a time, and who shares a turn.
 // REQUIRES: ChooseSaved.
 void ChooseProbes(const Graph& graph, Plan* plan);
 
-// The input of a conv or fc layer as its weights see it: an fc layer takes all of a sample as channels.
+// The input of a conv or fc layer as its weights see it: an fc layer takes all of a sample as
+// channels.
 Shape ProbedInput(const Graph& graph, int node);
+
+// Adds to plan.rematerialized, as far as the options' budget goes, what stands highest where memory
+// is fullest; whether there was anything. REQUIRES: `plan` is complete.
+bool Rematerialize(const Graph& graph, Plan* plan);
 
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 
-// Offsets in the arena: what forward leaves to backward, then largest first, each at the lowest place that is free during its lifetime
-// (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory Management for Deep Neural
-// Net Inference", 2020).
+// Offsets in the arena: what forward leaves to backward, then largest first, each at the lowest
+// place that is free during its lifetime (the "greedy by size" strategy of Pisarchyk & Lee,
+// "Efficient Memory Management for Deep Neural Net Inference", 2020).
 void PlaceBuffers(Plan* plan);
 
 // What stays in memory of a pool of so many bytes.
@@ -102,7 +120,8 @@ bool IsPooled(const SavedValue& saved);
 // How far the arena is occupied while each value is in the pool. REQUIRES: PlaceBuffers.
 void ShareArena(Plan* plan);
 
-// The most bytes of the pool for which the arena has no room. As predicted, were sections not sliced.
+// The most bytes of the pool for which the arena has no room. As predicted, were sections not
+// sliced.
 int64_t PredictSlabs(const Plan& plan);
 
 // Memory in use at each step, and so the peak.

@@ -155,6 +155,8 @@ void PlaceBuffers(Plan* plan) {
 
 void PredictPeak(const Graph& graph, Plan* plan) {
   const size_t steps = plan->steps.size();
+  plan->peak = {};
+  plan->predicted_in_use.clear();
   std::vector<MemoryUse> born(steps + 1), dead(steps + 1);
   for (const PlannedBuffer& buffer : plan->buffers) {
     Add(&born[buffer.first], buffer.category, buffer.bytes);
@@ -173,7 +175,7 @@ void PredictPeak(const Graph& graph, Plan* plan) {
       Add(&now, MemoryCategory::SAVED, BytesInMemory(plan->options, pool.bytes()));
       plan->predicted_in_use.push_back(now.in_use());
       if (now.in_use() > plan->peak.use.in_use()) {
-        plan->peak = {now, Describe(graph, *plan, plan->steps[s])};
+        plan->peak = {now, s, Describe(graph, *plan, plan->steps[s])};
       }
       pool.Leave(plan->steps[s]);
     }

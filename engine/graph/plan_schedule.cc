@@ -9,6 +9,8 @@ namespace {
 
 using Kind = PlanStep::Kind;
 
+constexpr int64_t kOtherSize = 4;  // times more samples: reading weights less often pays
+
 bool Finishes(Kind kind) { return kind == Kind::FINISH_FORWARD || kind == Kind::FINISH_BACKWARD; }
 
 bool IsBackward(Kind kind) {
@@ -61,6 +63,10 @@ Schedule::Schedule(const Graph& graph, const Plan& plan)
   ListActions();
   CutSections();
   FindUses();
+  if (!plan.options.training || !plan.options.compress || sections_.size() == 1) return;
+  RematerializeValues();
+  RematerializeGradients();
+  FindUses();
 }
 
 void Schedule::ListActions() {
@@ -104,20 +110,21 @@ int64_t Schedule::SamplesFor(int64_t working_bytes) const {
   return (batch + slices - 1) / slices;
 }
 
-// A new section begins where a node must have seen all slices; sections that take the batch as a
-// whole anyway need no border between them.
+// A new section begins where a node must have seen all slices, and where slices of another size are
+// worth a tensor of the whole batch; sections that take the batch as a whole anyway need no border
+// between them.
 void Schedule::CutSections() {
-  size_t begin = 0;
-  while (begin < actions_.size()) {
-    size_t end = begin + 1;
-    while (end < actions_.size() && !Finishes(actions_[end].kind)) ++end;
-    int64_t working = 0;
+  const std::vector<int> cuts = CutValues(graph_);
+  for (size_t begin = 0; begin < actions_.size();) {
+    size_t end = begin;
+    int64_t samples = plan_.batch;
     bool backward = true;
-    for (size_t a = begin; a < end; ++a) {
-      working = std::max(working, WorkingBytes(actions_[a]));
-      backward = backward && IsBackward(actions_[a].kind);
-    }
-    const int64_t samples = SamplesFor(working);
+    do {
+      backward = backward && IsBackward(actions_[end].kind);
+      samples = std::min(samples, SamplesFor(WorkingBytes(actions_[end])));
+      ++end;
+    } while (end < actions_.size() && !Finishes(actions_[end].kind) &&
+             !CutsBefore(end, samples, cuts));
     const bool whole = samples == plan_.batch;
     if (sections_.empty() || !whole || sections_.back().samples != plan_.batch) {
       sections_.push_back({samples, backward});
@@ -129,15 +136,110 @@ void Schedule::CutSections() {
   }
 }
 
+// Whether a border comes before action `a`, and the actions up to the next one take slices of
+// another size than `samples`.
+bool Schedule::CutsBefore(size_t a, int64_t samples, const std::vector<int>& cuts) const {
+  if (!IsBorder(a, cuts)) return false;
+  int64_t next = plan_.batch;
+  size_t i = a;
+  do {
+    next = std::min(next, SamplesFor(WorkingBytes(actions_[i])));
+    ++i;
+  } while (i < actions_.size() && !Finishes(actions_[i].kind) && !IsBorder(i, cuts));
+  return next >= kOtherSize * samples || kOtherSize * next <= samples;
+}
+
+// Whether one value of `cuts`, or its gradient, is all that passes from the actions before `a` to
+// those from it on, and takes little for the whole batch.
+bool Schedule::IsBorder(size_t a, const std::vector<int>& cuts) const {
+  const Action& before = actions_[a - 1];
+  const bool backward = IsBackward(before.kind);
+  if (backward != IsBackward(actions_[a].kind) || before.node == actions_[a].node) return false;
+  const int value = graph_.nodes[backward ? actions_[a].node : before.node].outputs[0];
+  const int64_t bytes =
+      plan_.batch * graph_.values[value].shape.sample() * SizeOf(plan_.options.compute);
+  return bytes <= plan_.options.slice_bytes &&
+         std::binary_search(cuts.begin(), cuts.end(), value);
+}
+
+size_t Schedule::Find(Kind kind, int node) const {
+  const auto found = std::find_if(actions_.begin(), actions_.end(), [&](const Action& action) {
+    return action.kind == kind && action.node == node;
+  });
+  return found - actions_.begin();
+}
+
+// The input of a node that gathers is made in one section and used in the next: made there again,
+// it need not wait whole.
+void Schedule::RematerializeValues() {
+  for (int value : plan_.rematerialized) {
+    const int reader = graph_.values[value].consumers.at(0);
+    const size_t use = Find(Kind::FORWARD, reader);
+    const int section = actions_[use].section;
+    if (actions_[Find(Kind::FORWARD, graph_.values[value].producer)].section == section) continue;
+    std::vector<Action> added;
+    AddMaking(value, section, &added);
+    actions_.insert(actions_.begin() + static_cast<int64_t>(use), added.begin(), added.end());
+  }
+}
+
+// What it is made from is there whole, or made again, too.
+void Schedule::AddMaking(int value, int section, std::vector<Action>* added) {
+  const int producer = graph_.values[value].producer;
+  if (producer < 0) {
+    added->push_back({Kind::INPUT, -1, section});
+  } else {
+    for (int edge : graph_.nodes[producer].inputs) {
+      const int input = CanonicalValue(graph_, edge);
+      const int made_by = graph_.values[input].producer;
+      const bool cheap = made_by < 0 || graph_.nodes[made_by].layer->CheapToRebuild();
+      const bool again = (cheap && !whole_value_[input]) || plan_.rematerialized.count(input) > 0;
+      const bool there = std::any_of(added->begin(), added->end(),
+                                     [&](const Action& action) { return action.node == made_by; });
+      if (again && !there) AddMaking(input, section, added);
+    }
+    added->push_back({Kind::REBUILD, producer, section});
+  }
+  made_again_.insert(value);
+}
+
+// The gradient that a pool hands to a node that gathers is larger than the one that it gets, and
+// made from that at little cost.
+void Schedule::RematerializeGradients() {
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    const Node& node = graph_.nodes[n];
+    const int value = CanonicalValue(graph_, node.inputs[0]);
+    const int maker = graph_.values[value].producer;
+    const bool pools =
+        node.inputs.size() == 1 && node.parameters.empty() &&
+        node.layer->Flow(0) == GradientFlow::COMPUTED &&
+        SavedReadBy(graph_, plan_, static_cast<int>(n)).empty() &&
+        graph_.values[node.outputs[0]].shape.sample() < graph_.values[value].shape.sample();
+    const bool gathered = maker >= 0 && needs_gradient_[value] &&
+                          graph_.nodes[maker].layer->Gathers() &&
+                          graph_.values[value].consumers.size() == 1;
+    if (!pools || !gathered) continue;
+    const size_t first = Find(Kind::BACKWARD, static_cast<int>(n));
+    const size_t use = Find(Kind::BACKWARD, maker);
+    if (actions_[first].section == actions_[use].section) continue;
+    actions_[first].runs_again = true;
+    actions_.insert(actions_.begin() + static_cast<int64_t>(use),
+                    {Kind::BACKWARD, static_cast<int>(n), actions_[use].section});
+    gradient_made_again_.insert(value);
+  }
+}
+
 void Schedule::FindUses() {
+  of_value_.assign(graph_.values.size(), {});
+  of_states_.assign(graph_.nodes.size(), {});
   std::vector<std::set<int>> of_gradient(graph_.values.size());
   for (const Action& action : actions_) {
+    if (Finishes(action.kind) || action.kind == Kind::INPUT) continue;
     const Node& node = graph_.nodes[action.node];
-    if (Finishes(action.kind)) continue;
     of_states_[action.node].insert(action.section);
     if (!IsBackward(action.kind)) {
       for (int value : node.inputs) of_value_[CanonicalValue(graph_, value)].insert(action.section);
-      if (action.kind != Kind::FORWARD) continue;
+      if (action.kind == Kind::GATHER_FORWARD) continue;
       for (int value : node.outputs) of_value_[value].insert(action.section);
       continue;
     }
@@ -150,8 +252,9 @@ void Schedule::FindUses() {
     for (int value : node.inputs) of_gradient[CanonicalValue(graph_, value)].insert(action.section);
   }
   for (size_t v = 0; v < graph_.values.size(); ++v) {
-    whole_value_[v] = of_value_[v].size() > 1;
-    whole_gradient_[v] = of_gradient[v].size() > 1;
+    const int value = static_cast<int>(v);
+    whole_value_[v] = of_value_[v].size() > 1 && !MadeAgain(value);
+    whole_gradient_[v] = of_gradient[v].size() > 1 && !GradientMadeAgain(value);
   }
   // Read after the last step.
   whole_value_[CanonicalValue(graph_, graph_.logits)] = true;

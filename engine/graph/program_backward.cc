@@ -48,7 +48,7 @@ void ProgramWriter::Backward(const Action& action) {
   PlanStep step;
   step.kind = action.kind;
   step.node = action.node;
-  GiveStates(action.node, &step);
+  GiveStates(action.node, true, &step);
   Emit(step);
 }
 
@@ -65,7 +65,7 @@ void ProgramWriter::BackwardNode(const Action& action) {
     }
   }
   FetchFor(n, &step);
-  GiveStates(n, &step);
+  GiveStates(n, !action.runs_again, &step);
   const bool loss = node.layer->IsLoss();
   const int output = node.outputs[0];
   step.output_gradients.assign(node.outputs.size(), -1);
@@ -75,6 +75,10 @@ void ProgramWriter::BackwardNode(const Action& action) {
   }
   if (action.kind == Kind::GATHER_BACKWARD) {
     Emit(step);
+    if (schedule_.GradientMadeAgain(output)) {
+      Drop(gradient_[output]);
+      gradient_[output] = -1;
+    }
   } else {
     std::vector<int> made;
     bool computes = !node.parameters.empty();
@@ -85,14 +89,18 @@ void ProgramWriter::BackwardNode(const Action& action) {
       computes = computes || (computed && made.back() >= 0);
     }
     if (computes) Emit(step);
-    if (!loss) {
+    if (!loss && !action.runs_again) {
       Drop(gradient_[output]);
       gradient_[output] = -1;
     }
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (made[i] >= 0) AddGradient(CanonicalValue(graph_, node.inputs[i]), made[i]);
     }
-    DropStates(n, step);
+    if (action.runs_again) {
+      DropUnpacked(n, step);
+    } else {
+      DropStates(n, step);
+    }
   }
   for (int s : SavedReadBy(graph_, *plan_, n)) UseSaved(s);
 }
@@ -139,7 +147,7 @@ int ProgramWriter::Rebuild(int value) {
   const Node& node = graph_.nodes[n];
   std::vector<int> inputs;
   for (int edge : node.inputs) inputs.push_back(RebuildInput(CanonicalValue(graph_, edge)));
-  const bool in_place = node.layer->ForwardInPlace() && Exclusive(inputs[0]);
+  const bool in_place = node.layer->ForwardInPlace(0) && Exclusive(inputs[0]);
   int output = inputs[0];
   if (in_place) {
     Hold(output);
@@ -195,7 +203,8 @@ void ProgramWriter::UseSaved(int s) {
   fetched_[s] = false;
 }
 
-void ProgramWriter::GiveStates(int n, PlanStep* step) {
+// `last`: nobody reads them later.
+void ProgramWriter::GiveStates(int n, bool last, PlanStep* step) {
   const std::vector<StateSpec> specs = graph_.nodes[n].layer->States();
   for (size_t i = 0; i < specs.size(); ++i) {
     const int index = static_cast<int>(i);
@@ -210,7 +219,7 @@ void ProgramWriter::GiveStates(int n, PlanStep* step) {
           TakeSamples(specs[i].shape.sample() * SizeOf(specs[i].dtype), false,
                       MemoryCategory::TRANSIENT, graph_.nodes[n].name + "." + specs[i].name);
       Emit(unpack);
-      Drop(unpack.other);
+      if (last) Drop(unpack.other);
     }
     step->states.push_back(buffer);
   }
@@ -221,6 +230,12 @@ void ProgramWriter::DropStates(int n, const PlanStep& step) {
   const std::vector<StateSpec> specs = graph_.nodes[n].layer->States();
   for (size_t i = 0; i < step.states.size(); ++i) {
     if (step.kind == Kind::BACKWARD || specs[i].scratch) Drop(step.states[i]);
+  }
+}
+
+void ProgramWriter::DropUnpacked(int n, const PlanStep& step) {
+  for (size_t i = 0; i < step.states.size(); ++i) {
+    if (step.states[i] != state_buffer_.at({n, static_cast<int>(i)})) Drop(step.states[i]);
   }
 }
 

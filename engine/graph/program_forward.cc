@@ -24,38 +24,62 @@ void ProgramWriter::Forward(const Action& action) {
     return DropStates(n, step);
   }
   for (int value : node.inputs) step.inputs.push_back(value_buffer_[CanonicalValue(graph_, value)]);
-  const int first = CanonicalValue(graph_, node.inputs[0]);
-  bool in_place = false;
+  int in_place = -1;
   if (action.kind == Kind::FORWARD) {
-    in_place = CanWorkInPlace(n);
-    if (in_place) Store(first);
+    in_place = InPlaceInput(n);
+    if (in_place >= 0) Store(CanonicalValue(graph_, node.inputs[in_place]));
     MakeOutputs(n, in_place, &step);
   }
   Emit(step);
   if (action.kind == Kind::FORWARD) KeepStates(n);
-  for (int value : node.inputs) {
-    const int canonical = CanonicalValue(graph_, value);
-    FinishUse(canonical, in_place && canonical == first);
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    FinishUse(CanonicalValue(graph_, node.inputs[i]), static_cast<int>(i) == in_place);
   }
 }
 
-// When this is the last use of input 0: if backward needs it, it can be stored before the node
+// Makes slices of a value once more that were not kept since they were first made.
+void ProgramWriter::ForwardAgain(const Action& action) {
+  if (action.kind == Kind::INPUT) return ForwardInput();
+  const Node& node = graph_.nodes[action.node];
+  const int value = node.outputs[0];
+  std::vector<int> inputs;
+  for (int edge : node.inputs) inputs.push_back(value_buffer_[CanonicalValue(graph_, edge)]);
+  value_buffer_[value] = TakeValue(value, false, " again");
+  RunAgain(action.node, inputs, value_buffer_[value]);
+  for (int edge : node.inputs) FinishUse(CanonicalValue(graph_, edge), false);
+}
+
+// The input in whose place output 0 can come, -1: none. One of the whole batch is alive until the
+// section's end in any case, and suits whatever comes next.
+int ProgramWriter::InPlaceInput(int n) const {
+  const std::vector<int>& inputs = graph_.nodes[n].inputs;
+  int found = -1;
+  for (int i = 0; i < static_cast<int>(inputs.size()); ++i) {
+    if (!CanWorkInPlace(n, i)) continue;
+    const bool whole = plan_->buffers[value_buffer_[CanonicalValue(graph_, inputs[i])]].whole;
+    if (found < 0 || whole) found = i;
+    if (whole) break;
+  }
+  return found;
+}
+
+// When this is the last use of the input: if backward needs it, it can be stored before the node
 // overwrites it, unless the tensor itself is kept.
-bool ProgramWriter::CanWorkInPlace(int n) const {
+bool ProgramWriter::CanWorkInPlace(int n, int i) const {
   const Node& node = graph_.nodes[n];
-  const int input = CanonicalValue(graph_, node.inputs[0]);
+  const int input = CanonicalValue(graph_, node.inputs[i]);
   const int saved = saved_of_[input], buffer = value_buffer_[input];
   const bool kept = saved >= 0 && plan_->saved[saved].keep == Keep::RAW;
-  return node.layer->ForwardInPlace() && forward_uses_[input] == 1 && !kept && input != logits_ &&
+  return node.layer->ForwardInPlace(i) && forward_uses_[input] == 1 && !kept && input != logits_ &&
          Exclusive(buffer) && Suits(buffer, schedule_.WholeValue(node.outputs[0]));
 }
 
-void ProgramWriter::MakeOutputs(int n, bool in_place, PlanStep* step) {
+void ProgramWriter::MakeOutputs(int n, int in_place, PlanStep* step) {
   const Node& node = graph_.nodes[n];
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     const int value = node.outputs[i];
-    if (i == 0 && in_place) {
-      value_buffer_[value] = step->inputs[0];
+    if (i == 0 && in_place >= 0) {
+      value_buffer_[value] = step->inputs[in_place];
       Hold(value_buffer_[value]);
     } else {
       value_buffer_[value] = TakeValue(value, schedule_.WholeValue(value));
@@ -124,12 +148,14 @@ void ProgramWriter::KeepStates(int n) {
 }
 
 // One forward use of the value less; after the last one it is kept for backward, as planned,
-// unless that has been done, and its memory given back.
+// unless that has been done, and its memory given back. What a later section makes again gives it
+// back before.
 void ProgramWriter::FinishUse(int value, bool stored) {
-  if (--forward_uses_[value] > 0) return;
-  if (!stored) Store(value);
+  const bool last = --forward_uses_[value] == 0;
+  const bool last_here = schedule_.MadeAgain(value) && --section_uses_.at({section_, value}) == 0;
+  if (last && !stored) Store(value);
   const bool evaluated = value == logits_;  // read after the program
-  if (!evaluated) Drop(value_buffer_[value]);
+  if ((last || last_here) && !evaluated) Drop(value_buffer_[value]);
 }
 
 void ProgramWriter::Store(int value) {

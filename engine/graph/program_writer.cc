@@ -26,8 +26,14 @@ ProgramWriter::ProgramWriter(const Graph& graph, Plan* plan)
     state_of_[{plan->states[s].node, plan->states[s].index}] = static_cast<int>(s);
   }
   for (const Action& action : schedule_.actions()) {
-    if (action.kind != Kind::FORWARD && action.kind != Kind::GATHER_FORWARD) continue;
-    for (int value : graph.nodes[action.node].inputs) ++forward_uses_[CanonicalValue(graph, value)];
+    const bool reads = action.kind == Kind::FORWARD || action.kind == Kind::GATHER_FORWARD ||
+                       action.kind == Kind::REBUILD;
+    if (!reads) continue;
+    for (int edge : graph.nodes[action.node].inputs) {
+      const int value = CanonicalValue(graph, edge);
+      ++forward_uses_[value];
+      if (schedule_.MadeAgain(value)) ++section_uses_[{action.section, value}];
+    }
   }
   CountUses();
 }
@@ -108,6 +114,9 @@ void ProgramWriter::Write(const Action& action) {
       Forward(action);
       plan_->backward_begin = Now();
       return;
+    case Kind::INPUT:
+    case Kind::REBUILD:
+      return ForwardAgain(action);
     default:
       return Backward(action);
   }

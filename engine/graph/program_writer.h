@@ -43,9 +43,11 @@ class ProgramWriter {
 
   // --- forward
   void ForwardInput();
+  void ForwardAgain(const Action& action);
   void Forward(const Action& action);
-  bool CanWorkInPlace(int n) const;
-  void MakeOutputs(int n, bool in_place, PlanStep* step);
+  int InPlaceInput(int n) const;
+  bool CanWorkInPlace(int n, int input) const;
+  void MakeOutputs(int n, int in_place, PlanStep* step);
   void MakeStates(const Action& action);
   std::vector<int> ForwardStates(const Action& action) const;
   void TakeState(int n, int index, const StateSpec& spec);
@@ -63,8 +65,9 @@ class ProgramWriter {
   int RebuildInput(int value);
   void RunAgain(int n, std::vector<int> inputs, int output);
   void UseSaved(int saved);
-  void GiveStates(int n, PlanStep* step);
+  void GiveStates(int n, bool last, PlanStep* step);
   void DropStates(int n, const PlanStep& step);
+  void DropUnpacked(int n, const PlanStep& step);
   int InputGradient(int n, int input);
   void AddGradient(int value, int buffer);
   void CountUses();
@@ -76,11 +79,12 @@ class ProgramWriter {
   const Schedule schedule_;
   const int logits_;
   int section_ = -1;
-  std::vector<int> references_;         // of each buffer
-  std::vector<int> dying_;              // whole buffers that end with this section
-  std::vector<int> value_buffer_;       // where a value is now, -1: nowhere
-  std::vector<int> forward_uses_;       // left, of a canonical value
-  std::vector<int> saved_of_;           // of a value, -1: not saved
+  std::vector<int> references_;                      // of each buffer
+  std::vector<int> dying_;                           // whole buffers that end with this section
+  std::vector<int> value_buffer_;                    // where a value is now, -1: nowhere
+  std::vector<int> forward_uses_;                    // left, of a canonical value
+  std::map<std::pair<int, int>, int> section_uses_;  // left of (section, value made again)
+  std::vector<int> saved_of_;                        // of a value, -1: not saved
   std::vector<int> saved_buffer_;       // what backward reads of a saved value, -1: not at hand
   std::vector<bool> fetched_;           // by saved value, in this section
   std::vector<std::vector<int>> uses_;  // left in backward, by section and saved value

@@ -118,9 +118,11 @@ class OpChecker {
 
   void CheckInPlace() {
     OpMode mode;
-    mode.forward_in_place = layer_->ForwardInPlace();
-    if (mode.forward_in_place) ExpectSame(mode, "forward in place");
-    mode.forward_in_place = false;
+    for (int i = 0; i < static_cast<int>(op_.inputs.size()); ++i) {
+      mode.forward_in_place = i;
+      if (layer_->ForwardInPlace(i)) ExpectSame(mode, "forward in place " + std::to_string(i));
+    }
+    mode.forward_in_place = -1;
     mode.gradient_in_place = layer_->Flow(0) == GradientFlow::IN_PLACE;
     if (mode.gradient_in_place) ExpectSame(mode, "gradient in place");
   }

@@ -111,8 +111,9 @@ class OpRun {
     }
     const DType output_dtype = layer_.IsLoss() ? DType::F32 : mode_.dtype;
     const Shape& shape = values_.output_shapes[0];
-    forward_.outputs.push_back(mode_.forward_in_place ? forward_.inputs[0].Reshape(shape)
-                                                      : memory_.New(shape, output_dtype));
+    const int place = mode_.forward_in_place;
+    forward_.outputs.push_back(place >= 0 ? forward_.inputs[place].Reshape(shape)
+                                          : memory_.New(shape, output_dtype));
     for (const StateSpec& spec : layer_.States()) {
       const bool training = mode_.phase == Phase::TRAIN;
       forward_.state.push_back(training ? memory_.New(spec.shape, spec.dtype) : Tensor());
@@ -123,7 +124,7 @@ class OpRun {
     }
     UploadLabels();
     RunForward();
-    if (!mode_.forward_in_place) ExpectInputsUntouched();
+    if (mode_.forward_in_place < 0) ExpectInputsUntouched();
   }
 
   void UploadLabels() {
@@ -245,7 +246,7 @@ class OpRun {
 
   // As it was stored before a layer that works in place overwrote it.
   Tensor SavedInput(int index) {
-    if (!mode_.forward_in_place) return forward_.inputs[index];
+    if (mode_.forward_in_place < 0) return forward_.inputs[index];
     return memory_.From(values_.inputs[index], values_.input_shapes[index], mode_.dtype);
   }
 

@@ -62,7 +62,7 @@ struct OpResult {
 struct OpMode {
   DType dtype = DType::F32;
   Phase phase = Phase::TRAIN;
-  bool forward_in_place = false;
+  int forward_in_place = -1;  // the input in whose place the output comes, -1: none
   bool gradient_in_place = false;
   bool packed_mask = false;     // where a mask is needed: one bit an element
   bool accumulate = false;      // onto parameter gradients that hold kAccumulatedOnto
