@@ -140,8 +140,10 @@ TEST(ExecutorTest, ExactStorageGivesTheGradientsOfRaw) {
 // Slices of a batch of 6 that have 1 to 4 samples (so that the last one may be shorter), by the
 // bytes that a layer may take; and what they do to memory.
 TEST(ExecutorTest, SlicesGiveTheGradientsOfTheBatch) {
-  for (int which : {0, 1}) {
-    const auto network = [&] { return which == 0 ? ResidualNetwork() : BranchNetwork(); };
+  for (int which : {0, 1, 2}) {
+    const auto network = [&] {
+      return which == 0 ? ResidualNetwork() : which == 1 ? BranchNetwork() : BottleneckNetwork();
+    };
     Trainee whole(network(), false);
     const std::vector<float> expected = whole.Gradients();
     for (bool compress : {false, true}) {
@@ -164,6 +166,29 @@ TEST(ExecutorTest, SlicesGiveTheGradientsOfTheBatch) {
           EXPECT_LT(made.arena_bytes, whole.executor().plan().arena_bytes);
         }
       }
+    }
+  }
+}
+
+// Slices made twice are the same twice: all else stays as it was, bit for bit.
+TEST(ExecutorTest, RematerializingChangesMemoryOnly) {
+  for (int64_t least : {1, 2}) {
+    SCOPED_TRACE(least);
+    PlanOptions plan;
+    plan.slice_bytes = 1;
+    plan.least_slice = least;
+    plan.rematerialize = 0;
+    Trainee kept(BottleneckNetwork(), plan);
+    plan.rematerialize = 1;
+    Trainee made_again(BottleneckNetwork(), plan);
+    EXPECT_TRUE(kept.executor().plan().rematerialized.empty());
+    EXPECT_FALSE(made_again.executor().plan().rematerialized.empty());
+    EXPECT_LT(made_again.executor().plan().peak.use.in_use(),
+              kept.executor().plan().peak.use.in_use());
+    for (int iteration : {1, 2}) {
+      EXPECT_EQ(made_again.Gradients(), kept.Gradients()) << iteration;
+      EXPECT_EQ(Flatten(made_again.executor().parameters()), Flatten(kept.executor().parameters()));
+      EXPECT_EQ(made_again.executor().stored_bytes(), kept.executor().stored_bytes());
     }
   }
 }

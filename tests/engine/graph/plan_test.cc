@@ -91,7 +91,7 @@ void ExpectFloorsHold(const Plan& plan) {
 }
 
 TEST_P(PlanTest, BuffersNeverCollide) {
-  for (const auto& network : {ResidualNetwork, BranchNetwork}) {
+  for (const auto& network : {ResidualNetwork, BranchNetwork, BottleneckNetwork}) {
     Graph graph = network();
     for (int64_t batch : {1, 3, 16}) {
       const Plan plan = Make(graph, batch);
@@ -103,7 +103,7 @@ TEST_P(PlanTest, BuffersNeverCollide) {
 }
 
 TEST_P(PlanTest, BuffersOfSlicesNeverCollide) {
-  for (const auto& network : {ResidualNetwork, BranchNetwork}) {
+  for (const auto& network : {ResidualNetwork, BranchNetwork, BottleneckNetwork}) {
     Graph graph = network();
     for (int64_t bytes : {1, 20000, 60000}) {
       options_.slice_bytes = bytes;

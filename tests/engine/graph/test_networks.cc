@@ -66,6 +66,13 @@ class Maker {
     const int side = project ? ConvBn(name + ".side", out, 1, stride, input) : input;
     return Then(name + ".relu2", NewRelu(), Join(name + ".add", NewAdd(), {main, side}));
   }
+  int Bottleneck(const std::string& name, int64_t width, int64_t out, bool project, int input) {
+    int main = Then(name + ".relu1", NewRelu(), ConvBn(name + ".conv1", width, 1, 1, input));
+    main = Then(name + ".relu2", NewRelu(), ConvBn(name + ".conv2", width, 3, 1, main));
+    main = ConvBn(name + ".conv3", out, 1, 1, main);
+    const int side = project ? ConvBn(name + ".side", out, 1, 1, input) : input;
+    return Then(name + ".relu3", NewRelu(), Join(name + ".add", NewAdd(), {main, side}));
+  }
   Graph Finish(int logits) { return builder_.Finish(logits, NewSoftmaxCrossEntropy()); }
 
  private:
@@ -81,6 +88,17 @@ Graph ResidualNetwork() {
   x = maker.Block("block2", 12, 1, false, x);
   x = maker.Then("pool", MaxPool(),
                  maker.Then("relu3", NewRelu(), maker.ConvBn("conv3", 9, 3, 1, x)));
+  x = maker.Then("flatten", NewFlatten(), maker.Then("average", NewGlobalAveragePool(), x));
+  return maker.Finish(maker.Then("fc", Fc(kClasses), x));
+}
+
+Graph BottleneckNetwork() {
+  Maker maker("bottleneck");
+  int x = maker.Then("pool", MaxPool(), maker.ConvBn("conv0", 16, 3, 1, 0));
+  x = maker.Then("relu0", NewRelu(), x);
+  x = maker.Bottleneck("block1", 4, 64, true, x);
+  x = maker.Bottleneck("block2", 4, 64, false, x);
+  x = maker.Bottleneck("block3", 4, 64, false, x);
   x = maker.Then("flatten", NewFlatten(), maker.Then("average", NewGlobalAveragePool(), x));
   return maker.Finish(maker.Then("fc", Fc(kClasses), x));
 }

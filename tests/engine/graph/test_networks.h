@@ -8,6 +8,9 @@ namespace encke {
 // conv-bn-relu, a residual block with projection, one with identity, ReLU before max pool, average
 // pool, fc. 3 x 12 x 12.
 Graph ResidualNetwork();
+// conv-bn-pool-relu, then bottleneck blocks, whose last convolution makes by far the largest
+// tensors, the first with projection: large inputs of batch norms made from small ones. 3 x 12 x 12.
+Graph BottleneckNetwork();
 // Convolutions with bias, LRN, branches of asymmetric kernels joined by concat, dropout, two fc
 // layers. 3 x 12 x 12.
 Graph BranchNetwork();
