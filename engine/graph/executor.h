@@ -100,9 +100,12 @@ class Executor {
   // By parameter index; gradients of statistics are undefined tensors.
   std::vector<Tensor>& parameters() { return parameters_; }
   std::vector<Tensor>& gradients() { return gradients_; }
-  // The optimizer's momentum buffers, by parameter index, the controller's reference; until set,
-  // the gradients are.
-  void SetVelocity(std::vector<Tensor> velocity) { velocity_ = std::move(velocity); }
+  // The optimizer's momentum buffers, by parameter index, the controller's reference, and their
+  // coefficient; until set, the gradients are.
+  void SetVelocity(std::vector<Tensor> velocity, double momentum) {
+    velocity_ = std::move(velocity);
+    momentum_ = momentum;
+  }
 
   // What the last Train kept, in forward order.
   const std::vector<ActivationRecord>& records() const { return records_; }
@@ -141,6 +144,7 @@ class Executor {
   Plan evaluation_plan_;  // for the largest batch evaluated so far
   std::unique_ptr<ActivationStore> store_;
   std::unique_ptr<BoundController> controller_;
+  double momentum_ = 0;
   std::shared_ptr<Buffer> arena_;
   std::shared_ptr<Buffer> probe_memory_;  // plan_.probe_bytes
   std::shared_ptr<Buffer> batch_images_, batch_labels_;  // OnDevice

@@ -112,9 +112,12 @@ int64_t Schedule::SamplesFor(int64_t working_bytes) const {
 
 // A new section begins where a node must have seen all slices, and where slices of another size are
 // worth a tensor of the whole batch; sections that take the batch as a whole anyway need no border
-// between them.
+// between them. Where no node gathers, the network stays one section, so that a slice goes through
+// all of it, and back, and nothing is saved of the others.
 void Schedule::CutSections() {
-  const std::vector<int> cuts = CutValues(graph_);
+  const bool gathers = std::any_of(actions_.begin(), actions_.end(),
+                                   [](const Action& action) { return Finishes(action.kind); });
+  const std::vector<int> cuts = gathers ? CutValues(graph_) : std::vector<int>();
   for (size_t begin = 0; begin < actions_.size();) {
     size_t end = begin;
     int64_t samples = plan_.batch;

@@ -163,6 +163,14 @@ const GradientStatistics& Executor::Run::AddOutputStatistics(const PlanStep& ste
   return statistics;
 }
 
+// What the momentum will have grown by when it has built up, after `updates` updates so far (before
+// the first one, the gradient stands for it): were gradients independent, momentum of coefficient mu
+// would be sqrt((1 - mu^(2t)) / (1 - mu^2)) of them after t.
+double UnbuiltMomentum(double mu, int64_t updates) {
+  const auto t = static_cast<double>(std::max<int64_t>(updates, 1));
+  return 1.0 / std::sqrt(1.0 - std::pow(mu, 2 * t));
+}
+
 // Completes what could be read before backward with the weight gradient and the momentum. Over
 // accumulated batches the noise of each adds up (variances do), while the momentum is that of their
 // sum.
@@ -178,6 +186,7 @@ void Executor::Run::Observe(const PlanStep& step, GradientStatistics statistics)
   if (!(statistics.mean_momentum > 0)) {  // before the first update, or without momentum
     statistics.mean_momentum = backend_.SumOfMagnitudes(gradient) / elements;
   }
+  statistics.mean_momentum *= UnbuiltMomentum(executor_.momentum_, update_ - 1);
   executor_.controller_->ObserveGradient(step.node, statistics);
 }
 

@@ -52,7 +52,8 @@ void TrainingParts::PrepareTraining() {
   }
   optimizer_ = std::make_unique<Optimizer>(SpecsOf(executor_->graph()), *backend_,
                                            MakeOptimizerOptions(config().optimizer()));
-  if (config().optimizer().momentum() != 0) executor_->SetVelocity(optimizer_->velocity());
+  const double momentum = config().optimizer().momentum();
+  if (momentum != 0) executor_->SetVelocity(optimizer_->velocity(), momentum);
   training_data_ = OpenDataset(MakeDatasetOptions(config(), Split::TRAIN), Split::TRAIN);
   loader_ = NewLoader(*training_data_, MakeLoaderOptions(config(), Split::TRAIN),
                       backend_->host_allocator());
