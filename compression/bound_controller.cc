@@ -22,7 +22,7 @@ constexpr int64_t kDenseProbes = 4;        // intervals with a probe in every it
 constexpr int64_t kSparseProbes = 4;       // iterations between probes later
 constexpr double kLeastBoundOfRms = 1e-6;  // tighter bounds store floats anyway
 constexpr double kMostBoundOfRms = 4.0;    // looser bounds leave nothing of the value
-constexpr double kUnknownRms = 0.05;       // stands in for an rms nobody has seen
+constexpr double kUnknownRms = 0.02;       // stands in for an rms nobody has seen
 
 // An rms that no float tensor has counts as unknown.
 double RmsOrDefault(double rms) { return rms > 1e-30 && rms < 1e30 ? rms : kUnknownRms; }

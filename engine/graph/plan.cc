@@ -36,8 +36,7 @@ bool Sliced(const Plan& plan) { return plan.smallest_slice() < plan.batch; }
 // With steps, places and a prediction (without workspace), from what is saved and rematerialized.
 Plan Completed(Plan plan, const Graph& graph, bool shares_arena) {
   internal::WriteProgram(graph, &plan);
-  internal::PlaceBuffers(&plan);
-  if (shares_arena) internal::ShareArena(&plan);
+  internal::PlaceBuffers(&plan, shares_arena && plan.options.compress);
   internal::PredictPeak(graph, &plan);
   return plan;
 }

@@ -107,7 +107,7 @@ void WriteProgram(const Graph& graph, Plan* plan);
 // Offsets in the arena: what forward leaves to backward, then largest first, each at the lowest
 // place that is free during its lifetime (the "greedy by size" strategy of Pisarchyk & Lee,
 // "Efficient Memory Management for Deep Neural Net Inference", 2020).
-void PlaceBuffers(Plan* plan);
+void PlaceBuffers(Plan* plan, bool shares);
 
 // What stays in memory of a pool of so many bytes.
 inline int64_t BytesInMemory(const PlanOptions& options, int64_t pool) {

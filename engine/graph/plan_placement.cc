@@ -9,6 +9,7 @@ namespace encke::internal {
 namespace {
 
 constexpr int64_t kAlignment = 64;
+constexpr double kQuiet = 0.3;  // of the peak
 
 bool LivesMeet(const PlannedBuffer& a, const PlannedBuffer& b) {
   return a.first <= b.last && b.first <= a.last;
@@ -124,23 +125,8 @@ std::string Describe(const Graph& graph, const Plan& plan, const PlanStep& step)
   return step.value >= 0 ? graph.values[step.value].name : "";
 }
 
-}  // namespace
-
-void PlaceBuffers(Plan* plan) {
-  std::vector<int> order(plan->buffers.size());
-  std::iota(order.begin(), order.end(), 0);
-  for (PlannedBuffer& buffer : plan->buffers) {
-    buffer.bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
-  }
-  // What forward leaves to backward lies at the bottom, a stack in which all that is alive at some
-  // step is below all that comes later: the upper end stays free for the pool. Then the rest.
-  const auto rest = std::stable_partition(order.begin(), order.end(), [&](int b) {
-    return plan->options.compress && IsLeft(*plan, plan->buffers[b]);
-  });
-  std::stable_sort(order.begin(), rest,
-                   [&](int a, int b) { return plan->buffers[a].first < plan->buffers[b].first; });
-  std::stable_sort(rest, order.end(),
-                   [&](int a, int b) { return plan->buffers[a].bytes > plan->buffers[b].bytes; });
+void PlaceInOrder(const std::vector<int>& order, Plan* plan) {
+  plan->arena_bytes = 0;
   std::vector<const PlannedBuffer*> placed;
   for (int index : order) {
     PlannedBuffer& buffer = plan->buffers[index];
@@ -151,6 +137,76 @@ void PlaceBuffers(Plan* plan) {
         [](const PlannedBuffer* a, const PlannedBuffer* b) { return a->offset < b->offset; });
     placed.insert(after, &buffer);
   }
+}
+
+// Bytes alive at the step of a buffer's life when the fewest are.
+std::vector<int64_t> LeastAliveBeside(const Plan& plan) {
+  std::vector<int64_t> alive(plan.steps.size(), 0);
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    for (int s = buffer.first; s <= buffer.last; ++s) alive[s] += buffer.bytes;
+  }
+  std::vector<int64_t> least;
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    least.push_back(
+        *std::min_element(alive.begin() + buffer.first, alive.begin() + buffer.last + 1));
+  }
+  return least;
+}
+
+// In which to place buffers. Where the pool shares the arena, what forward leaves to backward comes
+// first, at the bottom, so that the upper end is free for the pool; and of that more is free at the
+// right time when what lives in quiet times lies below what lives at the peak only. No order is
+// best for all networks.
+std::vector<std::vector<int>> Orders(const Plan& plan, bool shares) {
+  std::vector<int> order(plan.buffers.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto bytes = [&](int b) { return plan.buffers[b].bytes; };
+  const auto area = [&](int b) {
+    return plan.buffers[b].bytes * (plan.buffers[b].last - plan.buffers[b].first + 1);
+  };
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return bytes(a) > bytes(b); });
+  if (!shares) return {order};
+  const auto rest = std::stable_partition(order.begin(), order.end(),
+                                          [&](int b) { return IsLeft(plan, plan.buffers[b]); });
+  std::stable_sort(order.begin(), rest,
+                   [&](int a, int b) { return plan.buffers[a].first < plan.buffers[b].first; });
+  std::vector<std::vector<int>> orders = {order};
+  const auto add = [&](const auto& before) {
+    std::stable_sort(rest, order.end(), before);
+    orders.push_back(order);
+  };
+  const std::vector<int64_t> least = LeastAliveBeside(plan);
+  const int64_t most = least.empty() ? 0 : *std::max_element(least.begin(), least.end());
+  const auto quiet = [&](int b) { return least[b] < kQuiet * static_cast<double>(most); };
+  add([&](int a, int b) { return quiet(a) > quiet(b); });  // each by size
+  add([&](int a, int b) { return area(a) > area(b); });
+  add([&](int a, int b) { return quiet(a) > quiet(b); });  // each by area
+  add([&](int a, int b) { return least[a] < least[b]; });
+  return orders;
+}
+
+}  // namespace
+
+void PlaceBuffers(Plan* plan, bool shares) {
+  for (PlannedBuffer& buffer : plan->buffers) {
+    buffer.bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  std::vector<PlannedBuffer> best;
+  int64_t least = 0;
+  for (const std::vector<int>& order : Orders(*plan, shares)) {
+    PlaceInOrder(order, plan);
+    if (shares) ShareArena(plan);
+    const int64_t held = plan->arena_bytes + BytesInMemory(plan->options, PredictSlabs(*plan));
+    if (!best.empty() && held >= least) continue;
+    best = plan->buffers;
+    least = held;
+  }
+  plan->buffers = best;
+  plan->arena_bytes = 0;
+  for (const PlannedBuffer& buffer : best) {
+    plan->arena_bytes = std::max(plan->arena_bytes, buffer.offset + buffer.bytes);
+  }
+  if (shares) ShareArena(plan);
 }
 
 void PredictPeak(const Graph& graph, Plan* plan) {

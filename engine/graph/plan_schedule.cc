@@ -161,8 +161,7 @@ bool Schedule::IsBorder(size_t a, const std::vector<int>& cuts) const {
   const int value = graph_.nodes[backward ? actions_[a].node : before.node].outputs[0];
   const int64_t bytes =
       plan_.batch * graph_.values[value].shape.sample() * SizeOf(plan_.options.compute);
-  return bytes <= plan_.options.slice_bytes &&
-         std::binary_search(cuts.begin(), cuts.end(), value);
+  return bytes <= plan_.options.slice_bytes && std::binary_search(cuts.begin(), cuts.end(), value);
 }
 
 size_t Schedule::Find(Kind kind, int node) const {

@@ -164,8 +164,8 @@ const GradientStatistics& Executor::Run::AddOutputStatistics(const PlanStep& ste
 }
 
 // What the momentum will have grown by when it has built up, after `updates` updates so far (before
-// the first one, the gradient stands for it): were gradients independent, momentum of coefficient mu
-// would be sqrt((1 - mu^(2t)) / (1 - mu^2)) of them after t.
+// the first one, the gradient stands for it): were gradients independent, momentum of coefficient
+// mu would be sqrt((1 - mu^(2t)) / (1 - mu^2)) of them after t.
 double UnbuiltMomentum(double mu, int64_t updates) {
   const auto t = static_cast<double>(std::max<int64_t>(updates, 1));
   return 1.0 / std::sqrt(1.0 - std::pow(mu, 2 * t));
