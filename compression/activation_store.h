@@ -29,6 +29,10 @@ struct PutOptions {
   // How far, in bytes, the owner of borrowed space reaches into it until the value is Released;
   // -1: keep out of it.
   int64_t floor = -1;
+  // What the pool learns of a value (centers, code tables), to be shared by slices of it that have
+  // all else of these options in common, dtype and channels: the first Put fills it, later ones use
+  // it. Counted once. nullptr: the value comes alone.
+  std::shared_ptr<const ValueCoding>* learnt = nullptr;
 };
 
 // What was stored of one value.

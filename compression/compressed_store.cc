@@ -4,6 +4,7 @@
 #include <cstring>
 #include <exception>
 #include <map>
+#include <memory>
 
 #include "compression/activation_store.h"
 #include "compression/chunking.h"
@@ -82,14 +83,12 @@ class CompressedStore : public ActivationStore {
   };
 
   struct Entry {
-    Entry(const Tensor& value, const PutOptions& options, const CodecOptions& coding_options,
-          const Chunking& cut)
+    Entry(const Tensor& value, const PutOptions& options, const Chunking& cut)
         : name(options.name),
           shape(value.shape()),
           dtype(value.dtype()),
           floor(options.floor),
           codec(FindCodec(options.codec)),
-          coding(coding_options, shape.c),
           chunking(cut),
           chunks(cut.count()) {}
 
@@ -103,12 +102,15 @@ class CompressedStore : public ActivationStore {
     DType dtype;
     int64_t floor;  // PutOptions
     const Codec* codec;
-    ValueCoding coding;
+    std::shared_ptr<const ValueCoding> coding;
+    bool owns_coding = true;  // it is counted here
     Chunking chunking;
     std::vector<EncodedChunk> chunks;
   };
 
   StoredValue PutInPlace(int id, const Tensor& value);
+  std::shared_ptr<const ValueCoding> Learn(const Tensor& value, const PutOptions& options,
+                                           const Entry& entry) const;
   EncodeStatistics EncodeAll(const Tensor& value, Tier tier, Entry& entry);
   EncodedChunk Keep(const uint8_t* data, int64_t size, Tier tier, const Entry& entry);
   [[noreturn]] void ThrowLimit(int64_t size, const Entry& entry) const;
@@ -128,7 +130,7 @@ class CompressedStore : public ActivationStore {
 };
 
 int64_t CompressedStore::Entry::StoredBytes() const {
-  int64_t bytes = coding.bytes() + sizeof(Entry);
+  int64_t bytes = sizeof(Entry) + (owns_coding ? coding->bytes() : 0);
   for (const EncodedChunk& chunk : chunks) bytes += chunk.piece.size + sizeof(chunk);
   return bytes;
 }
@@ -143,13 +145,12 @@ StoredValue CompressedStore::Put(int id, const Tensor& value, const PutOptions& 
   ENCKE_CHECK(value.defined() && entries_.count(id) + in_place_.count(id) == 0, id);
   if (options.tier == Tier::IN_PLACE) return PutInPlace(id, value);
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<ChunkView> sample = Sample(value);
-  CodecOptions coding = WithCenters(options.coding, sample, value);
-  coding.checksum = coding.checksum || options.tier == Tier::FILE || options_.spill;
-  Entry entry(value, options, coding, Chunking(value.shape(), value.dtype(), options_.chunk_bytes));
+  Entry entry(value, options, Chunking(value.shape(), value.dtype(), options_.chunk_bytes));
   ENCKE_CHECK(entry.codec != nullptr, "codec ", options.codec);
   if (entry.name.empty()) entry.name = std::to_string(id);
-  entry.codec->Prepare(sample, entry.dtype, &entry.coding);
+  entry.owns_coding = options.learnt == nullptr || *options.learnt == nullptr;
+  entry.coding = entry.owns_coding ? Learn(value, options, entry) : *options.learnt;
+  if (options.learnt != nullptr) *options.learnt = entry.coding;
   StoredValue result;
   try {
     result.statistics = EncodeAll(value, options.tier, entry);
@@ -167,6 +168,17 @@ StoredValue CompressedStore::Put(int id, const Tensor& value, const PutOptions& 
   result.encode_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+std::shared_ptr<const ValueCoding> CompressedStore::Learn(const Tensor& value,
+                                                          const PutOptions& options,
+                                                          const Entry& entry) const {
+  const std::vector<ChunkView> sample = Sample(value);
+  CodecOptions chosen = WithCenters(options.coding, sample, value);
+  chosen.checksum = chosen.checksum || options.tier == Tier::FILE || options_.spill;
+  auto coding = std::make_shared<ValueCoding>(chosen, entry.shape.c);
+  entry.codec->Prepare(sample, entry.dtype, coding.get());
+  return coding;
 }
 
 StoredValue CompressedStore::PutInPlace(int id, const Tensor& value) {
@@ -189,7 +201,7 @@ EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Tier tier, Entr
       const Chunk chunk = entry.chunking.At(i);
       const int64_t size =
           entry.codec->Encode(data + chunk.offset * SizeOf(entry.dtype), entry.dtype, chunk.shape,
-                              entry.coding, scratch_.Of(range), &statistics[i]);
+                              *entry.coding, scratch_.Of(range), &statistics[i]);
       entry.chunks[i] = Keep(scratch_.Of(range), size, tier, entry);
     }
   });
@@ -254,7 +266,7 @@ void CompressedStore::DecodeChunk(const Entry& entry, int64_t index, int64_t fir
   uint8_t* target = whole ? out + begin * bytes : scratch;
   const uint8_t* stream = space->Read(piece, scratch + entry.LargestDecoded());
   try {
-    entry.codec->Decode(stream, piece.size, entry.dtype, chunk.shape, entry.coding, target);
+    entry.codec->Decode(stream, piece.size, entry.dtype, chunk.shape, *entry.coding, target);
   } catch (const Error& error) {
     throw Error(error.kind(), error.message(),
                 StrCat("chunk ", index, " of ", entry.chunks.size(), " of value ", entry.name));

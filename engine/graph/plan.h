@@ -62,11 +62,11 @@ struct PlanOptions {
   // Share of an iteration's arithmetic that may be spent on computing large inputs of batch norms a
   // second time, slice by slice, instead of holding them for the whole batch until its statistics
   // are known.
-  double rematerialize = 0.03;
+  double rematerialize = 0.05;
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
-  double assumed_ratio = 8.0;
+  double assumed_ratio = 11.0;
   double optimizer_copies =
       1.0;                   // optimizer state over trained parameters (momentum 1, with EMA 2)
   bool probe = true;         // measure the noise in weight gradients, a few channels at a time

@@ -68,6 +68,7 @@ class Schedule {
 
  private:
   void ListActions();
+  void PutOffForward();
   void CutSections();
   bool CutsBefore(size_t a, int64_t samples, const std::vector<int>& cuts) const;
   bool IsBorder(size_t a, const std::vector<int>& cuts) const;

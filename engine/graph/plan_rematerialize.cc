@@ -3,6 +3,7 @@
 // one pass for the statistics and again in the next. The second way pays for a 1x1 convolution to
 // many channels at the beginning of a network, hardly elsewhere.
 #include <algorithm>
+#include <utility>
 
 #include "engine/graph/plan_internal.h"
 
@@ -15,8 +16,8 @@ constexpr double kNearlyPeak = 0.97;  // steps with so much of the peak are take
 // A tensor that waits for statistics.
 struct Candidate {
   int value;
-  int64_t macs;  // to make it once, of the batch
-  int64_t bytes;
+  int64_t macs;     // to make it once, of the batch
+  int64_t bytes;    // saved while it waits: its own, without those of what it is made from
   int first, last;  // steps in which it waits
 };
 
@@ -38,14 +39,37 @@ void ListSources(const Graph& graph, int value, std::set<int>* sources) {
   }
 }
 
-std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
-  std::vector<Candidate> candidates;
-  std::vector<int> made_in(graph.nodes.size(), -1);  // buffer of output 0, by node
+// By node: the buffer in which forward makes its output 0.
+std::vector<int> OutputBuffers(const Graph& graph, const Plan& plan) {
+  std::vector<int> made_in(graph.nodes.size(), -1);
   for (const PlanStep& step : plan.steps) {
     if (step.kind == PlanStep::Kind::FORWARD && !step.outputs.empty()) {
       made_in[step.node] = step.outputs[0];
     }
   }
+  return made_in;
+}
+
+// What `value` is made from must then be there until step `last`: bytes that are not so far.
+int64_t BytesOfSources(const Graph& graph, const Plan& plan, const std::vector<int>& made_in,
+                       int value, int last) {
+  int64_t bytes = 0;
+  for (int edge : graph.nodes[graph.values[value].producer].inputs) {
+    const int input = CanonicalValue(graph, edge);
+    const int maker = graph.values[input].producer;
+    if (maker < 0 || made_in[maker] < 0) continue;
+    const PlannedBuffer& buffer = plan.buffers[made_in[maker]];
+    if (buffer.last >= last) continue;
+    bytes += !buffer.whole && graph.nodes[maker].layer->CheapToRebuild()
+                 ? BytesOfSources(graph, plan, made_in, input, last)
+                 : buffer.sample_bytes * plan.batch;
+  }
+  return bytes;
+}
+
+std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
+  std::vector<Candidate> candidates;
+  const std::vector<int> made_in = OutputBuffers(graph, plan);
   for (const Node& node : graph.nodes) {
     if (!node.layer->Gathers()) continue;
     const int value = CanonicalValue(graph, node.inputs[0]);
@@ -57,8 +81,10 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
     if (!plain || made_in[maker] < 0) continue;
     const PlannedBuffer& buffer = plan.buffers[made_in[maker]];
     if (!buffer.whole) continue;
+    const int64_t bytes = buffer.bytes - BytesOfSources(graph, plan, made_in, value, buffer.last);
+    if (bytes <= 0) continue;
     candidates.push_back(
-        {value, graph.nodes[maker].layer->Macs(), buffer.bytes, buffer.first, buffer.last});
+        {value, graph.nodes[maker].layer->Macs(), bytes, buffer.first, buffer.last});
   }
   return candidates;
 }
@@ -73,6 +99,21 @@ bool Apart(const Graph& graph, const Plan& plan, int value) {
     if (sources.count(chosen) > 0 || of_chosen.count(value) > 0) return false;
   }
   return true;
+}
+
+// Steps at which nearly as much as ever is held, or of the arena taken.
+std::vector<bool> FullSteps(const Plan& plan) {
+  std::vector<int64_t> taken(plan.steps.size(), 0);
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    for (int s = buffer.first; s <= buffer.last; ++s) taken[s] += buffer.bytes;
+  }
+  std::vector<bool> full(plan.steps.size());
+  for (const auto* use : {&std::as_const(taken), &plan.predicted_in_use}) {
+    const double high =
+        kNearlyPeak * static_cast<double>(*std::max_element(use->begin(), use->end()));
+    for (size_t s = 0; s < full.size(); ++s) full[s] = full[s] || (*use)[s] >= high;
+  }
+  return full;
 }
 
 int64_t MacsSpent(const Graph& graph, const Plan& plan) {
@@ -95,15 +136,14 @@ bool Rematerialize(const Graph& graph, Plan* plan) {
   const int64_t budget = static_cast<int64_t>(plan->options.rematerialize *
                                               static_cast<double>(kMacsOfStep * graph.Macs()));
   int64_t left = budget - MacsSpent(graph, *plan);
-  const int64_t high = static_cast<int64_t>(
-      kNearlyPeak * static_cast<double>(plan->predicted_in_use[plan->peak.step]));
+  const std::vector<bool> full = FullSteps(*plan);
   bool added = false;
   for (const Candidate& candidate : candidates) {
     if (candidate.macs > left) continue;
-    const auto begin = plan->predicted_in_use.begin();
-    const bool stands_in_peak =
-        *std::max_element(begin + candidate.first, begin + candidate.last + 1) >= high;
-    if (!stands_in_peak || !Apart(graph, *plan, candidate.value)) continue;
+    const auto begin = full.begin();
+    const bool in_the_way =
+        std::count(begin + candidate.first, begin + candidate.last + 1, true) > 0;
+    if (!in_the_way || !Apart(graph, *plan, candidate.value)) continue;
     plan->rematerialized.insert(candidate.value);
     left -= candidate.macs;
     added = true;

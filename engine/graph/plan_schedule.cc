@@ -82,10 +82,29 @@ void Schedule::ListActions() {
     if (graph_.nodes[n].layer->IsView()) continue;
     add(n, Kind::GATHER_FORWARD, Kind::FINISH_FORWARD, Kind::FORWARD);
   }
+  PutOffForward();
   for (int n = nodes - 1; training && n >= 0; --n) {
     const Node& node = graph_.nodes[n];
     if (node.layer->IsView() || !needs_gradient_[node.outputs[0]]) continue;
     add(n, Kind::GATHER_BACKWARD, Kind::FINISH_BACKWARD, Kind::BACKWARD);
+  }
+}
+
+// What a node that gathers makes is made when it is first read: a block's two branches meet in the
+// section of the sum, so that neither has to wait for the other whole, if its input is made again.
+void Schedule::PutOffForward() {
+  for (int n = 0; n < static_cast<int>(graph_.nodes.size()); ++n) {
+    const size_t at = Find(Kind::FORWARD, n);
+    if (at == 0 || at >= actions_.size() || actions_[at - 1].kind != Kind::FINISH_FORWARD) continue;
+    const int output = graph_.nodes[n].outputs[0];
+    const auto reads = [&](const Action& action) {
+      const std::vector<int>& inputs = graph_.nodes[action.node].inputs;
+      return std::any_of(inputs.begin(), inputs.end(),
+                         [&](int edge) { return CanonicalValue(graph_, edge) == output; });
+    };
+    const auto begin = actions_.begin() + static_cast<int64_t>(at);
+    const auto reader = std::find_if(begin + 1, actions_.end(), reads);
+    if (reader != actions_.end()) std::rotate(begin, begin + 1, reader);
   }
 }
 

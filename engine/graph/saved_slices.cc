@@ -14,7 +14,9 @@ SavedSlices::~SavedSlices() {
 
 StoredValue SavedSlices::Put(int saved, int64_t first, const Tensor& slice,
                              const PutOptions& options) {
-  const StoredValue stored = store_->Put(next_id_, slice, options);
+  PutOptions sharing = options;
+  sharing.learnt = &learnt_[saved];
+  const StoredValue stored = store_->Put(next_id_, slice, sharing);
   entries_[saved].push_back({next_id_++, first, slice.shape().n, slice.shape().n});
   return stored;
 }

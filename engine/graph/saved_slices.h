@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "compression/activation_store.h"
@@ -18,7 +19,8 @@ class SavedSlices {
   SavedSlices(const SavedSlices&) = delete;
   SavedSlices& operator=(const SavedSlices&) = delete;
 
-  // Keeps `slice`, whose first sample is number `first` of the batch.
+  // Keeps `slice`, whose first sample is number `first` of the batch. All slices of a value come
+  // with the same options.
   StoredValue Put(int saved, int64_t first, const Tensor& slice, const PutOptions& options);
   // Fills `out` with samples from number `first` on, unless they are kept in place, and, with
   // `release`, forgets them: once for each sample. REQUIRES: they were Put.
@@ -34,6 +36,7 @@ class SavedSlices {
 
   ActivationStore* store_;
   std::map<int, std::vector<Entry>> entries_;  // by saved value
+  std::map<int, std::shared_ptr<const ValueCoding>> learnt_;  // by saved value
   int next_id_ = 0;
 };
 

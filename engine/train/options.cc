@@ -12,7 +12,7 @@ namespace {
 // layer writes is still there when the next one reads it.
 constexpr int64_t kSliceBytes = 16 << 20;
 // Samples of a slice, at least: each reads all weights, which takes time where fc layers are large.
-constexpr int64_t kLeastSlice = 1;
+constexpr int64_t kLeastSlice = 2;
 constexpr int kSmallImage = 64;  // pixels a side, up to which one worker keeps up with training
 
 DatasetKind KindOf(config::Data::Kind kind) {

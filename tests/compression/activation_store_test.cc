@@ -119,6 +119,28 @@ TEST_F(ActivationStoreTest, KeepsBfloat16) {
   EXPECT_EQ(testing::ContractViolation(x.raw(), y.raw(), DType::BF16, shape, Masked(0.1f)), "");
 }
 
+// Code tables and centers are learnt from the first slice and counted once.
+TEST_F(ActivationStoreTest, SlicesOfAValueShareWhatWasLearnt) {
+  const Tensor x = Maps({8, 28, 28, 24});
+  for (const CodecOptions& coding : {Masked(0.1f), PerChannel(24)}) {
+    const auto store = NewStore();
+    PutOptions options{"dense", coding};
+    const StoredValue alone = store->Put(1, x.Slice(4, 4), options);
+    store->Release(1);
+    std::shared_ptr<const ValueCoding> learnt;
+    options.learnt = &learnt;
+    store->Put(1, x.Slice(0, 4), options);
+    const StoredValue second = store->Put(2, x.Slice(4, 4), options);
+    EXPECT_LT(second.stored_bytes, alone.stored_bytes);
+    store->Release(1);
+    EXPECT_EQ(store->stored_bytes(), second.stored_bytes);
+    const Tensor y = store->Get(2, 0, 4, NewTensor({4, 28, 28, 24}));
+    EXPECT_EQ(
+        testing::ContractViolation(x.Slice(4, 4).raw(), y.raw(), DType::F32, y.shape(), coding),
+        "");
+  }
+}
+
 TEST_F(ActivationStoreTest, DoesNotReferToTheTensorAfterPut) {
   const auto store = NewStore();
   const Tensor x = Maps({8, 14, 14, 16});

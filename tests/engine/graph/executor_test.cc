@@ -47,7 +47,7 @@ double RelativeDifference(const std::vector<float>& a, const std::vector<float>&
 class Trainee {
  public:
   Trainee(Graph graph, bool compress, double tolerance = 0.05, int64_t batch = 6,
-          double assumed_ratio = 8)
+          double assumed_ratio = 11)
       : Trainee(std::move(graph), Plan(compress, assumed_ratio), tolerance, batch) {}
 
   Trainee(Graph graph, const PlanOptions& plan, double tolerance = 0.05, int64_t batch = 6)
