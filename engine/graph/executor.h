@@ -146,7 +146,7 @@ class Executor {
   std::unique_ptr<BoundController> controller_;
   double momentum_ = 0;
   std::shared_ptr<Buffer> arena_;
-  std::shared_ptr<Buffer> probe_memory_;  // plan_.probe_bytes
+  std::shared_ptr<Buffer> probe_memory_;                 // plan_.probe_bytes
   std::shared_ptr<Buffer> batch_images_, batch_labels_;  // OnDevice
   std::vector<Tensor> parameters_, gradients_, velocity_;
   std::vector<std::vector<float>> statistics_;  // by parameter index

@@ -30,6 +30,8 @@ const char* NameOf(PlanStep::Kind kind) {
       return "gather_backward";
     case PlanStep::Kind::FINISH_BACKWARD:
       return "finish_backward";
+    case PlanStep::Kind::BACKWARD_PARAMETERS:
+      return "backward_parameters";
     case PlanStep::Kind::ADD_GRADIENTS:
       return "add_gradients";
   }

@@ -16,7 +16,9 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
   std::map<int64_t, std::set<int>> nodes;  // by samples of a slice
   for (const PlanSection& section : plan.sections) {
     for (int s = section.first; s < section.end; ++s) {
-      if (plan.steps[s].node >= 0) nodes[section.samples].insert(plan.steps[s].node);
+      const PlanStep& step = plan.steps[s];
+      const bool whole = step.kind == PlanStep::Kind::BACKWARD_PARAMETERS;
+      if (step.node >= 0) nodes[whole ? plan.batch : section.samples].insert(step.node);
     }
   }
   int64_t bytes = 0;

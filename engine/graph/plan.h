@@ -158,15 +158,18 @@ struct PlanStep {
     BACKWARD,         // run `node`
     GATHER_BACKWARD,  // as in forward
     FINISH_BACKWARD,
-    ADD_GRADIENTS,  // buffer = inputs[0] + inputs[1]
+    BACKWARD_PARAMETERS,  // run `node` for its parameters, with all slices, when the last one is
+                          // there
+    ADD_GRADIENTS,        // buffer = inputs[0] + inputs[1]
   };
   Kind kind = Kind::FORWARD;
   int node = -1;
   int saved = -1;
   int buffer = -1;
   int other = -1;
-  int value = -1;        // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
-  bool release = false;  // FETCH: the last one, the pool may forget the samples
+  int value = -1;          // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
+  bool release = false;    // FETCH: the last one, the pool may forget the samples
+  bool parameters = true;  // BACKWARD: their gradients, too; else BACKWARD_PARAMETERS follows
   // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
 };

@@ -64,6 +64,9 @@ class Schedule {
   bool WholeGradient(int value) const { return whole_gradient_[value]; }
   // Made slice by slice in two sections instead of being kept whole from one to the other.
   bool MadeAgain(int value) const { return made_again_.count(value) > 0; }
+  // Whether the gradients of a node's parameters, much larger than what it works on, are added to
+  // once for all slices; what it reads for that is whole.
+  bool DefersParameters(int node) const { return defers_.count(node) > 0; }
   bool GradientMadeAgain(int value) const { return gradient_made_again_.count(value) > 0; }
 
  private:
@@ -76,6 +79,7 @@ class Schedule {
   void RematerializeValues();
   void AddMaking(int value, int section, std::vector<Action>* added);
   void RematerializeGradients();
+  void DeferParameters();
   size_t Find(PlanStep::Kind kind, int node) const;
   int64_t WorkingBytes(const Action& action) const;
   int64_t SamplesFor(int64_t working_bytes) const;
@@ -88,6 +92,7 @@ class Schedule {
   std::vector<std::set<int>> of_value_, of_states_;
   std::vector<bool> whole_value_, whole_gradient_;
   std::set<int> made_again_, gradient_made_again_;  // values
+  std::set<int> defers_;                            // nodes
 };
 
 // Which nodes' noise is measured, how much of it at a time, and who shares a turn.

@@ -114,7 +114,8 @@ std::string Describe(const Graph& graph, const Plan& plan, const PlanStep& step)
   if (step.node >= 0) {
     const bool backward = step.kind == PlanStep::Kind::BACKWARD ||
                           step.kind == PlanStep::Kind::GATHER_BACKWARD ||
-                          step.kind == PlanStep::Kind::FINISH_BACKWARD;
+                          step.kind == PlanStep::Kind::FINISH_BACKWARD ||
+                          step.kind == PlanStep::Kind::BACKWARD_PARAMETERS;
     const char* direction = backward ? "backward of " : "forward of ";
     return direction + graph.nodes[step.node].name;
   }

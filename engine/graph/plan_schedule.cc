@@ -9,6 +9,7 @@ namespace {
 
 using Kind = PlanStep::Kind;
 
+constexpr int64_t kMuchLarger = 4;
 constexpr int64_t kOtherSize = 4;  // times more samples: reading weights less often pays
 
 bool Finishes(Kind kind) { return kind == Kind::FINISH_FORWARD || kind == Kind::FINISH_BACKWARD; }
@@ -63,10 +64,14 @@ Schedule::Schedule(const Graph& graph, const Plan& plan)
   ListActions();
   CutSections();
   FindUses();
-  if (!plan.options.training || !plan.options.compress || sections_.size() == 1) return;
+  const bool sliced = std::any_of(sections_.begin(), sections_.end(), [&](const Section& section) {
+    return section.samples < plan.batch;
+  });
+  if (!plan.options.training || !plan.options.compress || !sliced) return;
   RematerializeValues();
   RematerializeGradients();
   FindUses();
+  DeferParameters();
 }
 
 void Schedule::ListActions() {
@@ -247,6 +252,27 @@ void Schedule::RematerializeGradients() {
     actions_.insert(actions_.begin() + static_cast<int64_t>(use),
                     {Kind::BACKWARD, static_cast<int>(n), actions_[use].section});
     gradient_made_again_.insert(value);
+  }
+}
+
+void Schedule::DeferParameters() {
+  const int64_t type_bytes = SizeOf(plan_.options.compute);
+  for (const Action& action : actions_) {
+    const Node& node = graph_.nodes[action.node < 0 ? 0 : action.node];
+    const bool sliced = sections_[action.section].samples < plan_.batch;
+    if (action.kind != Kind::BACKWARD || !sliced || node.parameters.empty()) continue;
+    const std::vector<int> read = SavedReadBy(graph_, plan_, action.node);
+    const bool plain = node.inputs.size() == 1 && !node.layer->Gathers() && read.size() == 1 &&
+                       plan_.saved[read[0]].keep == Keep::CODEC;
+    if (!plain) continue;
+    const int64_t worked_on = graph_.values[node.inputs[0]].shape.sample() +
+                              graph_.values[node.outputs[0]].shape.sample();
+    int64_t parameters = 0;
+    for (int p : node.parameters) parameters += graph_.parameters[p].spec.shape.elements();
+    const int64_t float_bytes = SizeOf(DType::F32);
+    if (kMuchLarger * plan_.batch * worked_on * type_bytes > parameters * float_bytes) continue;
+    defers_.insert(action.node);
+    whole_gradient_[node.outputs[0]] = true;
   }
 }
 

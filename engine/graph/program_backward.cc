@@ -88,7 +88,14 @@ void ProgramWriter::BackwardNode(const Action& action) {
       step.input_gradients.push_back(computed ? made.back() : -1);
       computes = computes || (computed && made.back() >= 0);
     }
+    step.parameters = !schedule_.DefersParameters(n);
     if (computes) Emit(step);
+    if (!step.parameters) {
+      PlanStep rest = step;
+      rest.kind = Kind::BACKWARD_PARAMETERS;
+      rest.input_gradients.assign(node.inputs.size(), -1);
+      Emit(rest);
+    }
     if (!loss && !action.runs_again) {
       Drop(gradient_[output]);
       gradient_[output] = -1;
@@ -136,9 +143,21 @@ void ProgramWriter::Fetch(int s) {
   step.value = saved.value;
   step.saved = saved.keep == Keep::IMAGE ? -1 : s;
   step.release = section_ == last_section_[s];
-  if (saved.keep != Keep::RAW) saved_buffer_[s] = TakeValue(saved.value, false, " decoded");
+  if (saved.keep != Keep::RAW) {
+    saved_buffer_[s] = TakeValue(saved.value, WantedWhole(s), " decoded");
+  }
   step.buffer = saved_buffer_[s];
   Emit(step);
+}
+
+// Whether a node of this section reads all slices of it together.
+bool ProgramWriter::WantedWhole(int s) const {
+  const std::vector<Action>& actions = schedule_.actions();
+  return std::any_of(actions.begin(), actions.end(), [&](const Action& action) {
+    if (action.kind != Kind::BACKWARD || action.section != section_) return false;
+    if (!schedule_.DefersParameters(action.node)) return false;
+    return SavedReadBy(graph_, *plan_, action.node).at(0) == s;
+  });
 }
 
 // Computes a value again from what is saved; the buffer is the caller's.

@@ -61,6 +61,7 @@ class ProgramWriter {
   void BackwardNode(const Action& action);
   void FetchFor(int n, PlanStep* step);
   void Fetch(int saved);
+  bool WantedWhole(int saved) const;
   int Rebuild(int value);
   int RebuildInput(int value);
   void RunAgain(int n, std::vector<int> inputs, int output);

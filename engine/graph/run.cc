@@ -83,9 +83,11 @@ bool Executor::Run::RunSection(const PlanSection& section, const std::function<b
     now_ = {first, std::min(section.samples, batch - first), i > 0, i + 1 == slices};
     for (int s = section.first; s < section.end; ++s) {
       const Kind kind = plan_.steps[s].kind;
-      const bool once = kind == Kind::FINISH_FORWARD || kind == Kind::FINISH_BACKWARD;
+      const bool first_only = kind == Kind::FINISH_FORWARD || kind == Kind::FINISH_BACKWARD;
+      const bool last_only = kind == Kind::BACKWARD_PARAMETERS;
+      const bool skipped = (first_only && now_.continues) || (last_only && !now_.last);
       ledger_.Begin(s);
-      if (!(once && now_.continues) && !visit(s)) return false;
+      if (!skipped && !visit(s)) return false;
       ledger_.End(s, now_.last);
     }
   }
@@ -115,6 +117,8 @@ void Executor::Run::Execute(const PlanStep& step) {
     case Kind::GATHER_BACKWARD:
     case Kind::FINISH_BACKWARD:
       return Backward(step);
+    case Kind::BACKWARD_PARAMETERS:
+      return BackwardParameters(step);
     case Kind::ADD_GRADIENTS:
       return AddGradients(step);
   }
@@ -407,8 +411,22 @@ void Executor::Run::Backward(const PlanStep& step) {
   if (audit || observe || probe) AddOutputStatistics(step, saved);
   if (audit) AuditNode(step, saved);
   if (probe) ProbeNode(step, saved);
+  if (!step.parameters) {
+    context.parameter_gradients.assign(context.parameter_gradients.size(), Tensor());
+  }
   layer.Backward(context);
-  if (observe && now_.last) Observe(step, output_statistics_.at(step.node));
+  if (observe && now_.last && step.parameters) Observe(step, output_statistics_.at(step.node));
+}
+
+// All slices are there.
+void Executor::Run::BackwardParameters(const PlanStep& step) {
+  const Now slice = now_;
+  now_ = {0, batch_.size()};
+  BackwardContext context = MakeBackwardContext(step);
+  context.accumulate = options_.accumulate;
+  graph_.nodes[step.node].layer->Backward(context);
+  now_ = slice;
+  if (refresh_ && SavedReadBy(step.node) >= 0) Observe(step, output_statistics_.at(step.node));
 }
 
 void Executor::Run::AddGradients(const PlanStep& step) {

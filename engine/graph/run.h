@@ -68,6 +68,7 @@ class Executor::Run {
   void Unpack(const PlanStep& step);
   void Fetch(const PlanStep& step);
   void Backward(const PlanStep& step);
+  void BackwardParameters(const PlanStep& step);
   void AddGradients(const PlanStep& step);
   Tensor StateTensor(const SavedState& state, int buffer) const;
   BackwardContext MakeBackwardContext(const PlanStep& step) const;

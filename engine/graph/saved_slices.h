@@ -35,7 +35,7 @@ class SavedSlices {
   };
 
   ActivationStore* store_;
-  std::map<int, std::vector<Entry>> entries_;  // by saved value
+  std::map<int, std::vector<Entry>> entries_;                 // by saved value
   std::map<int, std::shared_ptr<const ValueCoding>> learnt_;  // by saved value
   int next_id_ = 0;
 };
