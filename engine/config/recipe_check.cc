@@ -66,6 +66,7 @@ constexpr Range kRanges[] = {
     {"activations.log_every", 0, false},
     {"activations.slice", 0, false, kMostImages},
     {"activations.recompute", 0, false},
+    {"activations.rematerialize", 0, false},
     {"training.epochs", 0, true},
     {"training.iterations", 1, false},
     {"training.batch", 1, false, kMostImages},

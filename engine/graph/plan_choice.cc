@@ -78,7 +78,10 @@ std::string DescribeChoice(const Plan& plan) {
   for (const SavedPolicy& policy : plan.options.policies) codecs.insert(policy.codec);
   std::string names;
   for (const std::string& codec : codecs) names += (names.empty() ? "" : " and ") + codec;
-  return StrCat(slices, ", codec ", names);
+  const size_t twice = plan.rematerialized.size();
+  const std::string made =
+      twice == 0 ? "" : StrCat(", ", twice, " inputs of batch norms made twice");
+  return StrCat(slices, ", codec ", names, made);
 }
 
 }  // namespace encke

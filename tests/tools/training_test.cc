@@ -172,14 +172,15 @@ TEST(Compare, OffloadingChangesWhereValuesAreAndNothingElse) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
   const Outcome outcome = sandbox.Run(
-      {"compare", config, "--iterations", "6", "--batch", "128", "--json", "c.json", "--modes",
-       "encke,encke:keep=OFFLOAD,encke:pool_limit=40KiB:spill=true,encke:norm_input.keep=RAW"});
+      {"compare", config, "--iterations", "6", "--batch", "128", "--json", "c.json", "--set",
+       "activations.slice=4", "--modes",
+       "encke,encke:keep=OFFLOAD,encke:pool_limit=4KiB:spill=true,encke:norm_input.keep=RAW"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_TRUE(Has(outcome.out, "\n  offloaded ")) << outcome.out;
   const json modes = json::parse(sandbox.Read("c.json")).at("modes");
   const json& memory = modes.at("encke");
   const json& offload = modes.at("encke:keep=OFFLOAD");
-  const json& spill = modes.at("encke:pool_limit=40KiB:spill=true");
+  const json& spill = modes.at("encke:pool_limit=4KiB:spill=true");
   const json& raw = modes.at("encke:norm_input.keep=RAW");
   EXPECT_EQ(offload.at("loss"), memory.at("loss"));
   EXPECT_EQ(spill.at("loss"), memory.at("loss"));
@@ -196,10 +197,12 @@ TEST(Compare, OffloadingChangesWhereValuesAreAndNothingElse) {
 TEST(Train, APoolThatIsTooSmallExitsWith4AndNamesValueBytesAndWaysOut) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
-  const Outcome outcome = sandbox.Run({"train", config, "--set", "activations.pool_limit=40KiB"});
+  // In slices, so that the arena has no room to lend.
+  const Outcome outcome = sandbox.Run(
+      {"train", config, "--set", "activations.pool_limit=4KiB", "--set", "activations.slice=1"});
   EXPECT_EQ(outcome.exit_code, 4) << outcome.err;
   for (const char* part :
-       {"error: conv", "limited to 40.0 KiB", "has no room for ", "hint: raise", "spill: true"}) {
+       {"error: conv", "limited to 4.00 KiB", "has no room for ", "hint: raise", "spill: true"}) {
     EXPECT_TRUE(Has(outcome.err, part)) << part << "\n" << outcome.err;
   }
 }
