@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "engine/core/error.h"
 
@@ -21,7 +22,8 @@ constexpr double kLeastTightening = 1.0 / 64;
 constexpr int64_t kDenseProbes = 4;        // intervals with a probe in every iteration
 constexpr int64_t kSparseProbes = 4;       // iterations between probes later
 constexpr double kLeastBoundOfRms = 1e-6;  // tighter bounds store floats anyway
-constexpr double kMostBoundOfRms = 4.0;    // looser bounds leave nothing of the value
+constexpr double kMostBoundOfRms = 1.0;    // looser bounds put nearly all elements into one cell
+constexpr double kNewestShare = 0.25;      // of an iteration in the mean output gradient
 constexpr double kUnknownRms = 0.02;       // stands in for an rms nobody has seen
 
 // An rms that no float tensor has counts as unknown.
@@ -72,6 +74,27 @@ GradientStatistics GradientStatisticsFrom(const Json& json) {
   return s;
 }
 
+Json ToJson(const std::vector<NoiseSample>& samples) {
+  Json json = Json::array();
+  for (const NoiseSample& s : samples) {
+    json.push_back({s.quotient, s.white, s.errors.repeated, s.errors.others, s.errors.both});
+  }
+  return json;
+}
+
+// Older states have quotients only.
+std::vector<NoiseSample> SamplesFrom(const Json& consumer) {
+  std::vector<NoiseSample> samples;
+  if (!consumer.contains("probes")) {
+    for (const double q : consumer.at("quotients")) samples.push_back({q, q, {}});
+    return samples;
+  }
+  for (const Json& s : consumer.at("probes")) {
+    samples.push_back({s.at(0), s.at(1), {s.at(2), s.at(3), s.at(4)}});
+  }
+  return samples;
+}
+
 bool Finite(const GradientStatistics& s) {
   return std::isfinite(s.output_gradient_squares) && std::isfinite(s.output_gradient_magnitude) &&
          std::isfinite(s.filter_gradient_squares) && std::isfinite(s.mean_momentum);
@@ -117,6 +140,19 @@ void BoundController::ObserveGradient(int consumer, const GradientStatistics& st
   ConsumerState& state = consumers_[consumer];
   state.statistics = statistics;
   state.known = true;
+  ObserveOutputGradient(consumer, statistics.output_gradient_squares);
+}
+
+void BoundController::ObserveOutputGradient(int consumer, double squares) {
+  if (!std::isfinite(squares) || squares < 0) return;
+  double& mean = consumers_[consumer].output_squares;
+  mean = mean > 0 ? mean + kNewestShare * (squares - mean) : squares;
+}
+
+GradientStatistics BoundController::Smoothed(const ConsumerState& consumer) {
+  GradientStatistics statistics = consumer.statistics;
+  statistics.output_gradient_squares = consumer.output_squares;
+  return statistics;
 }
 
 void BoundController::ObserveAudit(int consumer, const AuditResult& audit) {
@@ -128,9 +164,15 @@ void BoundController::ObserveAudit(int consumer, const AuditResult& audit) {
                                    : std::min(tightening * kEase, 1.0);
 }
 
+void BoundController::ObserveProbe(int consumer, const NoiseSample& sample, int64_t round) {
+  consumers_[consumer].correction.Observe(sample, round);
+}
+
 void BoundController::ObserveProbe(int consumer, double measured_variance, double formula_variance,
                                    int64_t round) {
-  consumers_[consumer].correction.Observe(measured_variance, formula_variance, round);
+  if (Positive(formula_variance) == 0 || !std::isfinite(measured_variance)) return;
+  const double quotient = measured_variance / formula_variance;
+  ObserveProbe(consumer, {quotient, quotient, {}}, round);
 }
 
 void BoundController::ObserveNonFinite() {
@@ -159,10 +201,10 @@ double BoundController::BoundFromConsumer(const ValueState& value, const Consume
                                           double tolerance) const {
   const GradientStatistics& s = consumer.statistics;
   if (options_.rule == ErrorRule::ACGC) return Positive(AcgcBound(tolerance, s));
-  const double slope =
-      options_.rule == ErrorRule::COMET
-          ? CometSlope(value.nonzero_fraction, s)
-          : VarianceSlope(value.nonzero_fraction, s) * consumer.correction.factor();
+  const double slope = options_.rule == ErrorRule::COMET
+                           ? CometSlope(value.nonzero_fraction, s)
+                           : VarianceSlope(value.nonzero_fraction, Smoothed(consumer)) *
+                                 consumer.correction.factor();
   return Positive(tolerance * s.mean_momentum / slope);
 }
 
@@ -190,7 +232,7 @@ double BoundController::PredictedSigma(int value, int consumer, double bound) co
   const auto v = values_.find(value);
   const auto c = consumers_.find(consumer);
   if (v == values_.end() || c == consumers_.end() || !c->second.known) return 0;
-  return FormulaSigma(c->second.statistics, v->second.nonzero_fraction, bound) *
+  return FormulaSigma(Smoothed(c->second), v->second.nonzero_fraction, bound) *
          c->second.correction.factor();
 }
 
@@ -204,6 +246,11 @@ double BoundController::CorrectionOf(int consumer) const {
   return found == consumers_.end() ? 1.0 : found->second.correction.factor();
 }
 
+double BoundController::CorrectionFor(int consumer, const PatternProducts& gradients) const {
+  const auto found = consumers_.find(consumer);
+  return found == consumers_.end() ? 1.0 : found->second.correction.FactorFor(gradients);
+}
+
 std::string BoundController::Save() const {
   Json json = {{"values", Json::object()}, {"consumers", Json::object()}};
   for (const auto& [id, v] : values_) {
@@ -211,9 +258,10 @@ std::string BoundController::Save() const {
   }
   for (const auto& [id, c] : consumers_) {
     json["consumers"][std::to_string(id)] = {{"statistics", ToJson(c.statistics)},
+                                             {"output_squares", c.output_squares},
                                              {"known", c.known},
                                              {"tightening", c.tightening},
-                                             {"quotients", c.correction.quotients()},
+                                             {"probes", ToJson(c.correction.samples())},
                                              {"round", c.correction.complete()}};
   }
   return json.dump();
@@ -237,9 +285,10 @@ void BoundController::Restore(const std::string& state) {
     for (auto& [id, c] : consumers) {
       const Json& saved = json.at("consumers").at(std::to_string(id));
       c.statistics = GradientStatisticsFrom(saved.at("statistics"));
+      c.output_squares = saved.value("output_squares", c.statistics.output_gradient_squares);
       c.known = saved.at("known");
       c.tightening = saved.at("tightening");
-      c.correction.Restore(saved.at("quotients"), saved.at("round"));
+      c.correction.Restore(SamplesFrom(saved), saved.at("round"));
     }
   } catch (const Json::exception& error) {
     throw Error(ErrorKind::DATA,

@@ -76,12 +76,18 @@ class BoundController {
   // Nonzero fraction and rms of a value, seen while encoding.
   void ObserveValue(int value, double nonzero_fraction, double rms);
   void ObserveGradient(int consumer, const GradientStatistics& statistics);
+  // sum over n,h,w,k of dY^2 in an iteration without a refresh. Bounds follow its mean over recent
+  // iterations: one batch may have a hundredth of the others' gradient, and a bound made for it
+  // would last until the next refresh.
+  void ObserveOutputGradient(int consumer, double squares);
   // Measured against predicted: a measured sigma above 1.25 x the predicted one tightens that
   // consumer's tolerance by as much; later audits that find less ease it again, step by step.
   void ObserveAudit(int consumer, const AuditResult& audit);
   // What a probe measured of the noise in elements of a consumer's weight gradient: its variance,
   // and the one that FormulaSigma() gives. The mean of such quotients over a `round` of probes, the
   // number it takes to see all of the gradient, corrects what is predicted.
+  void ObserveProbe(int consumer, const NoiseSample& sample, int64_t round);
+  // The same where the noise was not taken apart. A formula that predicts none teaches nothing.
   void ObserveProbe(int consumer, double measured_variance, double formula_variance, int64_t round);
   // Loss or gradients were not finite: halves every tolerance (down to 1/64); audits ease it again.
   void ObserveNonFinite();
@@ -89,13 +95,15 @@ class BoundController {
   // The uniform bound for a WEIGHT_GRADIENT value in this iteration.
   double BoundFor(int value, int64_t iteration) const;
   // Standard deviation of the error that `bound` on `value` adds to the consumer's weight gradient:
-  // the formula's, from the last refresh, times the correction. 0 before the first refresh.
+  // the formula's, with the mean output gradient, times the correction. 0 before the first refresh.
   double PredictedSigma(int value, int consumer, double bound) const;
   // The VARIANCE formula: sqrt(bound^2 / 3 * nonzero_fraction * share_inside * mean_k ||dY_k||^2).
   static double FormulaSigma(const GradientStatistics& statistics, double nonzero_fraction,
                              double bound);
   // Factor on the formula's sigma that probes have taught; 1 before the first.
   double CorrectionOf(int consumer) const;
+  // The same in an iteration of which the patterns' gradients are known (NoiseCorrection).
+  double CorrectionFor(int consumer, const PatternProducts& gradients) const;
   // Tolerance in force for a value: warm-up and tightening included.
   double ToleranceFor(int value, int64_t iteration) const;
 
@@ -113,11 +121,13 @@ class BoundController {
   };
   struct ConsumerState {
     GradientStatistics statistics;
+    double output_squares = 0;  // sum of dY^2, mean over recent iterations
     bool known = false;
     double tightening = 1.0;  // factor on the tolerance
     NoiseCorrection correction;
   };
 
+  static GradientStatistics Smoothed(const ConsumerState& consumer);
   double BoundFromConsumer(const ValueState& value, const ConsumerState& consumer,
                            double tolerance) const;
   double BoundUnknown(const ValueState& value) const;

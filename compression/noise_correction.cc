@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 namespace encke {
@@ -12,27 +11,50 @@ constexpr int64_t kMostRemembered = 32;
 constexpr double kMostQuotient = 4096.0;
 constexpr double kLeastFactor = 1.0 / 8;
 
+bool Usable(double quotient) { return std::isfinite(quotient) && quotient >= 0; }
+
+bool Finite(const NoiseSample& s) {
+  return Usable(s.white) && std::isfinite(s.errors.repeated) && std::isfinite(s.errors.others) &&
+         std::isfinite(s.errors.both);
+}
+
+double FactorOf(double quotient) { return std::max(std::sqrt(quotient), kLeastFactor); }
+
 }  // namespace
 
-void NoiseCorrection::Observe(double measured_variance, double formula_variance, int64_t round) {
-  if (!std::isfinite(measured_variance) || measured_variance < 0) return;
-  if (!std::isfinite(formula_variance) || formula_variance <= 0) return;
-  quotients_.push_back(std::min(measured_variance / formula_variance, kMostQuotient));
+void NoiseCorrection::Observe(const NoiseSample& sample, int64_t round) {
+  if (!Usable(sample.quotient)) return;
+  NoiseSample seen = sample;
+  seen.quotient = std::min(sample.quotient, kMostQuotient);
+  seen.white = std::min(sample.white, kMostQuotient);
+  if (!Finite(seen)) seen = {seen.quotient, seen.quotient, {}};
+  samples_.push_back(seen);
   const size_t most = static_cast<size_t>(std::clamp<int64_t>(round, 1, kMostRemembered));
-  complete_ = complete_ || quotients_.size() >= most;
-  if (quotients_.size() > most) quotients_.erase(quotients_.begin(), quotients_.end() - most);
+  complete_ = complete_ || samples_.size() >= most;
+  if (samples_.size() > most) samples_.erase(samples_.begin(), samples_.end() - most);
 }
 
 double NoiseCorrection::factor() const {
   const double prior = complete_ ? 0.0 : 1.0;
-  const double sum = std::accumulate(quotients_.begin(), quotients_.end(), prior);
-  const double mean = sum / (static_cast<double>(quotients_.size()) + prior);
-  return std::max(std::sqrt(mean), kLeastFactor);
+  double sum = prior;
+  for (const NoiseSample& s : samples_) sum += s.quotient;
+  return FactorOf(sum / (static_cast<double>(samples_.size()) + prior));
 }
 
-void NoiseCorrection::Restore(std::vector<double> quotients, bool complete) {
-  quotients_ = std::move(quotients);
-  complete_ = complete && !quotients_.empty();
+double NoiseCorrection::FactorFor(const PatternProducts& gradients) const {
+  const double prior = complete_ ? 0.0 : 1.0;
+  double sum = prior;
+  for (const NoiseSample& s : samples_) {
+    sum += s.white + s.errors.repeated * gradients.repeated + s.errors.others * gradients.others +
+           2 * s.errors.both * gradients.both;
+  }
+  const double quotient = sum / (static_cast<double>(samples_.size()) + prior);
+  return Usable(quotient) ? FactorOf(quotient) : factor();
+}
+
+void NoiseCorrection::Restore(std::vector<NoiseSample> samples, bool complete) {
+  samples_ = std::move(samples);
+  complete_ = complete && !samples_.empty();
 }
 
 }  // namespace encke

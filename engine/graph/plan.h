@@ -130,6 +130,8 @@ struct PlannedProbe {
   int64_t copy_bytes = 0;
   int64_t gradient_offset = 0;  // likewise the channels' part of the weight gradient, twice
   int64_t gradient_bytes = 0;   // of one
+  int64_t pattern_offset = 0;   // what a pattern in the error gives (noise_patterns.h)
+  int64_t pattern_bytes = 0;
 };
 
 // A place in the arena.

@@ -25,10 +25,13 @@ PlannedProbe ProbeOf(const Graph& graph, const Plan& plan, int saved, int n) {
   probe.channels = std::max<int64_t>(1, std::min(fitting, w.c / kShare));
   probe.copy_bytes = Aligned(probe.channels * copy);
   probe.gradient_bytes = Aligned(probe.channels * gradient);
+  probe.pattern_bytes = Aligned(gradient);
   return probe;
 }
 
-int64_t BytesOf(const PlannedProbe& probe) { return probe.copy_bytes + 2 * probe.gradient_bytes; }
+int64_t BytesOf(const PlannedProbe& probe) {
+  return probe.copy_bytes + 2 * probe.gradient_bytes + probe.pattern_bytes;
+}
 
 // Probes share a turn as long as they take no more than twice what the largest takes.
 void TakeTurns(Plan* plan) {
@@ -42,6 +45,7 @@ void TakeTurns(Plan* plan) {
     probe.turn = plan->probe_turns - 1;
     probe.offset = used;
     probe.gradient_offset = used + probe.copy_bytes;
+    probe.pattern_offset = probe.gradient_offset + 2 * probe.gradient_bytes;
     used += BytesOf(probe);
     plan->probe_bytes = std::max(plan->probe_bytes, used);
   }

@@ -321,7 +321,7 @@ void Executor::Run::ObserveStored(int s, const EncodeStatistics& statistics) {
   for (int consumer : saved.gradient_consumers) {
     record.predicted_sigma =
         std::max(record.predicted_sigma,
-                 controller.PredictedSigma(saved.value, consumer, record.error_bound));
+                 controller.PredictedSigma(saved.value, consumer, noise_bounds_.at(s)));
   }
 }
 

@@ -76,6 +76,7 @@ class Executor::Run {
   const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
   CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
   void Introduce(const SavedValue& saved, const PlanStep& step);
+  double SourcesNoiseBound(const SavedValue& saved) const;
   double GradientBound(const SavedValue& saved, ActivationRecord* record) const;
   std::vector<NormChannel> ChannelsOf(const SavedValue& saved, const PlanStep& step) const;
   void RecordStates(const PlanStep& step);
@@ -97,11 +98,19 @@ class Executor::Run {
   void KeepForProbes(int saved_index, const Tensor& tensor);
   void ProbeNode(const PlanStep& step, int saved_index);
   void CopyProbed(const PlannedProbe& probe, const Tensor& input) const;
-  Tensor ProbedCopy(const PlannedProbe& probe) const;
+  Tensor ProbeImage(const PlannedProbe& probe, int64_t channels) const;
   Tensor ProbedGradient(const PlannedProbe& probe, int which) const;
-  void AddProbedGradient(const PlannedProbe& probe, BackwardContext context, int which) const;
+  Tensor PatternGradient(const PlannedProbe& probe) const;
+  void AddGradientOf(const Tensor& input, int node, BackwardContext context,
+                     const Tensor& gradient) const;
+  void AddPatterns(const PlannedProbe& probe, BackwardContext context, const Tensor& few,
+                   const Tensor& image, const Tensor& gradient);
+  void CopyFromFloats(const std::vector<float>& values, const Tensor& tensor) const;
+  void AuditPatterns(const PlannedProbe& probe, const BackwardContext& context);
+  double CorrectionNow(int node, double formula, double bound) const;
   void FinishProbe(const PlannedProbe& probe, int saved_index);
   void Observe(const PlanStep& step, GradientStatistics statistics);
+  double BatchesNow() const;
 
   bool LossIsFinite() const;
   StepResult Result() const;
@@ -118,12 +127,17 @@ class Executor::Run {
   ArenaLedger ledger_;
   SavedSlices stored_;
   Now now_;
-  int64_t probe_ = -1;                                   // number of the probes due, -1: none
-  bool refresh_ = false;                                 // gather statistics for the controller
-  int audited_node_ = -1;                                // Audit::ONE
-  std::map<int, Tensor> exact_;                          // by value, whole batch, audits only
-  std::map<int, AuditSums> audits_;                      // by node
-  std::map<int, CodecOptions> bounds_;                   // by saved value, for all slices alike
+  int64_t probe_ = -1;                          // number of the probes due, -1: none
+  bool refresh_ = false;                        // gather statistics for the controller
+  int audited_node_ = -1;                       // Audit::ONE
+  std::map<int, Tensor> exact_;                 // by value, whole batch, audits only
+  std::map<int, AuditSums> audits_;             // by node
+  std::map<int, uint64_t> repeated_pixels_;     // by node, of the first slice
+  std::map<int, std::vector<float>> patterns_;  // by node, weight gradient: slices so far
+  std::map<int, CodecOptions> bounds_;          // by saved value, for all slices alike
+  // By saved value, the uniform bound that would let as much noise through: of itself, and of what
+  // is rebuilt from it.
+  std::map<int, double> noise_bounds_, output_noise_bounds_;
   std::map<int, EncodeStatistics> encoded_;              // by saved value, slices so far
   std::map<int, GradientStatistics> output_statistics_;  // by node, slices so far
   std::map<int, int> record_of_saved_;                   // saved -> records_

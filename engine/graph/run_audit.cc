@@ -6,6 +6,8 @@
 
 #include "engine/core/error.h"
 #include "engine/core/npy.h"
+#include "engine/graph/noise_patterns.h"
+#include "engine/graph/plan_internal.h"
 #include "engine/graph/run.h"
 
 namespace encke {
@@ -98,11 +100,39 @@ void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
   const Tensor lossy_value = context.inputs[0];
   AuditSums& sums = audits_[step.node];
   AddTo(WeightGradient(step.node, context), &sums.lossy);
+  for (const PlannedProbe& probe : plan_.probes) {
+    if (probe.node == step.node) AuditPatterns(probe, context);
+  }
   context.inputs[0] = exact_value.Reshape(lossy_value.shape());
   AddTo(WeightGradient(step.node, context), &sums.exact);
   sums.max_abs_error = std::max(
       sums.max_abs_error, LargestDifference(HostFloats(lossy_value), HostFloats(exact_value)));
   if (now_.last) FinishAudit(step, saved_index);
+}
+
+// As a probe of the node would see them, in memory of its own.
+void Executor::Run::AuditPatterns(const PlannedProbe& probe, const BackwardContext& context) {
+  const Shape x = internal::ProbedInput(graph_, probe.node).WithBatch(now_.count);
+  Shape few = x, image = x;
+  few.c = probe.channels;
+  image.c = x.c / probe.group_channels;
+  Shape gradient = graph_.parameters[graph_.nodes[probe.node].parameters[0]].spec.shape;
+  gradient.c = 1;
+  const auto room = [&](const Shape& shape, DType dtype) {
+    return Tensor::Empty(backend_.allocator(), shape, dtype, MemoryCategory::WORKSPACE);
+  };
+  const DType dtype = plan_.options.compute;
+  AddPatterns(probe, context, room(few, dtype), room(image, dtype), room(gradient, DType::F32));
+}
+
+// Factor on the formula's sigma, with the patterns' parts of this iteration's gradient.
+double Executor::Run::CorrectionNow(int node, double formula, double bound) const {
+  const BoundController& controller = *executor_.controller_;
+  const double scale = bound * bound / 3 / (formula * formula);
+  const auto found = patterns_.find(node);
+  if (found == patterns_.end() || !std::isfinite(scale)) return controller.CorrectionOf(node);
+  const PatternProducts p = ProductsOf(found->second);
+  return controller.CorrectionFor(node, {p.repeated * scale, p.others * scale, p.both * scale});
 }
 
 void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
@@ -115,14 +145,15 @@ void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
   audit.measured_sigma = difference.sigma;
   audit.bias = difference.bias;
   audit.max_abs_error = sums.max_abs_error;
-  // Predicted from this iteration's own output gradient, so that the formula and what probes have
-  // taught are judged, not the formula's age.
+  // Predicted from this iteration's own output gradient, patterns included, so that the formula and
+  // what probes have taught are judged, not the formula's age.
   BoundController& controller = *executor_.controller_;
   const double bound = record.error_bound;
-  const double correction = controller.CorrectionOf(step.node);
-  audit.predicted_sigma =
-      correction * BoundController::FormulaSigma(output_statistics_.at(step.node),
-                                                 record.nonzero_fraction, bound);
+  const double noise_bound = noise_bounds_.at(saved_index);
+  const double formula = BoundController::FormulaSigma(output_statistics_.at(step.node),
+                                                       record.nonzero_fraction, noise_bound);
+  const double correction = CorrectionNow(step.node, formula, noise_bound);
+  audit.predicted_sigma = correction * formula;
   controller.ObserveAudit(step.node, audit);
 
   ActivationRecord& row = NewRecord(std::string(record.layer), saved.value, "audit");
@@ -175,8 +206,7 @@ double UnbuiltMomentum(double mu, int64_t updates) {
 // accumulated batches the noise of each adds up (variances do), while the momentum is that of their
 // sum.
 void Executor::Run::Observe(const PlanStep& step, GradientStatistics statistics) {
-  const double batches = options_.loss_scale_count / static_cast<double>(batch_.size());
-  statistics.output_gradient_squares *= std::max(1.0, batches);
+  statistics.output_gradient_squares *= BatchesNow();
   const int parameter = graph_.nodes[step.node].parameters[0];
   const Tensor& gradient = executor_.gradients_[parameter];
   const Tensor& velocity = executor_.velocity_[parameter];

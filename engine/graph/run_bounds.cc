@@ -15,6 +15,13 @@ double Mean(const std::vector<float>& values) {
   return sum / static_cast<double>(values.size());
 }
 
+// The one bound that lets as much noise through as those of the channels.
+double NoiseBound(const std::vector<float>& channel_bounds) {
+  double squares = 0;
+  for (float bound : channel_bounds) squares += static_cast<double>(bound) * bound;
+  return std::sqrt(squares / static_cast<double>(channel_bounds.size()));
+}
+
 // Of relu(gamma * xh + beta), were xh normally distributed and the signs even.
 double ExpectedOutputRms(const std::vector<NormChannel>& channels) {
   double squares = 0;
@@ -44,6 +51,7 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
   CodecOptions options;
   options.mask = saved.mask;
   record->error_bound = 0;
+  noise_bounds_[step.saved] = 0;
   if (options_.exact || saved.exact) return options;
   Introduce(saved, step);
   double bound = GradientBound(saved, record);
@@ -57,6 +65,7 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
   if (saved.norm_consumer < 0) {
     options.bound = ErrorBound::Uniform(static_cast<float>(bound));
     record->error_bound = bound;
+    noise_bounds_[step.saved] = saved.keep == Keep::REBUILD ? SourcesNoiseBound(saved) : bound;
     return options;
   }
   const std::vector<NormChannel> channels = ChannelsOf(saved, step);
@@ -66,8 +75,27 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
     options.bound =
         ErrorBound::PerChannel(ChannelBounds(channels, chosen.channel_std_bound, bound));
   }
-  if (!options.bound.channel.empty()) record->error_bound = Mean(options.bound.channel);
+  if (options.bound.channel.empty()) return options;
+  record->error_bound = Mean(options.bound.channel);
+  noise_bounds_[step.saved] = NoiseBound(options.bound.channel);
+  if (!saved.serves.empty()) {
+    std::vector<float> output = options.bound.channel;
+    for (size_t c = 0; c < output.size(); ++c) output[c] *= std::abs(channels[c].scale);
+    output_noise_bounds_[step.saved] = NoiseBound(output);
+  }
   return options;
+}
+
+// What a rebuilt value's error is as large as: its source may be kept more tightly than the value
+// asks.
+double Executor::Run::SourcesNoiseBound(const SavedValue& saved) const {
+  double bound = 0;
+  for (const auto& [source, output] : output_noise_bounds_) {
+    const std::vector<int>& serves = plan_.saved[source].serves;
+    const bool serving = std::find(serves.begin(), serves.end(), saved.value) != serves.end();
+    if (serving) bound = std::max(bound, output);
+  }
+  return bound;
 }
 
 // Lets the controller know the size of values that it has not seen yet.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/graph/noise_patterns.h"
 #include "engine/graph/plan_internal.h"
 #include "engine/graph/run.h"
 
@@ -19,6 +20,9 @@ int64_t Round(const PlannedProbe& probe) {
 int64_t FirstChannel(const PlannedProbe& probe, int64_t visit) {
   return std::min(visit % Round(probe) * probe.channels, probe.group_channels - probe.channels);
 }
+
+// Of the convolution, whose input is x.
+int64_t Groups(const Shape& x, const PlannedProbe& probe) { return x.c / probe.group_channels; }
 
 }  // namespace
 
@@ -41,11 +45,19 @@ void Executor::Run::KeepForProbes(int saved_index, const Tensor& tensor) {
 void Executor::Run::ProbeNode(const PlanStep& step, int saved_index) {
   const PlannedProbe& probe = *DueProbe(step.node);
   BackwardContext context = MakeBackwardContext(step);
-  const Tensor lossy_input = context.inputs[0];
-  context.inputs[0] = ProbedCopy(probe);
-  AddProbedGradient(probe, context, 0);
+  context.accumulate = now_.continues;
+  const Shape x = internal::ProbedInput(graph_, step.node).WithBatch(now_.count);
+  const Tensor copy = ProbeImage(probe, Groups(x, probe) * probe.channels);
+  const Tensor lossy_input = context.inputs[0].Reshape(x);
+  AddGradientOf(copy, step.node, context, ProbedGradient(probe, 0));
   CopyProbed(probe, lossy_input);  // in place of the exact channels
-  AddProbedGradient(probe, context, 1);
+  AddGradientOf(copy, step.node, context, ProbedGradient(probe, 1));
+  const bool audited = audits_.count(step.node) > 0;  // which has seen the patterns
+  if (!audited) {
+    context.inputs[0] = lossy_input;
+    AddPatterns(probe, context, ProbeImage(probe, probe.channels),
+                ProbeImage(probe, Groups(x, probe)), PatternGradient(probe));
+  }
   if (now_.last) FinishProbe(probe, saved_index);
 }
 
@@ -55,33 +67,78 @@ void Executor::Run::FinishProbe(const PlannedProbe& probe, int saved_index) {
   subtract.learning_rate = 1.0f;
   subtract.momentum = 0.0f;
   backend_.SgdStep(subtract, error, ProbedGradient(probe, 1), Tensor());
-  const double measured = backend_.SumOfSquares(error) / static_cast<double>(error.elements());
   const ActivationRecord& record = executor_.records_[record_of_saved_.at(saved_index)];
-  const double formula = BoundController::FormulaSigma(output_statistics_.at(probe.node),
-                                                       record.nonzero_fraction, record.error_bound);
-  executor_.controller_->ObserveProbe(probe.node, measured, formula * formula, Round(probe));
+  const GradientStatistics& statistics = output_statistics_.at(probe.node);
+  const double bound = noise_bounds_.at(saved_index);
+  const double formula = BoundController::FormulaSigma(statistics, record.nonzero_fraction, bound);
+  BoundController& controller = *executor_.controller_;
+  if (formula > 0) {
+    const int64_t groups = Groups(internal::ProbedInput(graph_, probe.node), probe);
+    const NoiseSample sample = Separate(HostFloats(error), probe.channels, groups,
+                                        patterns_.at(probe.node), bound, formula * formula);
+    controller.ObserveProbe(probe.node, sample, Round(probe));
+  }
+  if (refresh_) return;  // which observes it
+  controller.ObserveOutputGradient(probe.node, statistics.output_gradient_squares * BatchesNow());
+}
+
+// That an optimizer step goes over.
+double Executor::Run::BatchesNow() const {
+  return std::max(1.0, options_.loss_scale_count / static_cast<double>(batch_.size()));
+}
+
+// Adds what the patterns in the slice that the node reads give. Pixels are told apart by as many
+// channels as `few` has, spread evenly; a pattern is an `image` with a channel for each group. The
+// two may share memory. `gradient`: room for a pattern's.
+void Executor::Run::AddPatterns(const PlannedProbe& probe, BackwardContext context,
+                                const Tensor& few, const Tensor& image, const Tensor& gradient) {
+  const int64_t some = few.shape().c;
+  Shape shape = few.shape();
+  shape.c = internal::ProbedInput(graph_, probe.node).c;
+  const Tensor value = context.inputs[0].Reshape(shape);
+  for (int64_t c = 0; c < some; ++c) backend_.CopyChannels(value, c * shape.c / some, few, c, 1);
+  const std::vector<uint64_t> pixels = PixelNumbers(HostFloats(few), few.shape());
+  if (!now_.continues) repeated_pixels_[probe.node] = MostFrequent(pixels);
+  std::vector<float>& sums = patterns_[probe.node];
+  sums.resize(gradient.elements() * kPatterns);
+  context.accumulate = false;
+  for (int64_t p = 0; p < kPatterns; ++p) {
+    const std::vector<float> mask =
+        PatternImage(pixels, repeated_pixels_.at(probe.node), p, image.shape().c);
+    CopyFromFloats(mask, image);
+    AddGradientOf(image, probe.node, context, gradient);
+    const std::vector<float> part = HostFloats(gradient);
+    for (size_t i = 0; i < part.size(); ++i) sums[i * kPatterns + p] += part[i];
+  }
+}
+
+void Executor::Run::CopyFromFloats(const std::vector<float>& values, const Tensor& tensor) const {
+  if (tensor.dtype() == DType::F32) return backend_.CopyFromHost(values.data(), tensor);
+  const std::vector<bfloat16> halves(values.begin(), values.end());
+  backend_.CopyFromHost(halves.data(), tensor);
 }
 
 // `value` is the node's input, or the exact one; of the current slice.
 void Executor::Run::CopyProbed(const PlannedProbe& probe, const Tensor& value) const {
   const Shape shape = internal::ProbedInput(graph_, probe.node).WithBatch(now_.count);
   const Tensor input = value.Reshape(shape);
-  const Tensor copy = ProbedCopy(probe);
+  const int64_t groups = Groups(shape, probe);
+  const Tensor copy = ProbeImage(probe, groups * probe.channels);
   const int64_t first = FirstChannel(probe, probe_ / plan_.probe_turns);
-  const int64_t groups = input.shape().c / probe.group_channels;
   for (int64_t g = 0; g < groups; ++g) {
     backend_.CopyChannels(input, g * probe.group_channels + first, copy, g * probe.channels,
                           probe.channels);
   }
 }
 
-// Of the current slice; the memory holds the whole batch.
-Tensor Executor::Run::ProbedCopy(const PlannedProbe& probe) const {
-  Shape shape = internal::ProbedInput(graph_, probe.node);
-  shape.c = shape.c / probe.group_channels * probe.channels;
-  const Tensor whole(executor_.probe_memory_, probe.offset, shape.WithBatch(batch_.size()),
-                     plan_.options.compute);
-  return whole.Slice(now_.first, now_.count);
+// An image of so many channels, of the current slice, in the slice's own part of the probe's
+// memory: what is copied, and then the patterns.
+Tensor Executor::Run::ProbeImage(const PlannedProbe& probe, int64_t channels) const {
+  Shape shape = internal::ProbedInput(graph_, probe.node).WithBatch(now_.count);
+  shape.c = Groups(shape, probe) * probe.channels;
+  const int64_t before = now_.first * shape.sample() * SizeOf(plan_.options.compute);
+  shape.c = channels;
+  return Tensor(executor_.probe_memory_, probe.offset + before, shape, plan_.options.compute);
 }
 
 // There is room for two of each probe of a turn behind the copies.
@@ -92,13 +149,21 @@ Tensor Executor::Run::ProbedGradient(const PlannedProbe& probe, int which) const
   return Tensor(executor_.probe_memory_, offset, shape, DType::F32);
 }
 
-void Executor::Run::AddProbedGradient(const PlannedProbe& probe, BackwardContext context,
-                                      int which) const {
+Tensor Executor::Run::PatternGradient(const PlannedProbe& probe) const {
+  Shape shape = graph_.parameters[graph_.nodes[probe.node].parameters[0]].spec.shape;
+  shape.c = 1;
+  return Tensor(executor_.probe_memory_, probe.pattern_offset, shape, DType::F32);
+}
+
+// The weight gradient, were `input` what the node reads; added to `gradient` if the context says
+// so.
+void Executor::Run::AddGradientOf(const Tensor& input, int node, BackwardContext context,
+                                  const Tensor& gradient) const {
+  context.inputs[0] = input;
   context.input_gradients.assign(context.input_gradients.size(), Tensor());
   context.parameter_gradients.assign(context.parameter_gradients.size(), Tensor());
-  context.parameter_gradients[0] = ProbedGradient(probe, which);
-  context.accumulate = now_.continues;
-  graph_.nodes[probe.node].layer->Backward(context);
+  context.parameter_gradients[0] = gradient;
+  graph_.nodes[node].layer->Backward(context);
 }
 
 }  // namespace encke

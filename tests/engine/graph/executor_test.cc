@@ -368,6 +368,26 @@ TEST(ExecutorTest, AuditsMeasureTheNoiseThatTheFormulaPredicts) {
             7);  // all convolutions but the first, whose input is kept exactly, and the fc layer
 }
 
+// A batch norm's input that is kept for its own sake, more tightly than the convolution behind
+// asks, is what the noise comes from: the convolution's own bound would predict a multiple.
+TEST(ExecutorTest, NoiseOfRebuiltValuesIsThatOfTheirSource) {
+  Trainee trainee(ResidualNetwork(), true, 10.0, 32);
+  for (int64_t iteration : {1, 2, 3}) trainee.Gradients({}, iteration);
+  TrainOptions options;
+  options.audit = Audit::ALL;
+  trainee.Gradients(options, 4);
+  int rebuilt = 0;
+  for (const ActivationRecord& record : trainee.executor().records()) {
+    if (record.kind != "audit" || record.codec != "rebuilt") continue;
+    ++rebuilt;
+    EXPECT_GT(record.measured_sigma, 0.5 * record.predicted_sigma) << record.consumer;
+    EXPECT_LT(record.measured_sigma, 2.0 * record.predicted_sigma) << record.consumer;
+    // At least as far off as the correction may go: 1/8.
+    EXPECT_GT(record.correction, 0.4) << record.consumer;
+  }
+  EXPECT_GT(rebuilt, 0);
+}
+
 TEST(ExecutorTest, ANonFiniteNetworkIsReportedByItsFirstNode) {
   Trainee trainee(ResidualNetwork(), true);
   Executor& executor = trainee.executor();

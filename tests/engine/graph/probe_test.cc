@@ -120,6 +120,32 @@ INSTANTIATE_TEST_SUITE_P(GroupsAndSlices, ProbeTest,
                          testing::Values(std::make_pair(1, 0), std::make_pair(2, 0),
                                          std::make_pair(1, kTwoSamples)));
 
+// The errors of one value at all pixels add up as far as the output gradients agree, which changes
+// with the batch: an audit on other labels is predicted as well.
+TEST_P(ProbeTest, CoherentErrorsFollowTheBatch) {
+  float* weights = ParameterOf(0, 0);
+  for (int i = 0; i < kChannels * 3; ++i) weights[i] = 0.0f;
+  float* biases = ParameterOf(0, 1);
+  Rng rng(6, RngStream::TEST);
+  for (int c = 0; c < kChannels; ++c) biases[c] = static_cast<float>(1 + rng.Uniform());
+  for (int64_t n = 0; n < kBatch; ++n) batch_.labels.data<int32_t>()[n] = 1;
+  for (int64_t i = 1; i <= 20; ++i) EXPECT_TRUE(executor_->Train(batch_, i).finite);
+  const double alike = Audited().correction;
+  // Gradients of labels that differ cancel.
+  for (int64_t n = 0; n < kBatch; ++n) {
+    batch_.labels.data<int32_t>()[n] = static_cast<int32_t>(n % kClasses);
+  }
+  TrainOptions options;
+  options.audit = Audit::ALL;
+  EXPECT_TRUE(executor_->Train(batch_, 22, options).finite);
+  for (const ActivationRecord& record : executor_->records()) {
+    if (record.kind != "audit" || record.consumer != "probed") continue;
+    EXPECT_LT(record.correction, 0.7 * alike) << "so the last probes' own is no prediction";
+    EXPECT_GT(record.measured_sigma / record.predicted_sigma, 0.75);
+    EXPECT_LT(record.measured_sigma / record.predicted_sigma, 1.33);
+  }
+}
+
 // An optimizer step may take several passes; momentum moves once.
 TEST(ControllersClockTest, WarmUpCountsUpdatesAndNotPasses) {
   const auto backend = NewBackend({});
@@ -156,12 +182,13 @@ TEST(ProbePlanTest, EveryReaderHasATurnAndRoom) {
       EXPECT_LT(probe.turn, plan.probe_turns);
       EXPECT_GE(probe.channels, 1);
       EXPECT_LE(probe.channels, probe.group_channels);
-      const int64_t end = probe.gradient_offset + 2 * probe.gradient_bytes;
+      const int64_t end = probe.pattern_offset + probe.pattern_bytes;
+      EXPECT_LE(probe.gradient_offset + 2 * probe.gradient_bytes, probe.pattern_offset);
       EXPECT_LE(probe.offset + probe.copy_bytes, probe.gradient_offset);
       EXPECT_LE(end, plan.probe_bytes);
       for (const PlannedProbe& other : plan.probes) {
         const bool before = end <= other.offset;
-        const bool after = other.gradient_offset + 2 * other.gradient_bytes <= probe.offset;
+        const bool after = other.pattern_offset + other.pattern_bytes <= probe.offset;
         EXPECT_TRUE(&probe == &other || probe.turn != other.turn || before || after)
             << "two of one turn overlap";
       }

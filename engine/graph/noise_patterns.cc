@@ -1,0 +1,144 @@
+#include "engine/graph/noise_patterns.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace encke {
+namespace {
+
+constexpr double kLeastDeterminant = 1e-4;  // of the product of the diagonal; else one pattern only
+
+uint64_t Mixed(uint64_t number, float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  number = (number ^ bits) * 0x9E3779B97F4A7C15ull;
+  return number ^ (number >> 32);
+}
+
+// Sums over k,r,s.
+struct Sums {
+  double repeated = 0, others = 0, both = 0;  // of products of the patterns
+  double with_repeated = 0, with_others = 0;  // of the error with each
+};
+
+struct MeanErrors {
+  double repeated = 0, others = 0;
+};
+
+// Least squares; a mean error is no larger than the bound.
+MeanErrors Fit(const Sums& s, double bound) {
+  MeanErrors e;
+  const double determinant = s.repeated * s.others - s.both * s.both;
+  if (determinant > kLeastDeterminant * s.repeated * s.others) {
+    e.repeated = (s.with_repeated * s.others - s.with_others * s.both) / determinant;
+    e.others = (s.with_others * s.repeated - s.with_repeated * s.both) / determinant;
+  } else if (s.repeated > s.others) {
+    e.repeated = s.with_repeated / s.repeated;
+  } else if (s.others > 0) {
+    e.others = s.with_others / s.others;
+  }
+  return {std::clamp(e.repeated, -bound, bound), std::clamp(e.others, -bound, bound)};
+}
+
+// Sums over channels.
+struct Part {
+  double squares = 0, rest = 0;  // of the error, and of what the patterns leave of it
+  PatternProducts errors;
+};
+
+// Of one channel: `error` has its rows `stride` floats apart.
+void AddPart(const float* error, int64_t stride, const float* patterns, int64_t rows, double bound,
+             Part* part) {
+  Sums s;
+  for (int64_t i = 0; i < rows; ++i) {
+    const double e = error[i * stride];
+    const double repeated = patterns[i * kPatterns], others = patterns[i * kPatterns + 1];
+    part->squares += e * e;
+    s.repeated += repeated * repeated;
+    s.others += others * others;
+    s.both += repeated * others;
+    s.with_repeated += e * repeated;
+    s.with_others += e * others;
+  }
+  const MeanErrors mean = Fit(s, bound);
+  for (int64_t i = 0; i < rows; ++i) {
+    const double left = error[i * stride] - mean.repeated * patterns[i * kPatterns] -
+                        mean.others * patterns[i * kPatterns + 1];
+    part->rest += left * left;
+  }
+  part->errors.repeated += mean.repeated * mean.repeated;
+  part->errors.others += mean.others * mean.others;
+  part->errors.both += mean.repeated * mean.others;
+}
+
+}  // namespace
+
+std::vector<uint64_t> PixelNumbers(const std::vector<float>& x, const Shape& shape) {
+  std::vector<uint64_t> numbers(shape.n * shape.h * shape.w);
+  const float* pixel = x.data();
+  for (uint64_t& number : numbers) {
+    const bool zero = std::all_of(pixel, pixel + shape.c, [](float v) { return v == 0; });
+    for (int64_t c = 0; c < shape.c && !zero; ++c) number = Mixed(number, pixel[c]);
+    pixel += shape.c;
+  }
+  return numbers;
+}
+
+uint64_t MostFrequent(std::vector<uint64_t> numbers) {
+  std::sort(numbers.begin(), numbers.end());
+  uint64_t found = 0;
+  int64_t most = 1;
+  for (auto begin = numbers.begin(); begin != numbers.end();) {
+    const auto end = std::upper_bound(begin, numbers.end(), *begin);
+    if (*begin != 0 && end - begin > most) {
+      most = end - begin;
+      found = *begin;
+    }
+    begin = end;
+  }
+  return found;
+}
+
+std::vector<float> PatternImage(const std::vector<uint64_t>& numbers, uint64_t repeated,
+                                int64_t pattern, int64_t channels) {
+  std::vector<float> image;
+  image.reserve(numbers.size() * channels);
+  for (uint64_t number : numbers) {
+    const bool is_repeated = repeated != 0 && number == repeated;
+    image.insert(image.end(), channels, is_repeated == (pattern == 0) ? 1.0f : 0.0f);
+  }
+  return image;
+}
+
+PatternProducts ProductsOf(const std::vector<float>& pattern_gradients) {
+  PatternProducts sums;
+  for (size_t i = 0; i < pattern_gradients.size(); i += kPatterns) {
+    const double repeated = pattern_gradients[i], others = pattern_gradients[i + 1];
+    sums.repeated += repeated * repeated;
+    sums.others += others * others;
+    sums.both += repeated * others;
+  }
+  const double count = static_cast<double>(pattern_gradients.size()) / kPatterns;
+  return {sums.repeated / count, sums.others / count, sums.both / count};
+}
+
+NoiseSample Separate(const std::vector<float>& error, int64_t channels, int64_t groups,
+                     const std::vector<float>& pattern_gradients, double bound,
+                     double formula_variance) {
+  const int64_t rows = static_cast<int64_t>(pattern_gradients.size()) / kPatterns / groups;
+  Part whole;
+  for (int64_t g = 0; g < groups; ++g) {
+    const float* patterns = pattern_gradients.data() + g * rows * kPatterns;
+    for (int64_t c = 0; c < channels; ++c) {
+      AddPart(error.data() + g * rows * channels + c, channels, patterns, rows, bound, &whole);
+    }
+  }
+  const double parts = static_cast<double>(groups * channels), unit = bound * bound / 3 * parts;
+  const double variance = formula_variance * static_cast<double>(rows) * parts;
+  return {whole.squares / variance,
+          whole.rest / variance,
+          {whole.errors.repeated / unit, whole.errors.others / unit, whole.errors.both / unit}};
+}
+
+}  // namespace encke

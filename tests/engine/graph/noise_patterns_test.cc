@@ -1,0 +1,95 @@
+// Errors that were made of patterns are found again, and what is not in them counts as white.
+#include "engine/graph/noise_patterns.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/core/rng.h"
+
+namespace encke {
+namespace {
+
+TEST(NoisePatternsTest, TheMostFrequentPixelThatIsNotZero) {
+  //                            zero      a         b         zero      b         zero
+  const std::vector<float> x = {0, 0, 0.5f, 1, 2, 0, -0.0f, 0, 2, 0, 0, 0};
+  const std::vector<uint64_t> numbers = PixelNumbers(x, {1, 2, 3, 2});
+  ASSERT_EQ(numbers.size(), 6u);
+  EXPECT_EQ(numbers[0], 0u);
+  EXPECT_EQ(numbers[3], 0u) << "-0.0 is zero";
+  EXPECT_NE(numbers[1], numbers[2]);
+  EXPECT_EQ(MostFrequent(numbers), numbers[2]);
+  EXPECT_EQ(PatternImage(numbers, numbers[2], 0, 1), (std::vector<float>{0, 0, 1, 0, 1, 0}));
+  EXPECT_EQ(PatternImage(numbers, numbers[2], 1, 1), (std::vector<float>{1, 1, 0, 1, 0, 1}));
+  EXPECT_EQ(PatternImage({7, 8}, 8, 0, 2), (std::vector<float>{0, 0, 1, 1}));
+}
+
+TEST(NoisePatternsTest, NothingRepeats) {
+  EXPECT_EQ(MostFrequent({5, 3, 0, 0, 9}), 0u);
+  EXPECT_EQ(MostFrequent({}), 0u);
+  EXPECT_EQ(PatternImage({5, 0}, 0, 0, 1), (std::vector<float>{0, 0}));
+  EXPECT_EQ(PatternImage({5, 0}, 0, 1, 1), (std::vector<float>{1, 1}));
+}
+
+class SeparateTest : public testing::Test {
+ protected:
+  static constexpr int64_t kRows = 900, kChannels = 4;
+  static constexpr double kBound = 0.1;
+
+  SeparateTest() : rng_(3, RngStream::TEST), patterns_(kRows * kPatterns) {
+    for (float& p : patterns_) p = static_cast<float>(100 * rng_.Normal());
+  }
+  // Mean errors a * bound and b * bound on the patterns' pixels, and noise beside.
+  std::vector<float> Error(double a, double b, double noise) {
+    std::vector<float> error(kRows * kChannels);
+    for (int64_t i = 0; i < kRows * kChannels; ++i) {
+      const float* p = &patterns_[i / kChannels * kPatterns];
+      error[i] = static_cast<float>(kBound * (a * p[0] + b * p[1]) + noise * rng_.Normal());
+    }
+    return error;
+  }
+
+  Rng rng_;
+  std::vector<float> patterns_;
+};
+
+TEST_F(SeparateTest, FindsMeanErrorsBesideNoise) {
+  const NoiseSample sample = Separate(Error(0.5, -0.25, 2.0), kChannels, 1, patterns_, kBound, 1.0);
+  EXPECT_NEAR(sample.white, 4.0, 0.3);
+  EXPECT_NEAR(sample.errors.repeated, 3 * 0.25, 0.05);
+  EXPECT_NEAR(sample.errors.others, 3 * 0.0625, 0.03);
+  EXPECT_NEAR(sample.errors.both, 3 * -0.125, 0.03);
+  // All parts together are what was measured.
+  const PatternProducts p = ProductsOf(patterns_);
+  const double unit = kBound * kBound / 3;
+  EXPECT_NEAR(
+      sample.white + unit * (sample.errors.repeated * p.repeated + sample.errors.others * p.others +
+                             2 * sample.errors.both * p.both),
+      sample.quotient, 1e-3 * sample.quotient);
+}
+
+TEST_F(SeparateTest, NoMeanErrorExceedsTheBound) {
+  const NoiseSample sample = Separate(Error(5.0, 0.0, 0.0), kChannels, 1, patterns_, kBound, 1.0);
+  EXPECT_NEAR(sample.errors.repeated, 3.0, 1e-6);
+  EXPECT_GT(sample.white, 0.0);
+}
+
+TEST_F(SeparateTest, GroupsHaveErrorsOfTheirOwn) {
+  std::vector<float> error = Error(0.5, 0.0, 0.0);
+  for (size_t i = 0; i < error.size() / 2; ++i) error[i] = -error[i];
+  EXPECT_NEAR(Separate(error, kChannels, 2, patterns_, kBound, 1.0).white, 0.0, 1e-6);
+  EXPECT_GT(Separate(error, kChannels, 1, patterns_, kBound, 1.0).white, 1.0);
+}
+
+TEST_F(SeparateTest, WithoutRepeatedPixelsOneIsLeft) {
+  for (size_t i = 0; i < patterns_.size(); i += kPatterns) patterns_[i] = 0;
+  const NoiseSample sample = Separate(Error(0.5, 0.5, 0.0), kChannels, 1, patterns_, kBound, 1.0);
+  EXPECT_EQ(sample.errors.repeated, 0.0);
+  EXPECT_NEAR(sample.errors.others, 0.75, 1e-3);
+  const std::vector<float> none(patterns_.size(), 0.0f);
+  const NoiseSample white = Separate(Error(0, 0, 1.0), kChannels, 1, none, kBound, 1.0);
+  EXPECT_DOUBLE_EQ(white.white, white.quotient);
+}
+
+}  // namespace
+}  // namespace encke
