@@ -11,14 +11,15 @@ import subprocess
 import sys
 import tempfile
 
-NETWORKS = ("lenet5 alexnet alexnet_original vgg11 vgg11_bn vgg16 vgg16_bn vgg19 resnet20 resnet56 resnet18 resnet34 resnet50 "
-            "resnet101 resnet152 inception_v4").split()
+NETWORKS = ("lenet5 alexnet alexnet_small alexnet_original vgg11 vgg11_bn vgg11_bn_small vgg13 vgg13_bn vgg16 vgg16_bn "
+            "vgg16_small vgg19 vgg19_bn resnet20 resnet56 resnet18 resnet18_small resnet34 resnet50 resnet101 resnet152 "
+            "inception_v4").split()
 
 
 def compare(options, network):
     with tempfile.NamedTemporaryFile(suffix=".json") as result:
         command = [options.encke, "compare", network, "--data", "synthetic", "--batch", str(options.batch)]
-        command += ["--iterations", str(options.iterations), "--json", result.name]
+        command += ["--iterations", str(options.iterations), "--threads", str(options.threads), "--json", result.name]
         command += ["--set", "data.train_size=64", "--set", "data.test_size=8"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return json.load(open(result.name))["modes"]
@@ -43,6 +44,7 @@ def main():
     parser.add_argument("--encke", default="bazel-bin/tools/encke")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--json")
     options = parser.parse_args()
     report = {"batch": options.batch, "iterations": options.iterations, "command": " ".join(sys.argv), "networks": {}}
