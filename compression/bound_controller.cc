@@ -24,7 +24,7 @@ constexpr int64_t kSparseProbes = 4;       // iterations between probes later
 constexpr double kLeastBoundOfRms = 1e-6;  // tighter bounds store floats anyway
 constexpr double kMostBoundOfRms = 1.0;    // looser bounds put nearly all elements into one cell
 constexpr double kNewestShare = 0.25;      // of an iteration in the mean output gradient
-constexpr double kUnknownRms = 0.02;       // stands in for an rms nobody has seen
+constexpr double kUnknownRms = 0.05;       // stands in for an rms nobody has seen
 
 // An rms that no float tensor has counts as unknown.
 double RmsOrDefault(double rms) { return rms > 1e-30 && rms < 1e30 ? rms : kUnknownRms; }

@@ -31,7 +31,7 @@ struct ControllerOptions {
   int64_t warmup = 10;              // iterations at half the tolerance while momentum builds up
   int64_t interval =
       50;  // iterations between refreshes; the first ones come at 1, 2, 4, 8, ... up to this
-  double initial_bound = 0.25;  // fraction of the value's rms before anything is known
+  double initial_bound = 0.1;  // fraction of the value's rms before anything is known
 };
 
 // What one consumer (a conv or fc layer) knows at a refresh.
