@@ -79,6 +79,7 @@ class Schedule {
   void RematerializeValues();
   void AddMaking(int value, int section, std::vector<Action>* added);
   void RematerializeGradients();
+  bool OwnsGradient(int value) const;
   void DeferParameters();
   size_t Find(PlanStep::Kind kind, int node) const;
   int64_t WorkingBytes(const Action& action) const;

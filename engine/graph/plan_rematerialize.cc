@@ -67,6 +67,13 @@ int64_t BytesOfSources(const Graph& graph, const Plan& plan, const std::vector<i
   return bytes;
 }
 
+// Whether backward reads the very tensor that forward has made.
+bool StaysInPlace(const Plan& plan, int value) {
+  return std::any_of(plan.saved.begin(), plan.saved.end(), [&](const SavedValue& saved) {
+    return saved.value == value && saved.keep == Keep::RAW;
+  });
+}
+
 std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
   const std::vector<int> made_in = OutputBuffers(graph, plan);
@@ -76,7 +83,7 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
     const int maker = graph.values[value].producer;
     if (maker < 0 || value != node.inputs[0] || plan.rematerialized.count(value) > 0) continue;
     const bool plain = graph.values[value].consumers.size() == 1 && value != graph.logits &&
-                       !graph.nodes[maker].layer->Gathers() &&
+                       !StaysInPlace(plan, value) && !graph.nodes[maker].layer->Gathers() &&
                        !HasSampleStates(*graph.nodes[maker].layer);
     if (!plain || made_in[maker] < 0) continue;
     const PlannedBuffer& buffer = plan.buffers[made_in[maker]];
@@ -127,6 +134,7 @@ int64_t MacsSpent(const Graph& graph, const Plan& plan) {
 }  // namespace
 
 bool Rematerialize(const Graph& graph, Plan* plan) {
+  if (plan->options.rematerialize <= 0) return false;
   std::vector<Candidate> candidates = ListCandidates(graph, *plan);
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) {

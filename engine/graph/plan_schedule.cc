@@ -69,8 +69,8 @@ Schedule::Schedule(const Graph& graph, const Plan& plan)
   });
   if (!plan.options.training || !plan.options.compress || !sliced) return;
   RematerializeValues();
-  RematerializeGradients();
-  FindUses();
+  if (plan.options.rematerialize > 0) RematerializeGradients();
+  FindUses();  // anew: what is made again need not be whole, what it is made from must be
   DeferParameters();
 }
 
@@ -247,12 +247,27 @@ void Schedule::RematerializeGradients() {
     if (!pools || !gathered) continue;
     const size_t first = Find(Kind::BACKWARD, static_cast<int>(n));
     const size_t use = Find(Kind::BACKWARD, maker);
-    if (actions_[first].section == actions_[use].section) continue;
+    const size_t gather = Find(Kind::GATHER_BACKWARD, maker);
+    const bool apart = actions_[first].section != actions_[use].section;
+    if (!apart || actions_[gather].section != actions_[first].section) continue;
     actions_[first].runs_again = true;
     actions_.insert(actions_.begin() + static_cast<int64_t>(use),
                     {Kind::BACKWARD, static_cast<int>(n), actions_[use].section});
     gradient_made_again_.insert(value);
   }
+}
+
+// Whether nobody hands on the gradient of what comes after `value` as its own (a sum does, to all
+// of its inputs): nobody then overwrites it either before it is read.
+bool Schedule::OwnsGradient(int value) const {
+  for (int n : graph_.values[value].consumers) {
+    const Node& node = graph_.nodes[n];
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const bool handed = node.layer->Flow(static_cast<int>(i)) == GradientFlow::IDENTITY;
+      if (node.inputs[i] == value && (handed || node.layer->IsView())) return false;
+    }
+  }
+  return true;
 }
 
 void Schedule::DeferParameters() {
@@ -263,7 +278,7 @@ void Schedule::DeferParameters() {
     if (action.kind != Kind::BACKWARD || !sliced || node.parameters.empty()) continue;
     const std::vector<int> read = SavedReadBy(graph_, plan_, action.node);
     const bool plain = node.inputs.size() == 1 && !node.layer->Gathers() && read.size() == 1 &&
-                       plan_.saved[read[0]].keep == Keep::CODEC;
+                       plan_.saved[read[0]].keep == Keep::CODEC && OwnsGradient(node.outputs[0]);
     if (!plain) continue;
     const int64_t worked_on = graph_.values[node.inputs[0]].shape.sample() +
                               graph_.values[node.outputs[0]].shape.sample();

@@ -1,6 +1,7 @@
 // The arena's upper end as room for the pool: transient tensors take most when the largest layers
 // are at work, at the beginning of forward and the end of backward, the pool in between.
 #include <algorithm>
+#include <set>
 
 #include "engine/graph/plan_internal.h"
 
@@ -23,6 +24,25 @@ std::vector<int64_t> OccupiedUpTo(const Plan& plan) {
   return heights;
 }
 
+// Of a value that is stored and given back in one section, slice by slice, a slice.
+std::vector<int64_t> BytesAtATime(const Plan& plan) {
+  std::vector<int64_t> bytes(plan.saved.size(), 0);
+  for (const PlanSection& section : plan.sections) {
+    std::set<int> stored;
+    for (int s = section.first; s < section.end; ++s) {
+      const PlanStep& step = plan.steps[s];
+      if (step.kind == PlanStep::Kind::STORE) {
+        bytes[step.saved] = plan.saved[step.saved].predicted_bytes;
+        stored.insert(step.saved);
+      }
+      const bool release = step.kind == PlanStep::Kind::FETCH && step.release;
+      if (!release || stored.count(step.saved) == 0) continue;
+      bytes[step.saved] = bytes[step.saved] * section.samples / plan.batch;
+    }
+  }
+  return bytes;
+}
+
 }  // namespace
 
 bool IsPooled(const SavedValue& saved) {
@@ -43,6 +63,7 @@ void ShareArena(Plan* plan) {
 }
 
 int64_t PredictSlabs(const Plan& plan) {
+  const std::vector<int64_t> bytes = BytesAtATime(plan);
   std::vector<int64_t> lent(plan.saved.size(), 0);  // bytes of each value that lie in the arena
   int64_t in_arena = 0, in_slabs = 0, peak = 0;
   for (const PlanStep& step : plan.steps) {
@@ -53,10 +74,10 @@ int64_t PredictSlabs(const Plan& plan) {
     int64_t& here = lent[step.saved];
     if (store && saved.floor >= 0) {
       const int64_t room = plan.arena_bytes - saved.floor - in_arena;
-      here = std::clamp<int64_t>(room, 0, saved.predicted_bytes);
+      here = std::clamp<int64_t>(room, 0, bytes[step.saved]);
     }
     in_arena += store ? here : -here;
-    in_slabs += (store ? 1 : -1) * (saved.predicted_bytes - here);
+    in_slabs += (store ? 1 : -1) * (bytes[step.saved] - here);
     peak = std::max(peak, in_slabs);
   }
   return peak;

@@ -1,4 +1,5 @@
 // The forward pass: where outputs go, when a value is stored.
+#include "engine/core/error.h"
 #include "engine/graph/program_writer.h"
 
 namespace encke::internal {
@@ -172,6 +173,7 @@ void ProgramWriter::Store(int value) {
     for (int i : {0, 1}) step.states.push_back(state_buffer_.at({saved.norm_consumer, i}));
   }
   if (saved.keep == Keep::RAW) {
+    ENCKE_CHECK(plan_->buffers[step.buffer].whole || last_section_[s] <= section_, value);
     saved_buffer_[s] = step.buffer;
     plan_->buffers[step.buffer].category = MemoryCategory::SAVED;
     Hold(step.buffer);

@@ -292,7 +292,8 @@ void Executor::Run::ObserveRebuilt(const PlanStep& step, const Tensor& tensor) {
   for (size_t s = 0; s < plan_.saved.size(); ++s) {
     const std::vector<int>& serves = plan_.saved[s].serves;
     const bool source = std::find(serves.begin(), serves.end(), saved.value) != serves.end();
-    if (source) sources.Add(encoded_.at(static_cast<int>(s)));
+    const auto encoded = encoded_.find(static_cast<int>(s));  // one with later readers comes later
+    if (source && encoded != encoded_.end()) sources.Add(encoded->second);
   }
   if (sources.elements == 0) return;  // recomputed, exactly
   const double active = static_cast<double>(sources.nonzero) /

@@ -76,7 +76,7 @@ class Executor::Run {
   const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
   CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
   void Introduce(const SavedValue& saved, const PlanStep& step);
-  double SourcesNoiseBound(const SavedValue& saved) const;
+  double SourcesNoiseBound(const SavedValue& saved, double asked) const;
   double GradientBound(const SavedValue& saved, ActivationRecord* record) const;
   std::vector<NormChannel> ChannelsOf(const SavedValue& saved, const PlanStep& step) const;
   void RecordStates(const PlanStep& step);

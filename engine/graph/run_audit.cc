@@ -42,6 +42,14 @@ double LargestDifference(const std::vector<float>& a, const std::vector<float>& 
   return largest;
 }
 
+// What the momentum will have grown by when it has built up, after `updates` updates so far (before
+// the first one, the gradient stands for it): were gradients independent, momentum of coefficient
+// mu would be sqrt((1 - mu^(2t)) / (1 - mu^2)) of them after t.
+double UnbuiltMomentum(double mu, int64_t updates) {
+  const auto t = static_cast<double>(std::max<int64_t>(updates, 1));
+  return 1.0 / std::sqrt(1.0 - std::pow(mu, 2 * t));
+}
+
 }  // namespace
 
 int Executor::Run::SavedReadBy(int node) const {
@@ -192,14 +200,6 @@ const GradientStatistics& Executor::Run::AddOutputStatistics(const PlanStep& ste
   statistics.share_inside = node.layer->ShareInside();
   statistics.stride = std::max<int64_t>(1, std::llround(static_cast<double>(x.h) / y.h));
   return statistics;
-}
-
-// What the momentum will have grown by when it has built up, after `updates` updates so far (before
-// the first one, the gradient stands for it): were gradients independent, momentum of coefficient
-// mu would be sqrt((1 - mu^(2t)) / (1 - mu^2)) of them after t.
-double UnbuiltMomentum(double mu, int64_t updates) {
-  const auto t = static_cast<double>(std::max<int64_t>(updates, 1));
-  return 1.0 / std::sqrt(1.0 - std::pow(mu, 2 * t));
 }
 
 // Completes what could be read before backward with the weight gradient and the momentum. Over

@@ -65,7 +65,9 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
   if (saved.norm_consumer < 0) {
     options.bound = ErrorBound::Uniform(static_cast<float>(bound));
     record->error_bound = bound;
-    noise_bounds_[step.saved] = saved.keep == Keep::REBUILD ? SourcesNoiseBound(saved) : bound;
+    noise_bounds_[step.saved] =
+        saved.keep == Keep::REBUILD ? SourcesNoiseBound(saved, bound) : bound;
+    if (!saved.serves.empty()) output_noise_bounds_[step.saved] = bound;
     return options;
   }
   const std::vector<NormChannel> channels = ChannelsOf(saved, step);
@@ -88,14 +90,14 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
 
 // What a rebuilt value's error is as large as: its source may be kept more tightly than the value
 // asks.
-double Executor::Run::SourcesNoiseBound(const SavedValue& saved) const {
+double Executor::Run::SourcesNoiseBound(const SavedValue& saved, double asked) const {
   double bound = 0;
   for (const auto& [source, output] : output_noise_bounds_) {
     const std::vector<int>& serves = plan_.saved[source].serves;
     const bool serving = std::find(serves.begin(), serves.end(), saved.value) != serves.end();
     if (serving) bound = std::max(bound, output);
   }
-  return bound;
+  return bound > 0 ? bound : asked;
 }
 
 // Lets the controller know the size of values that it has not seen yet.

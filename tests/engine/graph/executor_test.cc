@@ -140,9 +140,12 @@ TEST(ExecutorTest, ExactStorageGivesTheGradientsOfRaw) {
 // Slices of a batch of 6 that have 1 to 4 samples (so that the last one may be shorter), by the
 // bytes that a layer may take; and what they do to memory.
 TEST(ExecutorTest, SlicesGiveTheGradientsOfTheBatch) {
-  for (int which : {0, 1, 2}) {
+  for (int which : {0, 1, 2, 3}) {
     const auto network = [&] {
-      return which == 0 ? ResidualNetwork() : which == 1 ? BranchNetwork() : BottleneckNetwork();
+      return which == 0   ? ResidualNetwork()
+             : which == 1 ? BranchNetwork()
+             : which == 2 ? BottleneckNetwork()
+                          : PreActivationNetwork();
     };
     Trainee whole(network(), false);
     const std::vector<float> expected = whole.Gradients();
@@ -190,6 +193,45 @@ TEST(ExecutorTest, RematerializingChangesMemoryOnly) {
       EXPECT_EQ(Flatten(made_again.executor().parameters()), Flatten(kept.executor().parameters()));
       EXPECT_EQ(made_again.executor().stored_bytes(), kept.executor().stored_bytes());
     }
+  }
+}
+
+// Inputs of batch norms that stay as they are cannot be made again in slices.
+TEST(ExecutorTest, KeptTensorsAreNotRematerialized) {
+  PlanOptions plan;
+  plan.slice_bytes = 1;
+  plan.rematerialize = 1;
+  plan.policies[static_cast<int>(SavedKind::NORM_INPUT)].tier = Tier::IN_PLACE;
+  Trainee trainee(BottleneckNetwork(), plan), raw(BottleneckNetwork(), false);
+  TrainOptions exact;
+  exact.exact = true;
+  EXPECT_LT(RelativeDifference(trainee.Gradients(exact), raw.Gradients()), 1e-5);
+}
+
+// Of layers with more weights than work; the last slice brings them, whether gradients accumulate
+// or are audited.
+TEST(ExecutorTest, DeferredWeightGradientsAreThoseOfTheBatch) {
+  for (int which : {0, 1}) {
+    const auto network = [&] { return which == 0 ? BranchNetwork() : PreActivationNetwork(); };
+    PlanOptions plan;
+    plan.slice_bytes = 1;
+    Trainee raw(network(), false, 0.05, 2), sliced(network(), plan, 0.05, 2);
+    const std::vector<PlanStep>& steps = sliced.executor().plan().steps;
+    EXPECT_GT(std::count_if(steps.begin(), steps.end(),
+                            [](const PlanStep& step) {
+                              return step.kind == PlanStep::Kind::BACKWARD_PARAMETERS;
+                            }),
+              0);
+    TrainOptions options;
+    options.exact = true;
+    const std::vector<float> expected = raw.Gradients();
+    EXPECT_LT(RelativeDifference(sliced.Gradients(options), expected), 1e-5);
+    options.audit = Audit::ALL;
+    EXPECT_LT(RelativeDifference(sliced.Gradients(options, 1), expected), 1e-5);
+    options.accumulate = true;
+    TrainOptions accumulate;
+    accumulate.accumulate = true;
+    EXPECT_LT(RelativeDifference(sliced.Gradients(options, 1), raw.Gradients(accumulate, 1)), 1e-5);
   }
 }
 

@@ -91,7 +91,8 @@ void ExpectFloorsHold(const Plan& plan) {
 }
 
 TEST_P(PlanTest, BuffersNeverCollide) {
-  for (const auto& network : {ResidualNetwork, BranchNetwork, BottleneckNetwork}) {
+  for (const auto& network :
+       {ResidualNetwork, BranchNetwork, BottleneckNetwork, PreActivationNetwork}) {
     Graph graph = network();
     for (int64_t batch : {1, 3, 16}) {
       const Plan plan = Make(graph, batch);
@@ -272,9 +273,8 @@ TEST(PlanPolicies, ReluOutputsAreMadeAgainUnlessAskedForOtherwise) {
     options.policies[static_cast<int>(SavedKind::RELU)] = relu;
     options.policies[static_cast<int>(SavedKind::NORM_INPUT)] = norm_input;
     const Plan plan = MakePlan(graph, *backend, 8, options);
-    return std::count_if(plan.saved.begin(), plan.saved.end(), [](const SavedValue& saved) {
-      return saved.keep == Keep::REBUILD;
-    });
+    return std::count_if(plan.saved.begin(), plan.saved.end(),
+                         [](const SavedValue& saved) { return saved.keep == Keep::REBUILD; });
   };
   const SavedPolicy ours = {"fast", Tier::MEMORY}, file = {"dense", Tier::FILE};
   EXPECT_GT(rebuilt(ours, ours), 0);

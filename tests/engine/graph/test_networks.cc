@@ -103,6 +103,20 @@ Graph BottleneckNetwork() {
   return maker.Finish(maker.Then("fc", Fc(kClasses), x));
 }
 
+Graph PreActivationNetwork() {
+  Maker maker("preactivation");
+  const int x = maker.Then("conv0", Conv(8, 3, 3, 1, false), 0);
+  int main = maker.Then("relu1", NewRelu(), maker.Then("bn1", NewBatchNorm(), x));
+  main = maker.Then("conv1", Conv(8, 3, 3, 1, false), main);
+  int y = maker.Join("add", NewAdd(), {main, x});
+  y = maker.Then("relu2", NewRelu(), maker.Then("bn2", NewBatchNorm(), y));
+  y = maker.Then("flatten", NewFlatten(), maker.Then("pool", MaxPool(), y));
+  y = maker.Then("relu3", NewRelu(), maker.Then("fc0", Fc(256), y));
+  const int left = maker.Then("left", Fc(256), y), right = maker.Then("right", Fc(256), y);
+  y = maker.Then("relu4", NewRelu(), maker.Join("sum", NewAdd(), {left, right}));
+  return maker.Finish(maker.Then("fc", Fc(kClasses), y));
+}
+
 Graph BranchNetwork() {
   Maker maker("branch");
   int x = maker.Then("relu0", NewRelu(), maker.Then("conv0", Conv(8, 3, 3, 1, true), 0));
