@@ -31,7 +31,7 @@ struct PutOptions {
   int64_t floor = -1;
   // What the pool learns of a value (centers, code tables), to be shared by slices of it that have
   // all else of these options in common, dtype and channels: the first Put fills it, later ones use
-  // it. Counted once. nullptr: the value comes alone.
+  // it. Counted once. nullptr: the value comes alone. Pools may do without.
   std::shared_ptr<const ValueCoding>* learnt = nullptr;
 };
 
@@ -62,7 +62,8 @@ class ActivationStore {
   virtual void Release(int id) = 0;
 
   // Encoded values may from now on lie in the part of `space` that PutOptions::floor leaves free,
-  // instead of in memory of the pool's own; nullptr: no more. REQUIRES: no value is kept.
+  // instead of in memory of the pool's own, not counted by limit_bytes; shares ownership. nullptr:
+  // no more. REQUIRES: no value is kept. Pools may do without.
   virtual void Borrow(std::shared_ptr<Buffer> /*space*/) {}
 
   // For pools that work beside the computation, on a GPU; the others have done everything when Put

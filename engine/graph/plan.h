@@ -61,7 +61,7 @@ struct PlanOptions {
   int64_t least_slice = 1;  // samples; smaller ones do not pay
   // Share of an iteration's arithmetic that may be spent on computing large inputs of batch norms a
   // second time, slice by slice, instead of holding them for the whole batch until its statistics
-  // are known.
+  // are known; max pools' gradients, too. 0: none. Where nothing is sliced there is nothing to do.
   double rematerialize = 0.05;
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved

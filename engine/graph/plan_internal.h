@@ -111,9 +111,10 @@ bool Rematerialize(const Graph& graph, Plan* plan);
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 
-// Offsets in the arena: what forward leaves to backward, then largest first, each at the lowest
-// place that is free during its lifetime (the "greedy by size" strategy of Pisarchyk & Lee,
-// "Efficient Memory Management for Deep Neural Net Inference", 2020).
+// Offsets in the arena, in whichever of several orders lets arena and slabs take least together
+// when the pool `shares` the arena, else largest first: each at the lowest place that is free
+// during its lifetime (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory
+// Management for Deep Neural Net Inference", 2020).
 void PlaceBuffers(Plan* plan, bool shares);
 
 // What stays in memory of a pool of so many bytes.
