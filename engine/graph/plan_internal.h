@@ -55,10 +55,8 @@ class Schedule {
   const std::vector<Action>& actions() const { return actions_; }
   const std::vector<Section>& sections() const { return sections_; }
 
-  // Sections in which a value, a node's states and a value's gradient are written or read. What is
-  // needed in one only exists for a slice at a time, the rest for the whole batch.
-  const std::set<int>& OfValue(int value) const { return of_value_[value]; }
-  const std::set<int>& OfStates(int node) const { return of_states_[node]; }
+  // Whether a value, a node's states or a value's gradient exists for the whole batch, since
+  // several sections write or read it; what one section alone needs exists for a slice at a time.
   bool WholeValue(int value) const { return whole_value_[value]; }
   bool WholeStates(int node) const { return of_states_[node].size() > 1; }
   bool WholeGradient(int value) const { return whole_gradient_[value]; }
@@ -71,17 +69,19 @@ class Schedule {
 
  private:
   void ListActions();
-  void PutOffForward();
   void CutSections();
   bool CutsBefore(size_t a, int64_t samples, const std::vector<int>& cuts) const;
   bool IsBorder(size_t a, const std::vector<int>& cuts) const;
   void FindUses();
+  // Of the action; actions().size(): there is none.
+  size_t Find(PlanStep::Kind kind, int node) const;
+  // schedule_rewrites.cc
+  void PutOffForward();
   void RematerializeValues();
-  void AddMaking(int value, int section, std::vector<Action>* added);
+  void AddMaking(int value, int section, size_t use, std::vector<Action>* added);
   void RematerializeGradients();
   bool OwnsGradient(int value) const;
   void DeferParameters();
-  size_t Find(PlanStep::Kind kind, int node) const;
   int64_t WorkingBytes(const Action& action) const;
   int64_t SamplesFor(int64_t working_bytes) const;
 
