@@ -133,7 +133,7 @@ TEST(SlabPool, BorrowsWhatLiesAboveTheFloor) {
   pool.Free(first);  // below the second, whose place is used first again
   EXPECT_FALSE(lies_in_arena(pool.Store(bytes.data(), 30000, 20000).value(), 0));
   pool.Free(second);
-  EXPECT_TRUE(lies_in_arena(pool.Store(bytes.data(), 40000, 60000).value(), 60000));
+  EXPECT_TRUE(lies_in_arena(pool.Store(bytes.data(), 30000, 70000).value(), 70000));
 }
 
 // The soft limit on file sizes, as `ulimit -f` sets it, while in scope. It makes what a full disk
