@@ -122,6 +122,9 @@ inline int64_t BytesInMemory(const PlanOptions& options, int64_t pool) {
   return options.spill_above > 0 ? std::min(pool, options.spill_above) : pool;
 }
 
+// By step: bytes of all buffers that hold something.
+std::vector<int64_t> BytesAlive(const Plan& plan);
+
 // Whether a value goes to slabs of the pool, or to the arena in place of them.
 bool IsPooled(const SavedValue& saved);
 

@@ -142,10 +142,7 @@ void PlaceInOrder(const std::vector<int>& order, Plan* plan) {
 
 // Bytes alive at the step of a buffer's life when the fewest are.
 std::vector<int64_t> LeastAliveBeside(const Plan& plan) {
-  std::vector<int64_t> alive(plan.steps.size(), 0);
-  for (const PlannedBuffer& buffer : plan.buffers) {
-    for (int s = buffer.first; s <= buffer.last; ++s) alive[s] += buffer.bytes;
-  }
+  const std::vector<int64_t> alive = BytesAlive(plan);
   std::vector<int64_t> least;
   for (const PlannedBuffer& buffer : plan.buffers) {
     least.push_back(
@@ -187,6 +184,14 @@ std::vector<std::vector<int>> Orders(const Plan& plan, bool shares) {
 }
 
 }  // namespace
+
+std::vector<int64_t> BytesAlive(const Plan& plan) {
+  std::vector<int64_t> alive(plan.steps.size(), 0);
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    for (int s = buffer.first; s <= buffer.last; ++s) alive[s] += buffer.bytes;
+  }
+  return alive;
+}
 
 void PlaceBuffers(Plan* plan, bool shares) {
   for (PlannedBuffer& buffer : plan->buffers) {

@@ -3,7 +3,6 @@
 // one pass for the statistics and again in the next. The second way pays for a 1x1 convolution to
 // many channels at the beginning of a network, hardly elsewhere.
 #include <algorithm>
-#include <utility>
 
 #include "engine/graph/plan_internal.h"
 
@@ -110,12 +109,9 @@ bool Apart(const Graph& graph, const Plan& plan, int value) {
 
 // Steps at which nearly as much as ever is held, or of the arena taken.
 std::vector<bool> FullSteps(const Plan& plan) {
-  std::vector<int64_t> taken(plan.steps.size(), 0);
-  for (const PlannedBuffer& buffer : plan.buffers) {
-    for (int s = buffer.first; s <= buffer.last; ++s) taken[s] += buffer.bytes;
-  }
+  const std::vector<int64_t> taken = BytesAlive(plan);
   std::vector<bool> full(plan.steps.size());
-  for (const auto* use : {&std::as_const(taken), &plan.predicted_in_use}) {
+  for (const auto* use : {&taken, &plan.predicted_in_use}) {
     const double high =
         kNearlyPeak * static_cast<double>(*std::max_element(use->begin(), use->end()));
     for (size_t s = 0; s < full.size(); ++s) full[s] = full[s] || (*use)[s] >= high;

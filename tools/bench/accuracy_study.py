@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+import bench_runs
+
 
 def run_folder(work, mode, seed):
     return os.path.join(work, f"{mode.replace(':', '_')}_seed{seed}")
@@ -140,9 +142,7 @@ def main():
     if options.json:
         report = {"recipe": options.recipe, "epochs": options.epochs, "threads": options.threads, "rows": rows,
                   "command": " ".join(sys.argv)}
-        with open(options.json, "w") as file:
-            json.dump(report, file, indent=1)
-            file.write("\n")
+        bench_runs.save(report, options.json)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import statistics
 import subprocess
 import sys
 
+import bench_runs
+
 
 def train(options):
     command = [options.encke, "train", options.recipe, "--iterations", str(options.iterations), "--mode", "encke"]
@@ -77,9 +79,7 @@ def main():
               f"{quotient['greatest']}, {row['inside']} of {row['layers']} layers inside {inside}; ratio {row['ratio']}")
     if options.json:
         report = {"recipe": options.recipe, "settings": options.set, "command": " ".join(sys.argv), "audits": rows}
-        with open(options.json, "w") as file:
-            json.dump(report, file, indent=1)
-            file.write("\n")
+        bench_runs.save(report, options.json)
 
 
 if __name__ == "__main__":

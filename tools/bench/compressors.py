@@ -23,6 +23,8 @@ import time
 
 import numpy as np
 
+import bench_runs
+
 BOUND = ".bound.npy"
 MASK = ".mask"
 
@@ -301,9 +303,7 @@ def main():
             "totals": totals,
             "layers": rows,
         }
-        with open(options.json, "w") as file:
-            json.dump(result, file, indent=1)
-            file.write("\n")
+        bench_runs.save(result, options.json)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ iterations, so bounds are those of the beginning. Data are made up.
     tools/bench/peak_study.py --json doc/results/peak.json
 """
 import argparse
-import json
 import os
-import subprocess
 import sys
-import tempfile
+
+import bench_runs
 
 # network: batch, iterations
 CASES = {"alexnet": (32, 3), "vgg16": (32, 2), "resnet18": (32, 3), "resnet50": (32, 3), "inception_v4": (16, 2)}
@@ -21,14 +20,10 @@ FIXED = ("parameter", "gradient", "optimizer")
 
 def compare(options, network):
     batch, iterations = CASES[network]
-    with tempfile.NamedTemporaryFile(suffix=".json") as result:
-        command = [options.encke, "compare", network, "--data", "synthetic", "--batch", str(batch)]
-        command += ["--iterations", str(iterations), "--threads", str(options.threads)]
-        command += ["--modes", f"raw,{options.mode}", "--json", result.name]
-        command += ["--set", "training.evaluate_every=1000000", "--set", "data.prefetch=1"]
-        command += ["--set", "data.train_size=256", "--set", "data.test_size=8"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return json.load(open(result.name))["modes"]
+    return bench_runs.compare(options.encke, network, "--batch", batch, "--iterations", iterations,
+                              "--threads", options.threads, "--modes", f"raw,{options.mode}",
+                              "--set", "training.evaluate_every=1000000", "--set", "data.prefetch=1",
+                              "--set", "data.train_size=256", "--set", "data.test_size=8")
 
 
 def beyond_parameters(figures, total):
@@ -66,10 +61,7 @@ def main():
         print(f"{network + ', ' + str(row['batch']):18} {row['raw_peak_beyond_parameters'] / 2**20:6.0f} MiB "
               f"{row['encke_peak_beyond_parameters'] / 2**20:6.0f} MiB {row['peak_ratio']:5.1f}x "
               f"{row['resident_peak_ratio']:8.1f}x {row['stored_ratio']:6.1f}x {row['time_over_raw']:5.2f}x", flush=True)
-        if options.json:
-            with open(options.json, "w") as file:
-                json.dump(report, file, indent=1)
-                file.write("\n")
+        bench_runs.save(report, options.json)
 
 
 if __name__ == "__main__":

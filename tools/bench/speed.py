@@ -12,7 +12,8 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
+
+import bench_runs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -34,15 +35,12 @@ def pytorch(network, batch, iterations, threads, bf16):
 
 
 def encke(options, config, overrides, batch, iterations, modes, precision):
-    with tempfile.NamedTemporaryFile(suffix=".json") as result:
-        command = [options.encke, "compare", config, "--data", "synthetic", "--batch", str(batch)]
-        command += ["--iterations", str(iterations + 2), "--threads", str(options.threads), "--modes", ",".join(modes)]
-        command += ["--json", result.name, "--set", "training.evaluate_every=1000000", "--set", "data.test_size=8"]
-        command += ["--set", f"training.precision={precision}"]
-        for override in overrides:
-            command += ["--set", override]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return json.load(open(result.name))["modes"]
+    arguments = ["--batch", batch, "--iterations", iterations + 2, "--threads", options.threads]
+    arguments += ["--modes", ",".join(modes), "--set", "training.evaluate_every=1000000", "--set", "data.test_size=8"]
+    arguments += ["--set", f"training.precision={precision}"]
+    for override in overrides:
+        arguments += ["--set", override]
+    return bench_runs.compare(options.encke, config, *arguments)
 
 
 def best(into, figures):
@@ -97,10 +95,7 @@ def main():
         print(f"{name} (batch {case['batch']}): raw is {case['raw_over_pytorch']} x PyTorch")
         for mode, speed in sorted(case["images_per_second"].items()):
             print(f"  {mode:24} {speed:9.2f} img/s  {case['over_raw'][mode]:6.3f} x raw", flush=True)
-        if options.json:
-            with open(options.json, "w") as file:
-                json.dump(report, file, indent=1)
-                file.write("\n")
+        bench_runs.save(report, options.json)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ Shows that each fits and runs; the ratios are those of the first iterations, whe
     tools/bench/zoo_step.py --batch 2 --json doc/results/zoo_step.json
 """
 import argparse
-import json
-import subprocess
 import sys
-import tempfile
+
+import bench_runs
 
 NETWORKS = ("lenet5 alexnet alexnet_small alexnet_original vgg11 vgg11_bn vgg11_bn_small vgg13 vgg13_bn vgg16 vgg16_bn "
             "vgg16_small vgg19 vgg19_bn resnet20 resnet56 resnet18 resnet18_small resnet34 resnet50 resnet101 resnet152 "
@@ -17,12 +16,8 @@ NETWORKS = ("lenet5 alexnet alexnet_small alexnet_original vgg11 vgg11_bn vgg11_
 
 
 def compare(options, network):
-    with tempfile.NamedTemporaryFile(suffix=".json") as result:
-        command = [options.encke, "compare", network, "--data", "synthetic", "--batch", str(options.batch)]
-        command += ["--iterations", str(options.iterations), "--threads", str(options.threads), "--json", result.name]
-        command += ["--set", "data.train_size=64", "--set", "data.test_size=8"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return json.load(open(result.name))["modes"]
+    return bench_runs.compare(options.encke, network, "--batch", options.batch, "--iterations", options.iterations,
+                              "--threads", options.threads, "--set", "data.train_size=64", "--set", "data.test_size=8")
 
 
 def row_of(modes):
@@ -54,10 +49,7 @@ def main():
         raw, encke = row["raw"], row["encke"]
         print(f"{network:18} {raw['peak_bytes'] / 2**20:8.0f} MiB {encke['peak_bytes'] / 2**20:8.0f} MiB "
               f"{encke['raw_saved_bytes'] / encke['stored_bytes']:12.1f}x", flush=True)
-        if options.json:
-            with open(options.json, "w") as file:
-                json.dump(report, file, indent=1)
-                file.write("\n")
+        bench_runs.save(report, options.json)
 
 
 if __name__ == "__main__":
