@@ -49,8 +49,8 @@ Cell PriorOf(const std::vector<Cell>& cells, int m) {
 
 }  // namespace
 
-std::vector<uint8_t> CellCentroids(const Activity& activity, const std::vector<ChunkView>& sample,
-                                   DType dtype) {
+std::vector<int8_t> CellCentroids(const Activity& activity, const std::vector<ChunkView>& sample,
+                                  DType dtype) {
   std::vector<float> inverse_width;
   for (size_t c = 0; c < activity.threshold.size(); ++c) {
     const float width = activity.inactive_bound[c];
@@ -65,12 +65,13 @@ std::vector<uint8_t> CellCentroids(const Activity& activity, const std::vector<C
       AddPiece<bfloat16>(activity, inverse_width, piece, &cells);
     }
   }
-  std::vector<uint8_t> centroids(cells.size());
+  std::vector<int8_t> centroids(cells.size());
   for (int m = 0; m < kCentroids; ++m) {
     const Cell prior = PriorOf(cells, m);
     for (size_t i = m; i < cells.size(); i += kCentroids) {
       const float place = (cells[i].places + prior.places) / (cells[i].count + prior.count);
-      centroids[i] = static_cast<uint8_t>(std::clamp(place * 256, 0.0f, 255.0f));
+      const float offset = std::nearbyint((place - 0.5f) * 256);
+      centroids[i] = static_cast<int8_t>(std::clamp(offset, -128.0f, 127.0f));
     }
   }
   return centroids;

@@ -12,7 +12,7 @@ namespace encke {
 // Activity::centroid wants them. A channel with few elements in a cell leans on the mean of all
 // channels for it. Elements that are not finite do not count. `sample` are chunks of the value, F32
 // or BF16, with all of its channels. REQUIRES: an activity that a Quantizer would take.
-std::vector<uint8_t> CellCentroids(const Activity& activity, const std::vector<ChunkView>& sample,
-                                   DType dtype);
+std::vector<int8_t> CellCentroids(const Activity& activity, const std::vector<ChunkView>& sample,
+                                  DType dtype);
 
 }  // namespace encke

@@ -42,10 +42,10 @@ struct Activity {
   // Inactive elements keep this bound, in place of CodecOptions::bound, and come back as the mean
   // of their cell, which is as wide as the bound. REQUIRES: finite, >= 0.
   std::vector<float> inactive_bound;
-  // Where in its cell that mean lies, in 256ths of its width counted from the threshold on, for the
-  // kCentroids cells next to the threshold: [channel][cell]. Cells further away, and all if this is
-  // empty, come back as their middle. (The ENCKE pool finds them itself.)
-  std::vector<uint8_t> centroid;
+  // How far that mean lies from its cell's middle, in 256ths of its width and away from the
+  // threshold, for the kCentroids cells next to the threshold: [channel][cell]. Cells further away,
+  // and all if this is empty, come back as their middle. (The ENCKE pool finds them itself.)
+  std::vector<int8_t> centroid;
 
   bool empty() const { return threshold.empty(); }
   bool Active(float x, int64_t channel) const {

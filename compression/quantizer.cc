@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kBlock = 64;
 constexpr int64_t kLine = 64;  // bytes of a cache line: vectors that do not cross one load faster
-constexpr int64_t kTables = 4, kActivityTables = 8 + kCentroids;
+constexpr int64_t kTables = 4, kActivityTables = 9;
 constexpr float kLeastBound = 0x1p-120f;     // below, 1 / step would overflow or lose precision
 constexpr float kGreatestBound = 0x1p+120f;  // above, step would overflow
 constexpr double kShrink = 1.0 - 0x1p-12;
@@ -102,15 +102,15 @@ float Quantizer::WidthOf(int64_t channel) const {
   return activity_.sign[channel] == 0 ? StepOf(bound) : static_cast<float>(kShrink * bound);
 }
 
-// The decoded value of an inactive cell.
-float Quantizer::CentroidOf(int64_t channel, int cell) const {
-  const int sign = activity_.sign[channel];
-  const bool middle = sign == 0 || activity_.centroid.empty();
-  const float place =
-      middle ? 0.5f
-             : (static_cast<float>(activity_.centroid[channel * kCentroids + cell]) + 0.5f) / 256;
-  const float distance = (static_cast<float>(cell) + place) * WidthOf(channel);
-  return activity_.threshold[channel] + (sign < 0 ? distance : -distance);
+// QuantizerTables::centroids.
+int32_t Quantizer::CentroidsOf(int64_t channel) const {
+  if (activity_.sign[channel] == 0 || activity_.centroid.empty()) return 0;
+  uint32_t packed = 0;
+  for (int cell = 0; cell < kCentroids; ++cell) {
+    const auto offset = static_cast<uint8_t>(activity_.centroid[channel * kCentroids + cell]);
+    packed |= static_cast<uint32_t>(offset) << 8 * cell;
+  }
+  return static_cast<int32_t>(packed);
 }
 
 ExpandedQuantizer Quantizer::Expand() const {
@@ -138,9 +138,7 @@ void Quantizer::ExpandActivity(ExpandedQuantizer* expanded) const {
   tables.inactive_bound = add([&](int64_t c) { return activity_.inactive_bound[c]; });
   const float* width = tables.width = add([&](int64_t c) { return WidthOf(c); });
   tables.inverse_width = add([=](int64_t c) { return Inverse(width[c]); });
-  for (int cell = 0; cell < kCentroids; ++cell) {
-    tables.centroid[cell] = add([&](int64_t c) { return CentroidOf(c, cell); });
-  }
+  tables.centroids = expanded->Add<int32_t>([&](int64_t c) { return CentroidsOf(c); });
 }
 
 int64_t Quantizer::bytes() const {

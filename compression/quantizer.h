@@ -62,7 +62,7 @@ class Quantizer {
  private:
   float BoundOf(int64_t channel) const;  // of active elements
   float WidthOf(int64_t channel) const;  // of inactive cells
-  float CentroidOf(int64_t channel, int cell) const;
+  int32_t CentroidsOf(int64_t channel) const;
   void ExpandActivity(ExpandedQuantizer* expanded) const;
 
   QuantizerMode mode_;

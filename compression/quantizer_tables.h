@@ -27,7 +27,9 @@ struct QuantizerTables {
   const float* inactive_bound;
   const float* width;  // of an inactive cell
   const float* inverse_width;
-  const float* centroid[kCentroids];  // decoded value of the inactive cells 0, 1, ...
+  // Of the inactive cells 0, 1, ..., in one byte each from the lowest on: how far from the cell's
+  // middle it is decoded to, away from the threshold, in 256ths of `width`.
+  const int32_t* centroids;
   int64_t period;
 };
 

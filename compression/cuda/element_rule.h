@@ -109,7 +109,7 @@ struct alignas(16) ActivityTable {
   float bound, step, inverse_step;             // of active elements
   float threshold, direction;                  // 1: active above the threshold, -1: below
   float inactive_bound, width, inverse_width;  // of inactive cells
-  float centroid[kCentroids];
+  int32_t centroids;                           // QuantizerTables
 };
 
 struct ActivityRule {
@@ -140,14 +140,11 @@ struct ActivityRule {
   }
 
   ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const Table& table) {
-    float centroid = 0;
-    ENCKE_UNROLL
-    for (int m = 0; m < kCentroids; ++m) {
-      if (k == -m) centroid = table.centroid[m];
-    }
-    if (k <= 0 && k > -kCentroids) return centroid;
-    const float middle = Multiply(static_cast<float>(k) - 0.5f, k > 0 ? table.step : table.width);
-    return Add(table.threshold, Multiply(middle, table.direction));
+    const auto offset = static_cast<float>(simd::CentroidOffset(table.centroids, k));
+    // Exact, in whatever way it is contracted.
+    const float cells = static_cast<float>(k) - 0.5f - offset * simd::kCentroidUnit;
+    const float distance = Multiply(cells, k > 0 ? table.step : table.width);
+    return Add(table.threshold, Multiply(distance, table.direction));
   }
 };
 

@@ -14,11 +14,8 @@ inline UniformTable TableAt(const QuantizerTables& t, int64_t i, UniformTable) {
 }
 
 inline ActivityTable TableAt(const QuantizerTables& t, int64_t i, ActivityTable) {
-  ActivityTable table = {t.bound[i],     t.step[i],          t.inverse_step[i],
-                         t.threshold[i], t.direction[i],     t.inactive_bound[i],
-                         t.width[i],     t.inverse_width[i], {}};
-  for (int m = 0; m < kCentroids; ++m) table.centroid[m] = t.centroid[m][i];
-  return table;
+  return {t.bound[i],          t.step[i],  t.inverse_step[i],  t.threshold[i], t.direction[i],
+          t.inactive_bound[i], t.width[i], t.inverse_width[i], t.centroids[i]};
 }
 
 // What the entries of RuleTables are read from, period + 64 of them, and the period.

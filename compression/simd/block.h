@@ -23,8 +23,9 @@ namespace encke::simd {
 
 constexpr int kBlockElements = 64;
 constexpr int kSumLanes = 16;
-constexpr uint32_t kCodeLimit = 0xffff;  // codes above are escapes
-constexpr int kCellLimit = 0x7fff;       // with activity: cells further from the threshold, too
+constexpr uint32_t kCodeLimit = 0xffff;   // codes above are escapes
+constexpr int kCellLimit = 0x7fff;        // with activity: cells further from the threshold, too
+constexpr float kCentroidUnit = 0x1p-8f;  // of a cell's width
 
 // Elements are `float`, or `uint16_t` for bfloat16. Bit patterns as the escapes keep them:
 ENCKE_INLINE uint32_t BitsOf(float x) {
@@ -36,6 +37,12 @@ ENCKE_INLINE uint32_t BitsOf(uint16_t x) { return x; }
 
 ENCKE_INLINE void SetBits(uint32_t bits, float* x) { std::memcpy(x, &bits, sizeof(bits)); }
 ENCKE_INLINE void SetBits(uint32_t bits, uint16_t* x) { *x = static_cast<uint16_t>(bits); }
+
+// QuantizerTables::centroids: the byte of cell `k`, 0 for cells that have none.
+ENCKE_INLINE int CentroidOffset(int32_t packed, int32_t k) {
+  const bool has = k <= 0 && k > -kCentroids;
+  return has ? static_cast<int8_t>(static_cast<uint32_t>(packed) >> 8 * (has ? -k : 0)) : 0;
+}
 
 ENCKE_INLINE int Popcount(uint64_t x) {
 #ifdef __CUDA_ARCH__

@@ -194,7 +194,7 @@ struct Avx2Ops {
     const __m256 fits =
         _mm256_cmp_ps(Abs(cell), _mm256_set1_ps(static_cast<float>(kCellLimit)), _CMP_LE_OQ);
     const __m256i k = _mm256_and_si256(_mm256_cvttps_epi32(cell), _mm256_castps_si256(fits));
-    const __m256 decoded = Stored(ActivityValue(k, t, i), type);
+    const __m256 decoded = Stored(ActivityValue(k, active, t, i), type);
     const __m256 after = Active(_mm256_mul_ps(_mm256_sub_ps(decoded, threshold), direction));
     const __m256 kept = _mm256_andnot_ps(_mm256_xor_ps(active, after), fits);
     const __m256 bound = Choose(active, t.bound + i, t.inactive_bound + i);
@@ -203,17 +203,18 @@ struct Avx2Ops {
     return {_mm256_and_si256(code, _mm256_castps_si256(good)), good, active};
   }
 
-  ENCKE_INLINE __m256 ActivityValue(__m256i k, const QuantizerTables& t, int i) {
-    const __m256 active = _mm256_castsi256_ps(_mm256_cmpgt_epi32(k, _mm256_setzero_si256()));
-    const __m256 cells = _mm256_sub_ps(_mm256_cvtepi32_ps(k), _mm256_set1_ps(0.5f));
+  // `active`: k > 0.
+  ENCKE_INLINE __m256 ActivityValue(__m256i k, __m256 active, const QuantizerTables& t, int i) {
+    // The cell's byte moves to the top; for cells that have none the shift leaves 0.
+    const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(t.centroids + i));
+    const __m256i shift = _mm256_add_epi32(_mm256_slli_epi32(k, 3), _mm256_set1_epi32(24));
+    const __m256i offset = _mm256_srai_epi32(_mm256_sllv_epi32(packed, shift), 24);
+    const __m256 middle = _mm256_sub_ps(_mm256_cvtepi32_ps(k), _mm256_set1_ps(0.5f));
+    const __m256 cells = _mm256_sub_ps(
+        middle, _mm256_mul_ps(_mm256_cvtepi32_ps(offset), _mm256_set1_ps(kCentroidUnit)));
     const __m256 distance = _mm256_mul_ps(cells, Choose(active, t.step + i, t.width + i));
-    __m256 value = _mm256_add_ps(_mm256_loadu_ps(t.threshold + i),
-                                 _mm256_mul_ps(distance, _mm256_loadu_ps(t.direction + i)));
-    for (int m = 0; m < kCentroids; ++m) {
-      const __m256 is = _mm256_castsi256_ps(_mm256_cmpeq_epi32(k, _mm256_set1_epi32(-m)));
-      value = _mm256_blendv_ps(value, _mm256_loadu_ps(t.centroid[m] + i), is);
-    }
-    return value;
+    return _mm256_add_ps(_mm256_loadu_ps(t.threshold + i),
+                         _mm256_mul_ps(distance, _mm256_loadu_ps(t.direction + i)));
   }
 
   ENCKE_INLINE __m256 Inside(__m256 x, __m256 decoded, __m256 bound) {
@@ -303,7 +304,9 @@ struct Avx2Ops {
       const __m256 inactive = _mm256_castsi256_ps(_mm256_cmpeq_epi32(code, _mm256_setzero_si256()));
       Store(_mm256_andnot_ps(inactive, _mm256_mul_ps(cell, step)), out + i);
     } else if constexpr (kMode == QuantizerMode::ACTIVITY) {
-      Store(ActivityValue(FromZigzags(code), t, i), out + i);
+      const __m256i k = FromZigzags(code);
+      const __m256 active = _mm256_castsi256_ps(_mm256_cmpgt_epi32(k, _mm256_setzero_si256()));
+      Store(ActivityValue(k, active, t, i), out + i);
     } else {
       const __m256i center = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(t.center + i));
       const __m256i k = _mm256_add_epi32(FromZigzags(code), center);

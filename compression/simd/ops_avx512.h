@@ -144,24 +144,25 @@ struct Avx512Ops {
     const __mmask16 fits = _mm512_cmp_ps_mask(
         _mm512_abs_ps(cell), _mm512_set1_ps(static_cast<float>(kCellLimit)), _CMP_LE_OQ);
     const __m512i k = _mm512_maskz_cvttps_epi32(fits, cell);
-    const __m512 decoded = Stored(ActivityValue(k, t, i), type);
+    const __m512 decoded = Stored(ActivityValue(k, active, t, i), type);
     const __mmask16 after = Active(_mm512_mul_ps(_mm512_sub_ps(decoded, threshold), direction));
     const __mmask16 inside = Inside(x, decoded, Choose(active, t.bound + i, t.inactive_bound + i));
     return {_mm512_xor_si512(_mm512_slli_epi32(k, 1), _mm512_srai_epi32(k, 31)),
             static_cast<__mmask16>(fits & ~(active ^ after) & inside), active};
   }
 
-  ENCKE_INLINE __m512 ActivityValue(__m512i k, const QuantizerTables& t, int i) {
-    const __mmask16 active = _mm512_cmpgt_epi32_mask(k, _mm512_setzero_si512());
-    const __m512 cells = _mm512_sub_ps(_mm512_cvtepi32_ps(k), _mm512_set1_ps(0.5f));
+  // `active`: k > 0.
+  ENCKE_INLINE __m512 ActivityValue(__m512i k, __mmask16 active, const QuantizerTables& t, int i) {
+    // The cell's byte moves to the top; for cells that have none the shift leaves 0.
+    const __m512i shift = _mm512_add_epi32(_mm512_slli_epi32(k, 3), _mm512_set1_epi32(24));
+    const __m512i offset =
+        _mm512_srai_epi32(_mm512_sllv_epi32(_mm512_loadu_si512(t.centroids + i), shift), 24);
+    const __m512 middle = _mm512_sub_ps(_mm512_cvtepi32_ps(k), _mm512_set1_ps(0.5f));
+    const __m512 cells = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(offset), _mm512_set1_ps(kCentroidUnit),
+                                          middle);  // exact
     const __m512 distance = _mm512_mul_ps(cells, Choose(active, t.step + i, t.width + i));
-    __m512 value = _mm512_add_ps(_mm512_loadu_ps(t.threshold + i),
-                                 _mm512_mul_ps(distance, _mm512_loadu_ps(t.direction + i)));
-    for (int m = 0; m < kCentroids; ++m) {
-      const __mmask16 is = _mm512_cmpeq_epi32_mask(k, _mm512_set1_epi32(-m));
-      value = _mm512_mask_loadu_ps(value, is, t.centroid[m] + i);
-    }
-    return value;
+    return _mm512_add_ps(_mm512_loadu_ps(t.threshold + i),
+                         _mm512_mul_ps(distance, _mm512_loadu_ps(t.direction + i)));
   }
 
   // |x - decoded| < bound, or equal bit for bit.
@@ -239,7 +240,9 @@ struct Avx512Ops {
       const __mmask16 active = _mm512_test_epi32_mask(code, code);
       Store(_mm512_maskz_mul_ps(active, cell, _mm512_loadu_ps(t.step + i)), out + i);
     } else if constexpr (kMode == QuantizerMode::ACTIVITY) {
-      Store(ActivityValue(FromZigzags(code), t, i), out + i);
+      const __m512i k = FromZigzags(code);
+      const __mmask16 active = _mm512_cmpgt_epi32_mask(k, _mm512_setzero_si512());
+      Store(ActivityValue(k, active, t, i), out + i);
     } else {
       const __m512i k = _mm512_add_epi32(FromZigzags(code), _mm512_loadu_si512(t.center + i));
       Store(_mm512_mul_ps(_mm512_cvtepi32_ps(k), _mm512_loadu_ps(t.step + i)), out + i);

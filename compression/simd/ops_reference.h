@@ -156,8 +156,9 @@ struct ReferenceOps {
   }
 
   static float ActivityValue(int32_t k, const QuantizerTables& t, int i) {
-    if (k <= 0 && k > -kCentroids) return t.centroid[-k][i];
-    const float distance = (static_cast<float>(k) - 0.5f) * (k > 0 ? t.step[i] : t.width[i]);
+    const auto offset = static_cast<float>(CentroidOffset(t.centroids[i], k));
+    const float cells = static_cast<float>(k) - 0.5f - offset * kCentroidUnit;
+    const float distance = cells * (k > 0 ? t.step[i] : t.width[i]);
     return t.threshold[i] + distance * t.direction[i];
   }
 

@@ -28,7 +28,7 @@ class TableCursor {
       at.inactive_bound = tables_.inactive_bound + offset_;
       at.width = tables_.width + offset_;
       at.inverse_width = tables_.inverse_width + offset_;
-      for (int m = 0; m < kCentroids; ++m) at.centroid[m] = tables_.centroid[m] + offset_;
+      at.centroids = tables_.centroids + offset_;
     }
     return at;
   }

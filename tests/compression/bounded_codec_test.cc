@@ -53,7 +53,7 @@ CodecOptions MixedActivity(int64_t channels) {
     options.activity.sign.push_back(static_cast<int8_t>(c % 4 == 3 ? 0 : 1 - c % 2 * 2));
     options.activity.inactive_bound.push_back(c % 5 == 2 ? 0.0f : 0.3f * (c % 3 + 1));
     for (int m = 0; m < kCentroids; ++m) {
-      options.activity.centroid.push_back(static_cast<uint8_t>(85 * (c + m)));
+      options.activity.centroid.push_back(static_cast<int8_t>(85 * (c + m) - 128));
     }
   }
   return options;
@@ -119,9 +119,9 @@ TEST_P(BoundedCodec, HandlesEveryLength) {
 TEST_P(BoundedCodec, InactiveCellsComeBackAsTheirCentroid) {
   const Shape shape{1, 1, 120, 1};
   CodecOptions options = testing::UniformActivity(1, 2.0f, 0.01f, 0.5f);
-  options.activity.centroid = {0, 64, 128, 255};
+  options.activity.centroid = {-128, -64, 0, 127};
   const float values[] = {1.9f, 1.6f, 1.2f, 0.6f, 0.1f, -0.2f};
-  const float expected[] = {1.999f, 1.999f, 1.374f, 0.749f, 0.001f, -0.25f};
+  const float expected[] = {2, 2, 1.375f, 0.75f, 0.0025f, -0.2495f};
   std::vector<float> data(shape.elements()), decoded(shape.elements());
   for (size_t i = 0; i < data.size(); ++i) data[i] = values[i % 6];
   const Encoded encoded = Encode(*codec_, data.data(), DType::F32, shape, options);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "compression/codec.h"
+#include "compression/quantizer_tables.h"
 #include "compression/value_coding.h"
 #include "gtest/gtest.h"
 
@@ -48,6 +49,9 @@ CodecOptions OptionsOf(const Case& test, int64_t channels) {
     options.activity.threshold.push_back(kThresholds[c % 6]);
     options.activity.sign.push_back(static_cast<int8_t>(c / 6 % 2 * 2 - 1));
     options.activity.inactive_bound.push_back(kInactiveBound);
+    for (int m = 0; m < kCentroids; ++m) {
+      options.activity.centroid.push_back(static_cast<int8_t>(85 * (c + m) - 128));
+    }
   }
   return options;
 }

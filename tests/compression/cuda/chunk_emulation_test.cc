@@ -34,7 +34,7 @@ CodecOptions WithActivity(int64_t channels, float bound, float inactive_bound) {
     activity.sign.push_back(static_cast<int8_t>(c % 7 == 6 ? 0 : c % 3 == 1 ? -1 : 1));
     activity.inactive_bound.push_back(c % 11 == 10 ? 0.0f : inactive_bound);
     for (int m = 0; m < kCentroids; ++m) {
-      activity.centroid.push_back(static_cast<uint8_t>(60 + 37 * m + c));
+      activity.centroid.push_back(static_cast<int8_t>(-68 + 37 * m + c));
     }
   }
   return options;
