@@ -14,6 +14,8 @@
 
 namespace encke {
 
+struct LearntCoding;  // compression/value_coding.h
+
 enum class Tier {
   IN_PLACE,  // as it is, not encoded
   MEMORY,    // encoded, in slabs
@@ -33,6 +35,9 @@ struct PutOptions {
   // all else of these options in common, dtype and channels: the first Put fills it, later ones use
   // it. Counted once. nullptr: the value comes alone. Pools may do without.
   std::shared_ptr<const ValueCoding>* learnt = nullptr;
+  // What an earlier Put of this value has learnt, with the same codec and channels and under bounds
+  // near these: serves again, and nothing is learnt. nullptr: learn. Pools may do without.
+  std::shared_ptr<const LearntCoding> prior = nullptr;
 };
 
 // What was stored of one value.

@@ -173,9 +173,13 @@ StoredValue CompressedStore::Put(int id, const Tensor& value, const PutOptions& 
 std::shared_ptr<const ValueCoding> CompressedStore::Learn(const Tensor& value,
                                                           const PutOptions& options,
                                                           const Entry& entry) const {
+  CodecOptions asked = options.coding;
+  asked.checksum = asked.checksum || options.tier == Tier::FILE || options_.spill;
+  if (options.prior != nullptr) {
+    return std::make_shared<ValueCoding>(asked, *options.prior, entry.shape.c);
+  }
   const std::vector<ChunkView> sample = Sample(value);
-  CodecOptions chosen = WithCenters(options.coding, sample, value);
-  chosen.checksum = chosen.checksum || options.tier == Tier::FILE || options_.spill;
+  const CodecOptions chosen = WithCenters(asked, sample, value);
   auto coding = std::make_shared<ValueCoding>(chosen, entry.shape.c);
   entry.codec->Prepare(sample, entry.dtype, coding.get());
   return coding;

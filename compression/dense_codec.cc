@@ -44,6 +44,10 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
   if (learnt.bits < fast_bits) coding->tables = std::move(learnt.tables);
 }
 
+bool DenseCodec::KnowsTables(const std::vector<uint8_t>& tables) const {
+  return tables.empty() || AreDenseTables(tables);
+}
+
 int64_t DenseCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
   return fast_.MaxStreamSize(chunk, dtype);
 }

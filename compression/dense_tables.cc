@@ -296,8 +296,17 @@ std::vector<uint8_t> DenseTableBuilder::Pack(const Model& model, int tokens, con
   return bytes;
 }
 
+bool AreDenseTables(const std::vector<uint8_t>& bytes) {
+  if (bytes.size() <= kHead) return false;
+  const size_t tokens = bytes[0],
+               contexts = static_cast<size_t>(simd::Popcount(bytes[5] | bytes[6] << 8));
+  return tokens >= 2 && tokens <= kTokens && bytes[1] <= simd::kMaxShift &&
+         bytes[2] <= static_cast<uint8_t>(simd::ContextKind::PAIR) &&
+         bytes.size() == kHead + tokens * (1 + contexts);
+}
+
 simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {
-  ENCKE_CHECK(bytes.size() > kHead, bytes.size());
+  ENCKE_CHECK(AreDenseTables(bytes), bytes.size());
   const int tokens = bytes[0];
   int16_t lowest;
   uint16_t met;

@@ -67,7 +67,10 @@ class DenseTableBuilder {
   std::vector<Chunk> chunks_;
 };
 
-// REQUIRES: made by DenseTableBuilder.
+// Whether ExpandDenseTables can read them, and coders work with what it makes of them.
+bool AreDenseTables(const std::vector<uint8_t>& compact);
+
+// REQUIRES: AreDenseTables.
 simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& compact);
 
 }  // namespace encke

@@ -214,6 +214,13 @@ void JpegCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
   std::memcpy(coding->tables.data(), &scale, sizeof(scale));
 }
 
+bool JpegCodec::KnowsTables(const std::vector<uint8_t>& tables) const {
+  float scale = 0;
+  if (tables.size() != sizeof(scale)) return false;
+  std::memcpy(&scale, tables.data(), sizeof(scale));
+  return std::isfinite(scale) && scale > 0;
+}
+
 void JpegCodec::EncodeValues(const std::vector<float>& values, const Shape& chunk,
                              const ValueCoding& coding, std::vector<uint8_t>* out) const {
   const Dct dct;

@@ -91,6 +91,14 @@ Quantizer::Quantizer(const CodecOptions& options, int64_t channels)
   }
 }
 
+std::vector<float> Quantizer::Centers() const {
+  std::vector<float> centers(center_.size());
+  for (size_t c = 0; c < centers.size(); ++c) {
+    centers[c] = static_cast<float>(center_[c]) * StepOf(BoundOf(static_cast<int64_t>(c)));
+  }
+  return centers;
+}
+
 // A channel without sides has one bound.
 float Quantizer::BoundOf(int64_t channel) const {
   if (!activity_.empty() && activity_.sign[channel] == 0) return activity_.inactive_bound[channel];

@@ -56,6 +56,8 @@ class Quantizer {
   bool lossless() const { return lossless_; }                  // all bounds are 0
   const std::vector<float>& bounds() const { return bound_; }  // one, or one a channel
   const Activity& activity() const { return activity_; }
+  // CodecOptions::channel_center, as the codes have it.
+  std::vector<float> Centers() const;
   ExpandedQuantizer Expand() const;
   int64_t bytes() const;  // of memory held
 

@@ -14,6 +14,7 @@
 #include "engine/graph/graph.h"
 #include "engine/graph/memory_trace.h"
 #include "engine/graph/plan.h"
+#include "engine/graph/saved_codings.h"
 
 namespace encke {
 
@@ -120,6 +121,7 @@ class Executor {
   // Audits of one layer made so far, which say whose turn is next; part of a checkpoint.
   int64_t audits() const { return audits_; }
   void set_audits(int64_t audits) { audits_ = audits; }
+  SavedCodings& codings() { return codings_; }
   // Copies the saved values of the next Train to `folder` as .npy files; "" = no more.
   void DumpActivations(const std::string& folder) { dump_folder_ = folder; }
 
@@ -143,6 +145,7 @@ class Executor {
   Plan plan_;             // of training
   Plan evaluation_plan_;  // for the largest batch evaluated so far
   std::unique_ptr<ActivationStore> store_;
+  SavedCodings codings_;
   std::unique_ptr<BoundController> controller_;
   double momentum_ = 0;
   std::shared_ptr<Buffer> arena_;

@@ -31,7 +31,7 @@ Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Pha
       options_(options),
       ledger_(&plan, &executor->backend_.allocator().ledger(),
               executor->StartTrace(phase, iteration, options)),
-      stored_(executor->store_.get()) {
+      stored_(executor->store_.get(), &executor->codings_, iteration) {
   if (graph_.values[0].shape.n != batch.size()) graph_.InferShapes(batch.size());
   if (phase == Phase::TRAIN && plan.options.compress) {
     refresh_ = executor_.controller_->Refreshes(update_);
@@ -272,7 +272,7 @@ void Executor::Run::Store(const PlanStep& step) {
   if (saved.keep == Keep::REBUILD) return ObserveRebuilt(step, tensor);
   const std::string codec = options_.exact && !raw ? CodecForExact(saved.codec) : saved.codec;
   const StoredValue stored =
-      stored_.Put(step.saved, now_.first, tensor,
+      stored_.Put(step.saved, saved.value, now_.first, tensor,
                   {codec, codec_options, saved.tier, graph_.values[saved.value].name, saved.floor});
   record.codec = stored.codec;
   record.raw_bytes += stored.raw_bytes;

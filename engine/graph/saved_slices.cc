@@ -12,11 +12,19 @@ SavedSlices::~SavedSlices() {
   }
 }
 
-StoredValue SavedSlices::Put(int saved, int64_t first, const Tensor& slice,
+StoredValue SavedSlices::Put(int saved, int value, int64_t first, const Tensor& slice,
                              const PutOptions& options) {
   PutOptions sharing = options;
-  sharing.learnt = &learnt_[saved];
+  std::shared_ptr<const ValueCoding>& learnt = learnt_[saved];
+  const bool alone = learnt == nullptr;  // no slice before it
+  sharing.learnt = &learnt;
+  if (alone) sharing.prior = codings_->PriorOf(value, options, iteration_);
   const StoredValue stored = store_->Put(next_id_, slice, sharing);
+  if (sharing.prior != nullptr) {
+    codings_->Used(value, stored);
+  } else if (alone && learnt != nullptr) {
+    codings_->Learnt(value, options, iteration_, stored, *learnt);
+  }
   entries_[saved].push_back({next_id_++, first, slice.shape().n, slice.shape().n});
   return stored;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compression/activation_store.h"
+#include "engine/graph/saved_codings.h"
 
 namespace encke {
 
@@ -14,14 +15,17 @@ namespace encke {
 // What is still there at the end (an error has ended the run) is given back.
 class SavedSlices {
  public:
-  explicit SavedSlices(ActivationStore* store) : store_(store) {}
+  // For one iteration; what is learnt in it goes to `codings`.
+  SavedSlices(ActivationStore* store, SavedCodings* codings, int64_t iteration)
+      : store_(store), codings_(codings), iteration_(iteration) {}
   ~SavedSlices();
   SavedSlices(const SavedSlices&) = delete;
   SavedSlices& operator=(const SavedSlices&) = delete;
 
-  // Keeps `slice`, whose first sample is number `first` of the batch. All slices of a value come
-  // with the same options.
-  StoredValue Put(int saved, int64_t first, const Tensor& slice, const PutOptions& options);
+  // Keeps `slice`, whose first sample is number `first` of the batch, of saved value `saved`, which
+  // is `value` of the graph. All slices of a value come with the same options.
+  StoredValue Put(int saved, int value, int64_t first, const Tensor& slice,
+                  const PutOptions& options);
   // Fills `out` with samples from number `first` on, unless they are kept in place, and, with
   // `release`, forgets them: once for each sample. REQUIRES: they were Put.
   void Get(int saved, int64_t first, const Tensor& out, bool release);
@@ -35,6 +39,8 @@ class SavedSlices {
   };
 
   ActivationStore* store_;
+  SavedCodings* codings_;
+  int64_t iteration_;
   std::map<int, std::vector<Entry>> entries_;                 // by saved value
   std::map<int, std::shared_ptr<const ValueCoding>> learnt_;  // by saved value
   int next_id_ = 0;

@@ -84,6 +84,7 @@ std::string StateText(const TrainingState& state) {
                        {"average_updates", state.average_updates},
                        {"audits", state.audits},
                        {"controller", state.controller},
+                       {"codings", state.codings},
                        {"meters", state.meters},
                        {"config", state.config}};
   return object.dump();
@@ -103,6 +104,7 @@ TrainingState ParseState(const std::string& text, const std::string& path) {
     object.at("average_updates").get_to(state.average_updates);
     object.at("audits").get_to(state.audits);
     object.at("controller").get_to(state.controller);
+    state.codings = object.value("codings", state.codings);  // older files have none
     object.at("meters").get_to(state.meters);
     object.at("config").get_to(state.config);
     return state;

@@ -36,6 +36,7 @@ struct TrainingState {
   int64_t average_updates = 0;      // WeightAverage::updates
   int64_t audits = 0;               // Executor::audits
   std::string controller;           // BoundController::Save
+  std::string codings = "{}";       // SavedCodings::Save
   std::string meters;               // TrainingMeters::Save
   std::string config;               // as text
 };

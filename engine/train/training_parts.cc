@@ -80,6 +80,7 @@ TrainingState TrainingParts::State(const TrainingPosition& position) {
   state.average_updates = average_ != nullptr ? average_->updates() : 0;
   state.audits = executor_->audits();
   state.controller = executor_->controller().Save();
+  state.codings = executor_->codings().Save();
   state.meters = position.meters.Save();
   state.config = file_.ToText();
   return state;
@@ -113,6 +114,7 @@ TrainingPosition TrainingParts::RestoreState(const Checkpoint& checkpoint) {
   position.evaluation_pending = state.evaluation_pending;
   position.meters.Restore(state.meters);
   executor_->controller().Restore(state.controller);
+  executor_->codings().Restore(state.codings);
   executor_->set_audits(state.audits);
   if (average_ != nullptr) average_->set_updates(state.average_updates);
   return position;

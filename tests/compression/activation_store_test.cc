@@ -141,6 +141,33 @@ TEST_F(ActivationStoreTest, SlicesOfAValueShareWhatWasLearnt) {
   }
 }
 
+// The prior's tables are for other data: they serve, if badly, and the bounds are the new ones.
+TEST_F(ActivationStoreTest, TakesOverWhatAnEarlierPutHasLearnt) {
+  const Tensor x = Maps({4, 28, 28, 24});
+  Tensor scaled = NewTensor(x.shape());
+  for (int64_t i = 0; i < x.elements(); ++i) scaled.data<float>()[i] = 3 * x.data<float>()[i];
+  CodecOptions split = testing::UniformActivity(24, 0.3f, 0.05f, 0.5f);
+  for (const CodecOptions& coding : {Masked(0.1f), PerChannel(24), split}) {
+    const auto store = NewStore();
+    std::shared_ptr<const ValueCoding> first, second;
+    PutOptions options{"dense", coding};
+    options.learnt = &first;
+    const StoredValue learnt = store->Put(1, x, options);
+    store->Release(1);
+    options.learnt = &second;
+    options.prior = std::make_shared<LearntCoding>(first->Learnt());
+    const StoredValue again = store->Put(1, x, options);
+    EXPECT_EQ(again.stored_bytes, learnt.stored_bytes);
+    EXPECT_EQ(second->tables, first->tables);
+    EXPECT_EQ(second->quantizer.Centers(), first->quantizer.Centers());
+    EXPECT_EQ(second->quantizer.activity().centroid, first->quantizer.activity().centroid);
+    store->Release(1);
+    EXPECT_GT(store->Put(1, scaled, options).stored_bytes, learnt.stored_bytes);
+    const Tensor y = store->Get(1, 0, 4, NewTensor(x.shape()));
+    EXPECT_EQ(testing::ContractViolation(scaled.raw(), y.raw(), DType::F32, y.shape(), coding), "");
+  }
+}
+
 TEST_F(ActivationStoreTest, DoesNotReferToTheTensorAfterPut) {
   const auto store = NewStore();
   const Tensor x = Maps({8, 14, 14, 16});

@@ -23,11 +23,11 @@ struct CodecErrors {
   static CodecErrors Of(const CodecInput& input, const float* decoded);
 };
 
-// Seconds for a whole value, through the pool: what is learnt from a sample, and the copies into
-// and out of its slabs, included.
+// Seconds for a whole value, through the pool: the copies into and out of its slabs included.
 struct CodecTimes {
-  double encode = 0;
+  double encode = 0;  // with centers and tables that an earlier iteration has learnt
   double decode = 0;
+  double learn_and_encode = 0;  // with what is learnt from a sample
 };
 
 struct CodecMeasurement {

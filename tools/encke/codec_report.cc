@@ -18,6 +18,12 @@ double Gigabytes(int64_t bytes, double seconds) {
   return static_cast<double>(bytes) / seconds / 1e9;
 }
 
+void AddTimes(const CodecTimes& times, CodecTimes* sum) {
+  sum->encode += times.encode;
+  sum->decode += times.decode;
+  sum->learn_and_encode += times.learn_and_encode;
+}
+
 void AddMeasurement(const CodecMeasurement& m, CodecTotal* total) {
   ++total->values;
   total->raw_bytes += m.raw_bytes;
@@ -25,10 +31,8 @@ void AddMeasurement(const CodecMeasurement& m, CodecTotal* total) {
   total->violations += m.errors.violations();
   total->entropy_bytes += m.entropy_bytes;
   total->greatest_error = std::max(total->greatest_error, m.errors.greatest);
-  total->one_thread.encode += m.one_thread.encode;
-  total->one_thread.decode += m.one_thread.decode;
-  total->all_threads.encode += m.all_threads.encode;
-  total->all_threads.decode += m.all_threads.decode;
+  AddTimes(m.one_thread, &total->one_thread);
+  AddTimes(m.all_threads, &total->all_threads);
 }
 
 template <typename T>
@@ -42,16 +46,16 @@ std::vector<std::string> SizeAndSpeed(const T& of) {
   std::vector<std::string> cells = {FormatBytes(of.raw_bytes), FormatRatio(of.ratio())};
   const double over = static_cast<double>(of.stored_bytes) / of.entropy_bytes - 1;
   cells.push_back(of.entropy_bytes > 0 ? FormatSigned(100 * over, 0) + "%" : "-");
-  for (const CodecTimes& times : {of.one_thread, of.all_threads}) {
-    cells.push_back(FormatFixed(Gigabytes(of.raw_bytes, times.encode), 2));
-    cells.push_back(FormatFixed(Gigabytes(of.raw_bytes, times.decode), 2));
+  const CodecTimes &one = of.one_thread, &all = of.all_threads;
+  for (double seconds : {one.encode, one.learn_and_encode, one.decode, all.encode, all.decode}) {
+    cells.push_back(FormatFixed(Gigabytes(of.raw_bytes, seconds), 2));
   }
   return cells;
 }
 
 void AddSizeAndSpeedColumns(Table* table) {
   for (const char* header :
-       {"raw", "ratio", "to entropy", "enc GB/s", "dec GB/s", "enc, all", "dec, all"}) {
+       {"raw", "ratio", "to entropy", "enc GB/s", "learning", "dec GB/s", "enc, all", "dec, all"}) {
     table->AddColumn(header);
   }
 }
@@ -61,7 +65,9 @@ void Append(const std::vector<std::string>& cells, std::vector<std::string>* row
 }
 
 ordered_json SpeedJson(int64_t bytes, const CodecTimes& times) {
-  return {{"encode", Gigabytes(bytes, times.encode)}, {"decode", Gigabytes(bytes, times.decode)}};
+  return {{"encode", Gigabytes(bytes, times.encode)},
+          {"decode", Gigabytes(bytes, times.decode)},
+          {"learn_and_encode", Gigabytes(bytes, times.learn_and_encode)}};
 }
 
 ordered_json ToJson(const CodecMeasurement& m) {

@@ -1,0 +1,108 @@
+#include "engine/graph/saved_codings.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "engine/core/error.h"
+
+namespace encke {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMostIterations = 15;  // that something learnt serves
+constexpr int64_t kEarly = 4;            // at most its age over this, early in a run
+constexpr double kDrift = 1.03;          // in stored bytes
+constexpr float kBoundChange = 0.05f;
+
+double ShareOf(const StoredValue& stored) {
+  return static_cast<double>(stored.stored_bytes) / static_cast<double>(stored.raw_bytes);
+}
+
+QuantizerMode ModeOf(const CodecOptions& options) {
+  if (!options.activity.empty()) return QuantizerMode::ACTIVITY;
+  return options.mask ? QuantizerMode::MASK : QuantizerMode::SIGNED;
+}
+
+LearntCoding CodingFrom(const Json& json, const Codec* codec) {
+  LearntCoding coding;
+  coding.mode = static_cast<QuantizerMode>(json.at("mode").get<int>());
+  coding.centers = json.at("centers").get<std::vector<float>>();
+  coding.centroid = json.at("centroid").get<std::vector<int8_t>>();
+  coding.tables = json.at("tables").get<std::vector<uint8_t>>();
+  if (codec == nullptr || !codec->KnowsTables(coding.tables)) {
+    throw Error(ErrorKind::DATA, "the checkpoint holds code tables that no codec has made");
+  }
+  return coding;
+}
+
+}  // namespace
+
+std::shared_ptr<const LearntCoding> SavedCodings::PriorOf(int value, const PutOptions& options,
+                                                          int64_t iteration) const {
+  const auto found = known_.find(value);
+  if (found == known_.end()) return nullptr;
+  const Known& known = found->second;
+  const int64_t age = iteration - known.iteration;
+  const bool old = age < 0 || age > std::min(kMostIterations, known.iteration / kEarly);
+  // Bounds by channel follow the channels' deviations, and codes hardly change.
+  const float change = std::abs(options.coding.bound.uniform - known.bound);
+  const bool moved = change > kBoundChange * known.bound;
+  const bool other = known.codec != options.codec || known.coding->mode != ModeOf(options.coding);
+  return old || moved || other || known.drifted ? nullptr : known.coding;
+}
+
+void SavedCodings::Used(int value, const StoredValue& stored) {
+  Known& known = known_.at(value);
+  known.drifted = ShareOf(stored) > kDrift * known.share;
+}
+
+void SavedCodings::Learnt(int value, const PutOptions& options, int64_t iteration,
+                          const StoredValue& stored, const ValueCoding& coding) {
+  known_[value] = {std::make_shared<LearntCoding>(coding.Learnt()),
+                   options.codec,
+                   options.coding.bound.uniform,
+                   iteration,
+                   ShareOf(stored),
+                   false};
+}
+
+std::string SavedCodings::Save() const {
+  Json json = Json::object();
+  for (const auto& [value, known] : known_) {
+    json[std::to_string(value)] = {{"codec", known.codec},
+                                   {"bound", known.bound},
+                                   {"iteration", known.iteration},
+                                   {"share", known.share},
+                                   {"drifted", known.drifted},
+                                   {"mode", static_cast<int>(known.coding->mode)},
+                                   {"centers", known.coding->centers},
+                                   {"centroid", known.coding->centroid},
+                                   {"tables", known.coding->tables}};
+  }
+  return json.dump();
+}
+
+void SavedCodings::Restore(const std::string& state) {
+  std::map<int, Known> known;
+  try {
+    const Json json = Json::parse(state);
+    for (const auto& [value, saved] : json.items()) {
+      Known& k = known[std::atoi(value.c_str())];
+      saved.at("codec").get_to(k.codec);
+      saved.at("bound").get_to(k.bound);
+      saved.at("iteration").get_to(k.iteration);
+      saved.at("share").get_to(k.share);
+      saved.at("drifted").get_to(k.drifted);
+      k.coding = std::make_shared<LearntCoding>(CodingFrom(saved, FindCodec(k.codec)));
+    }
+  } catch (const Json::exception& error) {
+    throw Error(ErrorKind::DATA, StrCat("the state of the code tables is damaged: ", error.what()));
+  }
+  known_ = std::move(known);
+}
+
+}  // namespace encke
