@@ -13,13 +13,13 @@ using simd::kContexts;
 using simd::kProbabilityOne;
 using simd::kTokens;
 
-// With fewer than one code in so many outside the plain tokens, raw extra bits cost no time.
-constexpr int64_t kRangeShare = 20;
+// A window may leave at most one code in so many to raw extra bits, which take time.
+constexpr int64_t kMostOutside = 16;
 // A context's distribution starts from this many elements of the mean one.
 constexpr int64_t kPrior = 8;
 constexpr int64_t kPrecision = 1 << 20;
 
-// Without a mask: of so many codes, one on either side may be outside the tables' window.
+// One code in so many outside, on either side, is next to none.
 constexpr int64_t kTailShare = 512;
 constexpr int kLowestInactive = -9;  // leaves tokens for active codes
 constexpr int kHistogram = 4096;     // codes further from 0 than half of it count as its ends
@@ -88,66 +88,138 @@ void SetContext(const uint8_t* packed, int c, simd::DenseTables* tables) {
   }
 }
 
+// With the kind known, compilers turn the loop into vector code.
+template <simd::ContextKind kKind>
+void FillContextsOf(const simd::TokenNeighbours& near, uint8_t zero, int64_t count, uint8_t* out) {
+  const simd::ContextRule rule = {kKind, zero};
+  for (int64_t i = 0; i < count; ++i) {
+    out[i] = simd::ContextOf(near.left[i], near.up[i], near.corner[i], rule);
+  }
+}
+
+void FillContexts(const simd::TokenNeighbours& near, const simd::ContextRule& rule, int64_t count,
+                  uint8_t* out) {
+  using simd::ContextKind;
+  switch (rule.kind) {
+    case ContextKind::SUM:
+      return FillContextsOf<ContextKind::SUM>(near, rule.zero, count, out);
+    case ContextKind::MEAN:
+      return FillContextsOf<ContextKind::MEAN>(near, rule.zero, count, out);
+    case ContextKind::PAIR:
+      return FillContextsOf<ContextKind::PAIR>(near, rule.zero, count, out);
+    case ContextKind::MEDIAN:
+      return FillContextsOf<ContextKind::MEDIAN>(near, rule.zero, count, out);
+  }
+}
+
+// How often each number of a code occurs.
+class CodeNumbers {
+ public:
+  void Add(const std::vector<uint16_t>& codes) {
+    for (uint16_t code : codes) {
+      const int k = simd::FromZigzag(code);
+      ++counts_[std::clamp(k + kHistogram / 2, 0, kHistogram - 1)];
+    }
+    elements_ += static_cast<int64_t>(codes.size());
+  }
+
+  int64_t elements() const { return elements_; }
+  // The least and greatest number but for one code in `share` on either side.
+  int Low(int64_t share) const {
+    int low = 0;
+    for (int64_t sum = counts_[0]; low + 1 < kHistogram && sum <= elements_ / share;) {
+      sum += counts_[++low];
+    }
+    return low - kHistogram / 2;
+  }
+  int High(int64_t share) const {
+    int high = kHistogram - 1;
+    for (int64_t sum = counts_[high]; high > 0 && sum <= elements_ / share;) sum += counts_[--high];
+    return high - kHistogram / 2;
+  }
+  // Codes with numbers in [low, high].
+  int64_t Within(int low, int high) const {
+    const int begin = std::clamp(low + kHistogram / 2, 0, kHistogram);
+    const int end = std::clamp(high + kHistogram / 2 + 1, begin, kHistogram);
+    return std::accumulate(counts_.begin() + begin, counts_.begin() + end, int64_t{0});
+  }
+
+ private:
+  std::vector<int64_t> counts_ = std::vector<int64_t>(kHistogram);
+  int64_t elements_ = 0;
+};
+
 }  // namespace
 
 void DenseTableBuilder::Add(std::vector<uint16_t> codes, const simd::DenseShape& shape) {
   chunks_.push_back({std::move(codes), shape});
 }
 
-// With a mask: the least shift under which nearly all codes have a token of their own.
-DenseTableBuilder::Window DenseTableBuilder::ChooseMasked() const {
+std::vector<DenseTableBuilder::Window> DenseTableBuilder::MaskedWindows() const {
   int64_t elements = 0;
   for (const Chunk& chunk : chunks_) elements += chunk.codes.size();
-  int shift = 0;
-  for (; shift < simd::kMaxShift; ++shift) {
+  std::vector<Window> windows;
+  for (int shift = 0; shift <= simd::kMaxShift; ++shift) {
     int64_t ranges = 0;
     for (const Chunk& chunk : chunks_) {
       for (uint16_t code : chunk.codes) {
         ranges += simd::HighPart(code, shift) >= simd::kPlainTokens;
       }
     }
-    if (ranges * kRangeShare <= elements) break;
+    if (ranges * kMostOutside <= elements) windows.push_back({shift, 0, simd::kMaskTokens});
+    if (ranges * kTailShare <= elements) break;
   }
-  return {shift, 0, simd::kMaskTokens};
+  if (windows.empty()) windows.push_back({simd::kMaxShift, 0, simd::kMaskTokens});
+  return windows;
 }
 
-DenseTableBuilder::Range DenseTableBuilder::CodeRange() const {
-  std::vector<int64_t> histogram(kHistogram);
-  int64_t elements = 0;
-  for (const Chunk& chunk : chunks_) {
-    for (uint16_t code : chunk.codes) {
-      const int k = simd::FromZigzag(code);
-      ++histogram[std::clamp(k + kHistogram / 2, 0, kHistogram - 1)];
+// One token on either side stands for the tails; what is never negative needs none below.
+std::vector<DenseTableBuilder::Window> DenseTableBuilder::SignedWindows() const {
+  CodeNumbers numbers;
+  for (const Chunk& chunk : chunks_) numbers.Add(chunk.codes);
+  const int low = numbers.Low(kTailShare), high = numbers.High(kTailShare);
+  const bool negative = low > 0 || numbers.Within(-kHistogram, -1) > 0;
+  std::vector<Window> windows;
+  for (int shift = 0; shift <= simd::kMaxShift; ++shift) {
+    const int first = negative ? (low >> shift) - 1 : 0, last = (high >> shift) + 1;
+    if (last - first < kTokens) {
+      windows.push_back({shift, first, std::max(last - first + 1, 2)});
+      break;
     }
-    elements += chunk.codes.size();
+    // Not all of them: where the most are inside.
+    Window best = {shift, first, kTokens};
+    int64_t most = -1;
+    for (int lowest = first; negative ? lowest + kTokens <= last + 1 : lowest == 0; ++lowest) {
+      const int64_t inside =
+          numbers.Within((lowest + 1) * (1 << shift), (lowest + kTokens - 1) * (1 << shift) - 1);
+      if (inside > most) best.lowest = lowest;
+      most = std::max(most, inside);
+    }
+    if ((numbers.elements() - most) * kMostOutside <= numbers.elements()) windows.push_back(best);
   }
-  const int64_t tail = elements / kTailShare;
-  int low = 0, high = kHistogram - 1;
-  for (int64_t sum = histogram[low]; low < high && sum <= tail;) sum += histogram[++low];
-  for (int64_t sum = histogram[high]; high > low && sum <= tail;) sum += histogram[--high];
-  const bool negative =
-      std::accumulate(histogram.begin(), histogram.begin() + kHistogram / 2, int64_t{0}) > 0;
-  return {low - kHistogram / 2, high - kHistogram / 2, negative};
+  if (windows.empty()) windows.push_back({simd::kMaxShift, -kTokens / 2, kTokens});
+  return windows;
 }
 
-// Without: the least shift under which the tokens cover all codes but the tails.
-DenseTableBuilder::Window DenseTableBuilder::ChooseSigned() const {
-  const auto [low, high, negative] = CodeRange();
-  // One token more on either side stands for the tails; what is never negative needs none below.
-  int shift = 0;
-  while (shift < simd::kMaxShift && (high >> shift) - (low >> shift) + 3 > kTokens) ++shift;
-  const int lowest = negative || low > 0 ? (low >> shift) - 1 : 0;
-  return {shift, lowest, std::clamp((high >> shift) + 2 - lowest, 2, kTokens)};
-}
-
-// With activity: the same for active codes alone; inactive ones, which are few, get no shift.
-DenseTableBuilder::Window DenseTableBuilder::ChooseActivity() const {
-  const Range range = CodeRange();
-  const int lowest = range.negative ? std::clamp(range.low - 1, kLowestInactive, -1) : 0;
-  const int high = std::max(range.high, 1);
-  int shift = 0;
-  while (shift < simd::kMaxShift && simd::ActivityHigh(high, shift) + 2 - lowest > kTokens) ++shift;
-  return {shift, lowest, std::min(simd::ActivityHigh(high, shift) + 2 - lowest, kTokens)};
+// Inactive codes, which are few, get no shift.
+std::vector<DenseTableBuilder::Window> DenseTableBuilder::ActivityWindows() const {
+  CodeNumbers numbers;
+  for (const Chunk& chunk : chunks_) numbers.Add(chunk.codes);
+  const bool negative = numbers.Within(-kHistogram, -1) > 0;
+  const int lowest = negative ? std::clamp(numbers.Low(kTailShare) - 1, kLowestInactive, -1) : 0;
+  const int high = std::max(numbers.High(kTailShare), 1);
+  std::vector<Window> windows;
+  for (int shift = 0; shift <= simd::kMaxShift; ++shift) {
+    const int tokens = simd::ActivityHigh(high, shift) + 2 - lowest;
+    const int last = lowest + kTokens - 1;  // the upper tail
+    const int64_t outside = numbers.Within(((last - 1) << shift) + 1, kHistogram);
+    if (tokens <= kTokens || outside * kMostOutside <= numbers.elements()) {
+      windows.push_back({shift, lowest, std::min(tokens, kTokens)});
+    }
+    if (tokens <= kTokens) break;
+  }
+  if (windows.empty()) windows.push_back({simd::kMaxShift, lowest, kTokens});
+  return windows;
 }
 
 // The tokens of a chunk's codes, as the kernels find them, behind those outside the chunk.
@@ -184,14 +256,14 @@ void DenseTableBuilder::Count(const Chunk& chunk, const std::vector<uint8_t>& to
   // What has no row above is rarer in whole chunks than in the sample's pieces.
   const bool rows = elements > neighbours.up;
   const int64_t up = rows ? neighbours.up : neighbours.left;
-  std::vector<uint8_t> contexts(elements);
-  const int64_t begin = rows ? neighbours.up : 0;
-  for (int64_t i = begin; i < elements; ++i) {
-    contexts[i] = simd::ContextOf(inside[i - neighbours.left], inside[i - up], rule);
-  }
+  const int64_t corner = rows ? neighbours.up + neighbours.left : neighbours.left;
+  const int64_t begin = rows ? neighbours.up : 0, counted = elements - begin;
+  const uint8_t* own = inside + begin;
+  std::vector<uint8_t> contexts(counted);
+  FillContexts({own - neighbours.left, own - up, own - corner}, rule, counted, contexts.data());
   // In two tables by turns: equal neighbours would wait for each other's count.
   int32_t turns[2][kContexts][kTokens] = {};
-  for (int64_t i = begin; i < elements; ++i) ++turns[i & 1][contexts[i]][inside[i]];
+  for (int64_t i = 0; i < counted; ++i) ++turns[i & 1][contexts[i]][own[i]];
   for (const auto& turn : turns) {
     for (int c = 0; c < kContexts; ++c) {
       for (int t = 0; t < kTokens; ++t) counts[c][t] += turn[c][t];
@@ -212,37 +284,49 @@ int64_t DenseTableBuilder::RawBits(const Window& window, int tokens, const Count
   return bits;
 }
 
-DenseTableBuilder::Window DenseTableBuilder::ChooseWindow() const {
+std::vector<DenseTableBuilder::Window> DenseTableBuilder::Windows() const {
   switch (mode_) {
     case QuantizerMode::MASK:
-      return ChooseMasked();
+      return MaskedWindows();
     case QuantizerMode::ACTIVITY:
-      return ChooseActivity();
+      return ActivityWindows();
     default:
-      return ChooseSigned();
+      return SignedWindows();
   }
 }
 
-DenseTableBuilder::Model DenseTableBuilder::Learn() const {
+// The model of one window and one rule for contexts, whose tokens are `seen`.
+DenseTableBuilder::Model DenseTableBuilder::ModelOf(
+    const Window& window, simd::ContextKind kind,
+    const std::vector<std::vector<uint8_t>>& seen) const {
   Model model = {};
-  model.window = ChooseWindow();
-  std::vector<std::vector<uint8_t>> seen;
-  for (const Chunk& chunk : chunks_) seen.push_back(TokensOf(chunk, model.window));
-  int64_t least = -1;
+  model.window = window;
+  model.kind = kind;
+  for (size_t i = 0; i < chunks_.size(); ++i) {
+    Count(chunks_[i], seen[i], {kind, window.Zero()}, model.counts);
+  }
+  model.bits = Cost(model.counts) + RawBits(window, window.tokens, model.counts);
+  return model;
+}
+
+// The window under one rule, then the rule.
+DenseTableBuilder::Model DenseTableBuilder::Learn() const {
+  Model best = {};
+  std::vector<std::vector<uint8_t>> best_seen;
+  for (const Window& window : Windows()) {
+    std::vector<std::vector<uint8_t>> seen;
+    for (const Chunk& chunk : chunks_) seen.push_back(TokensOf(chunk, window));
+    const Model model = ModelOf(window, simd::ContextKind::MEDIAN, seen);
+    if (!best_seen.empty() && model.bits >= best.bits) continue;
+    best = model;
+    best_seen = std::move(seen);
+  }
   for (const auto kind :
        {simd::ContextKind::SUM, simd::ContextKind::PAIR, simd::ContextKind::MEAN}) {
-    if (kind == simd::ContextKind::MEAN && model.window.lowest >= 0) continue;  // it has no sides
-    Counts counts = {};
-    for (size_t i = 0; i < chunks_.size(); ++i) {
-      Count(chunks_[i], seen[i], {kind, model.window.Zero()}, counts);
-    }
-    const int64_t cost = Cost(counts);
-    if (least >= 0 && cost >= least) continue;
-    least = cost;
-    model.kind = kind;
-    std::memcpy(model.counts, counts, sizeof(counts));
+    const Model model = ModelOf(best.window, kind, best_seen);
+    if (model.bits < best.bits) best = model;
   }
-  return model;
+  return best;
 }
 
 DenseTableBuilder::Result DenseTableBuilder::Build() const {
@@ -262,8 +346,7 @@ DenseTableBuilder::Result DenseTableBuilder::Build() const {
   // Pieces' first rows were not counted.
   int64_t elements = 0;
   for (const Chunk& chunk : chunks_) elements += chunk.codes.size();
-  const int64_t bits = Cost(model.counts) + RawBits(model.window, tokens, model.counts);
-  result.bits = bits * std::max<int64_t>(elements, 1) / total;
+  result.bits = model.bits * std::max<int64_t>(elements, 1) / total;
   return result;
 }
 
@@ -301,8 +384,7 @@ bool AreDenseTables(const std::vector<uint8_t>& bytes) {
   const size_t tokens = bytes[0],
                contexts = static_cast<size_t>(simd::Popcount(bytes[5] | bytes[6] << 8));
   return tokens >= 2 && tokens <= kTokens && bytes[1] <= simd::kMaxShift &&
-         bytes[2] <= static_cast<uint8_t>(simd::ContextKind::PAIR) &&
-         bytes.size() == kHead + tokens * (1 + contexts);
+         bytes[2] < simd::kContextKinds && bytes.size() == kHead + tokens * (1 + contexts);
 }
 
 simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {

@@ -40,8 +40,11 @@ class DenseTableBuilder {
     Window window;
     simd::ContextKind kind;
     Counts counts;
+    int64_t bits;  // that an ideal coder takes, raw ones included
   };
-  // The window, and the contexts that make the counted tokens cheapest.
+  Model ModelOf(const Window& window, simd::ContextKind kind,
+                const std::vector<std::vector<uint8_t>>& seen) const;
+  // The cheapest.
   Model Learn() const;
   // `mean`: the counts of all contexts, `total` together.
   static std::vector<uint8_t> Pack(const Model& model, int tokens, const int64_t* mean,
@@ -49,16 +52,12 @@ class DenseTableBuilder {
 
   // Raw bits beside the tokens that were counted.
   int64_t RawBits(const Window& window, int tokens, const Counts& counts) const;
-  Window ChooseWindow() const;
-  Window ChooseMasked() const;
-  Window ChooseSigned() const;
-  Window ChooseActivity() const;
-  // The least and greatest number of a code but for the tails, and whether any is below 0.
-  struct Range {
-    int low, high;
-    bool negative;
-  };
-  Range CodeRange() const;
+  // Worth trying: from the least shift that leaves the tokens some sense to the first that gives
+  // nearly all codes a token of their own.
+  std::vector<Window> Windows() const;
+  std::vector<Window> MaskedWindows() const;
+  std::vector<Window> SignedWindows() const;
+  std::vector<Window> ActivityWindows() const;
   std::vector<uint8_t> TokensOf(const Chunk& chunk, const Window& window) const;
   void Count(const Chunk& chunk, const std::vector<uint8_t>& tokens, const simd::ContextRule& rule,
              Counts counts) const;

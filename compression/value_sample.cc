@@ -8,7 +8,8 @@
 namespace encke {
 namespace {
 
-constexpr int64_t kSamplePieces = 16;       // images differ: many small pieces say more than a few
+// Images differ: many small pieces say more than a few.
+constexpr int64_t kLeastPieces = 8, kMostPieces = 16;
 constexpr int64_t kSampleElements = 24576;  // of all pieces, about, but two rows of each
 
 constexpr int64_t kCenterPixels = 72;  // of all pieces together
@@ -49,9 +50,9 @@ std::vector<ChunkView> Sample(const Tensor& value) {
   const Shape& shape = value.shape();
   if (shape.elements() == 0) return {};
   const int64_t row = shape.w * shape.c;
-  const int64_t rows =
-      std::min(shape.h, std::max<int64_t>(2, kSampleElements / kSamplePieces / row));
-  const int64_t pieces = std::min(shape.n * shape.h, kSamplePieces);
+  const int64_t rows = std::min(shape.h, std::max<int64_t>(2, kSampleElements / kMostPieces / row));
+  const int64_t enough = std::clamp(2 * kSampleElements / (rows * row), kLeastPieces, kMostPieces);
+  const int64_t pieces = std::min(shape.n * shape.h, enough);
   const int64_t samples = shape.h > 1 ? 1 : std::min<int64_t>(shape.n, 4);
   std::vector<ChunkView> sample;
   for (int64_t i = 0; i < pieces; ++i) {

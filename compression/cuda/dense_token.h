@@ -117,8 +117,9 @@ struct TokenField {
 
   // The context of lane `lane`'s element of a group of 16 that starts at `group`.
   ENCKE_INLINE_MEMBER uint32_t Context(uint32_t group, int lane) const {
-    const uint32_t above = group < up ? left : up;
-    return simd::ContextOf(At(group + lane, left), At(group + lane, above), rule);
+    const uint32_t above = group < up ? left : up, corner = group < up ? left : up + left;
+    return simd::ContextOf(At(group + lane, left), At(group + lane, above),
+                           At(group + lane, corner), rule);
   }
 
  private:

@@ -9,17 +9,17 @@ namespace encke::simd {
 namespace {
 
 struct X86Contexts {
-  ENCKE_INLINE void Contexts(const uint8_t* left, const uint8_t* up, const ContextRule& rule,
+  ENCKE_INLINE void Contexts(const TokenNeighbours& near, const ContextRule& rule,
                              uint8_t* contexts) {
-    Store(contexts, ContextsOf(left, up, rule));
+    Store(contexts, ContextsOf(near, rule));
   }
 
   // Context | token << 4.
-  ENCKE_INLINE void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up,
+  ENCKE_INLINE void Indexes(const uint8_t* tokens, const TokenNeighbours& near,
                             const ContextRule& rule, uint8_t* indexes) {
     // Tokens are below 16: nothing is shifted into the next byte.
     const __m128i high = _mm_slli_epi16(Load(tokens), 4);
-    Store(indexes, _mm_or_si128(ContextsOf(left, up, rule), high));
+    Store(indexes, _mm_or_si128(ContextsOf(near, rule), high));
   }
 
  private:
@@ -36,8 +36,13 @@ struct X86Contexts {
   ENCKE_INLINE __m128i ClassOf(__m128i token, const ContextRule& rule) {
     return _mm_min_epu8(_mm_subs_epu8(token, Fill(BelowZero(rule))), Fill(kPairClasses - 1));
   }
-  ENCKE_INLINE __m128i ContextsOf(const uint8_t* left, const uint8_t* up, const ContextRule& rule) {
-    const __m128i a = Load(left), b = Load(up);
+  ENCKE_INLINE __m128i ContextsOf(const TokenNeighbours& near, const ContextRule& rule) {
+    const __m128i a = Load(near.left), b = Load(near.up);
+    if (rule.kind == ContextKind::MEDIAN) {
+      // Tokens are below 16: nothing overflows.
+      const __m128i plane = _mm_sub_epi8(_mm_add_epi8(a, b), Load(near.corner));
+      return _mm_max_epi8(_mm_min_epi8(plane, _mm_max_epi8(a, b)), _mm_min_epi8(a, b));
+    }
     if (rule.kind == ContextKind::PAIR) {
       return _mm_or_si128(_mm_slli_epi16(ClassOf(a, rule), 2), ClassOf(b, rule));
     }

@@ -3,7 +3,7 @@
 //
 // Codes lose `shift` low bits, which are kept raw; what is left becomes one of at most 16 tokens.
 // Tokens are entropy coded by 16 interleaved rANS coders (J. Duda, "Asymmetric numeral systems",
-// arXiv:1311.2540) under the context of two neighbours' tokens.
+// arXiv:1311.2540) under the context of their neighbours' tokens.
 //   With a mask: z' = 0 for 0, otherwise 1 + ((z - 1) >> shift). Tokens up to 7 are z' itself, four
 //   more are ranges with raw extra bits.
 //   With activity: cells are numbered k' = k for inactive ones, k <= 0, and 1 + ((k - 1) >> shift)
@@ -55,12 +55,16 @@ ENCKE_INLINE int ToZigzag(int k) {
   return static_cast<int>(static_cast<unsigned>(k) << 1) ^ k >> 31;
 }
 
-// How the tokens of two neighbours make a context.
+// How the tokens of the left and the upper neighbour, and of the one in the corner between them,
+// make a context.
 enum class ContextKind : uint8_t {
-  SUM,   // of their distances from the token of 0, which tells what size to expect
-  MEAN,  // sign and size
-  PAIR   // a class of four of each: below 0, 0, 1, more; with a mask 0, 1, 2, more
+  SUM,    // of both distances from the token of 0, which tells what size to expect
+  MEAN,   // of both: sign and size
+  PAIR,   // a class of four of each: below 0, 0, 1, more; with a mask 0, 1, 2, more
+  MEDIAN  // of both and of left + upper - corner, what a plane or an edge would continue to
+          // (M. Weinberger et al., "The LOCO-I lossless image compression algorithm", 2000)
 };
+constexpr int kContextKinds = 4;
 
 struct ContextRule {
   ContextKind kind = ContextKind::SUM;
@@ -76,7 +80,12 @@ ENCKE_INLINE int PairClass(int token, const ContextRule& rule) {
   return above < 0 ? 0 : above < kPairClasses ? above : kPairClasses - 1;
 }
 
-ENCKE_INLINE uint8_t ContextOf(int left, int up, const ContextRule& rule) {
+ENCKE_INLINE uint8_t ContextOf(int left, int up, int corner, const ContextRule& rule) {
+  if (rule.kind == ContextKind::MEDIAN) {
+    const int low = left < up ? left : up, high = left < up ? up : left;
+    const int plane = left + up - corner;
+    return static_cast<uint8_t>(plane < low ? low : plane > high ? high : plane);
+  }
   if (rule.kind == ContextKind::PAIR) {
     return static_cast<uint8_t>(PairClass(left, rule) * kPairClasses + PairClass(up, rule));
   }
@@ -104,6 +113,13 @@ struct DenseTables {
   ContextRule rule;
 };
 
+// The neighbours' tokens of 16 consecutive elements.
+struct TokenNeighbours {
+  const uint8_t* left;
+  const uint8_t* up;
+  const uint8_t* corner;
+};
+
 // A word of the coders' stream, which need not be aligned.
 ENCKE_INLINE uint32_t ReadWord(const uint8_t** words) {
   uint16_t word;
@@ -116,7 +132,12 @@ ENCKE_INLINE uint32_t ReadWord(const uint8_t** words) {
 // row above, in the same channel, but never closer than one vector of lanes.
 struct DenseNeighbours {
   int64_t left;
-  int64_t up;  // applies from element `up` on; before that, `left` serves twice
+  int64_t up;  // applies from element `up` on; before that, `left` serves for all neighbours
+
+  ENCKE_HOST_DEVICE int64_t UpAt(int64_t position) const { return position < up ? left : up; }
+  ENCKE_HOST_DEVICE int64_t CornerAt(int64_t position) const {
+    return position < up ? left : up + left;
+  }
 };
 
 ENCKE_INLINE DenseNeighbours NeighboursOf(int64_t channels, int64_t width) {

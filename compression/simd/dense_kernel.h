@@ -195,10 +195,12 @@ bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuf
   return true;
 }
 
-// The neighbours' tokens that make the contexts of 16 elements from `position` on.
-ENCKE_INLINE const uint8_t* UpOf(const uint8_t* tokens, int64_t position,
-                                 const DenseNeighbours& neighbours) {
-  return tokens + position - (position < neighbours.up ? neighbours.left : neighbours.up);
+// What makes the contexts of 16 elements from `position` on.
+ENCKE_INLINE TokenNeighbours Near(const uint8_t* tokens, int64_t position,
+                                  const DenseNeighbours& neighbours) {
+  const uint8_t* own = tokens + position;
+  return {own - neighbours.left, own - neighbours.UpAt(position),
+          own - neighbours.CornerAt(position)};
 }
 
 // Entropy codes the tokens of the chunk; returns the first word.
@@ -209,8 +211,7 @@ uint16_t* CodeTokens(int64_t elements, const DenseNeighbours& neighbours, const 
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t i = g * kLanes;
     const uint8_t* tokens = buffers.tokens;
-    Rans::Indexes(tokens + i, tokens + i - neighbours.left, UpOf(tokens, i, neighbours), rule,
-                  buffers.indexes + i);
+    Rans::Indexes(tokens + i, Near(tokens, i, neighbours), rule, buffers.indexes + i);
   }
   Rans local = rans;  // so that its states stay in registers
   for (int64_t g = groups - 1; g >= 0; --g) local.Put(buffers.indexes + g * kLanes, &words);
@@ -285,13 +286,13 @@ ENCKE_INLINE bool ReadExtras(uint64_t where, BitReader& reader, uint8_t* codes) 
 }
 
 template <typename Ops>
-ENCKE_INLINE void ReadLowBits(uint64_t active, int shift, BitReader& reader, uint8_t* low) {
+ENCKE_INLINE typename Ops::Codes ReadLowBits(uint64_t active, int shift, BitReader& reader) {
   const int count = Popcount(active);
   auto planes = Ops::Zero();
   for (int plane = 0; plane < shift; ++plane) {
     Ops::AddWhere(Ops::Pdep(reader.Get(count), active), 1 << plane, &planes);
   }
-  Ops::StoreCodes(planes, low);
+  return planes;
 }
 
 // The codes of a block from z' in `high`.
@@ -302,7 +303,7 @@ ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
   block->low = Ops::LoadCodes(high);
   if (shift == 0) return;
   alignas(64) uint8_t low[kBlockElements], upper[kBlockElements];
-  ReadLowBits<Ops>(Ops::AtLeast(block->low, 1), shift, reader, low);
+  Ops::StoreCodes(ReadLowBits<Ops>(Ops::AtLeast(block->low, 1), shift, reader), low);
   for (int i = 0; i < kBlockElements; ++i) {
     const int code = high[i] > 0 ? ((high[i] - 1) << shift | low[i]) + 1 : 0;
     low[i] = static_cast<uint8_t>(code);
@@ -312,27 +313,62 @@ ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
   block->high = Ops::LoadCodes(upper);
 }
 
+// What tokens and the raw bits below them stand for, without a mask.
+template <QuantizerMode kMode>
+struct TokenCodes {
+  // The codes of tokens whose raw bits are all 0, or of which `narrow` is false.
+  alignas(16) uint8_t base[kTokens] = {};
+  // All codes of tokens fit a byte, and raw bits r add 2 r to them: with an activity only numbers
+  // above 0 have any, without one the shift must be 0.
+  bool narrow = true;
+
+  explicit TokenCodes(const DenseTables& tables) {
+    const int shift = tables.shift, most = (1 << shift) - 1;
+    for (int t = 0; t < tables.tokens; ++t) {
+      const int value = t + tables.lowest;
+      base[t] = static_cast<uint8_t>(ToZigzag(CodeOf(value, 0, shift)));
+      narrow = narrow && ToZigzag(CodeOf(value, most, shift)) <= 255;
+    }
+    narrow = narrow && (kMode == QuantizerMode::ACTIVITY || shift == 0);
+  }
+
+  // The code's number.
+  ENCKE_INLINE int CodeOf(int value, int low, int shift) {
+    return kMode == QuantizerMode::ACTIVITY ? ActivityCell(value, low, shift)
+                                            : (value * (1 << shift)) | low;
+  }
+};
+
 template <typename Ops, QuantizerMode kMode>
-ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const DenseTables& tables, uint64_t valid,
-                             BitReader& reader, typename Ops::Quantized* block) {
+ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const TokenCodes<kMode>& codes,
+                             const DenseTables& tables, uint64_t valid, BitReader& reader,
+                             typename Ops::Quantized* block) {
   alignas(64) uint8_t low[kBlockElements] = {}, upper[kBlockElements];
   alignas(64) int16_t values[kBlockElements];
   const int last = tables.tokens - 1, shift = tables.shift;
+  const auto stored = Ops::LoadCodes(tokens);
+  uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
+  if (codes.narrow && tails == 0) {
+    block->wide = false;
+    block->low = Ops::Lookup(codes.base, stored);
+    if (shift == 0) return;
+    const auto raw = ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader);
+    block->low = Ops::Add(block->low, Ops::Add(raw, raw));
+    return;
+  }
   for (int i = 0; i < kBlockElements; ++i) {
     values[i] = static_cast<int16_t>(tokens[i] + tables.lowest);
   }
-  const auto stored = Ops::LoadCodes(tokens);
-  uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
   for (; tails != 0; tails &= tails - 1) {
     const int i = __builtin_ctzll(tails);
     const int beyond = static_cast<int>(reader.Get(kTailBits) & 255);
     values[i] = static_cast<int16_t>(values[i] + (tokens[i] == last ? beyond : -beyond));
   }
-  if (shift > 0) ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader, low);
+  if (shift > 0) {
+    Ops::StoreCodes(ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader), low);
+  }
   for (int i = 0; i < kBlockElements; ++i) {
-    const int k = kMode == QuantizerMode::ACTIVITY ? ActivityCell(values[i], low[i], shift)
-                                                   : (values[i] * (1 << shift)) | low[i];
-    const int code = ToZigzag(k);
+    const int code = ToZigzag(TokenCodes<kMode>::CodeOf(values[i], low[i], shift));
     low[i] = static_cast<uint8_t>(code);
     upper[i] = static_cast<uint8_t>(code >> 8);
   }
@@ -347,7 +383,7 @@ bool DecodeTokens(int64_t elements, const DenseNeighbours& neighbours, const Con
   alignas(16) uint8_t contexts[kLanes];
   Rans local = rans;  // so that its states stay in registers
   for (int64_t i = 0; i < elements; i += kLanes) {
-    Rans::Contexts(tokens + i - neighbours.left, UpOf(tokens, i, neighbours), rule, contexts);
+    Rans::Contexts(Near(tokens, i, neighbours), rule, contexts);
     if (!local.Get(contexts, tokens + i, &words, end)) return false;
   }
   return words == end && local.AtStart();
@@ -376,15 +412,18 @@ bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* token
                  BitReader& reader) {
   T* data = static_cast<T*>(job.data);
   TableCursor cursor(job.tables);
+  [[maybe_unused]] const TokenCodes<kMode> token_codes(tables);
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     uint8_t* codes = tokens + begin;
     typename Ops::Quantized block;
+    block.high = Ops::Zero();
     if constexpr (kMode == QuantizerMode::MASK) {
       const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(codes), kPlainTokens);
       if (!ReadExtras(ranges, reader, codes)) return false;
       JoinMasked<Ops>(codes, tables.shift, reader, &block);
     } else {
-      JoinSigned<Ops, kMode>(codes, tables, ValidElements(job.elements - begin), reader, &block);
+      JoinSigned<Ops, kMode>(codes, token_codes, tables, ValidElements(job.elements - begin),
+                             reader, &block);
     }
     if (!reader.ok()) return false;
     const int64_t left = job.elements - begin;

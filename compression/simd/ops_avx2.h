@@ -55,6 +55,13 @@ struct Avx2Ops {
                     _mm256_cmpeq_epi8(_mm256_max_epu8(codes.half[1], t), codes.half[1]));
   }
 
+  ENCKE_INLINE Codes Lookup(const uint8_t* table, const Codes& codes) {
+    const __m256i entries =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+    return {
+        {_mm256_shuffle_epi8(entries, codes.half[0]), _mm256_shuffle_epi8(entries, codes.half[1])}};
+  }
+
   ENCKE_INLINE uint64_t Plane(const Codes& codes, int plane) {
     const __m128i shift = _mm_cvtsi32_si128(7 - plane);
     return SignBits(_mm256_sll_epi16(codes.half[0], shift), _mm256_sll_epi16(codes.half[1], shift));
@@ -72,6 +79,10 @@ struct Avx2Ops {
     const __m128i pair =
         _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     return static_cast<uint32_t>(_mm_cvtsi128_si64(pair) + _mm_extract_epi64(pair, 1));
+  }
+
+  ENCKE_INLINE Codes Add(const Codes& a, const Codes& b) {
+    return {{_mm256_add_epi8(a.half[0], b.half[0]), _mm256_add_epi8(a.half[1], b.half[1])}};
   }
 
   ENCKE_INLINE Codes MinusOne(const Codes& codes) {

@@ -40,6 +40,11 @@ struct Avx512Ops {
     return _mm512_cmpge_epu8_mask(codes, _mm512_set1_epi8(static_cast<char>(least)));
   }
 
+  ENCKE_INLINE Codes Lookup(const uint8_t* table, Codes codes) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
+  }
+
   ENCKE_INLINE uint64_t Plane(Codes codes, int plane) {
     return _mm512_test_epi8_mask(codes, _mm512_set1_epi8(static_cast<char>(1 << plane)));
   }
@@ -50,6 +55,7 @@ struct Avx512Ops {
     return static_cast<uint32_t>(_mm512_reduce_add_epi64(_mm512_sad_epu8(shifted, Zero())));
   }
 
+  ENCKE_INLINE Codes Add(Codes a, Codes b) { return _mm512_add_epi8(a, b); }
   ENCKE_INLINE Codes MinusOne(Codes codes) { return _mm512_subs_epu8(codes, _mm512_set1_epi8(1)); }
 
   ENCKE_INLINE void AddWhere(uint64_t where, int value, Codes* codes) {

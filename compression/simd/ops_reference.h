@@ -50,6 +50,13 @@ struct ReferenceOps {
     return bits;
   }
 
+  // table[code] for codes below 16.
+  static Codes Lookup(const uint8_t* table, const Codes& codes) {
+    Codes found;
+    for (int i = 0; i < kBlockElements; ++i) found.v[i] = table[codes.v[i] & 15];
+    return found;
+  }
+
   static uint64_t Plane(const Codes& codes, int plane) {
     uint64_t bits = 0;
     for (int i = 0; i < kBlockElements; ++i) {
@@ -62,6 +69,11 @@ struct ReferenceOps {
     uint32_t sum = 0;
     for (uint8_t code : codes.v) sum += code >> shift;
     return sum;
+  }
+
+  static Codes Add(Codes a, const Codes& b) {
+    for (int i = 0; i < kBlockElements; ++i) a.v[i] = static_cast<uint8_t>(a.v[i] + b.v[i]);
+    return a;
   }
 
   // Zero stays zero.

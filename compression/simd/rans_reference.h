@@ -14,15 +14,16 @@ class ReferenceRans {
   }
 
   // Contexts of 16 elements from their neighbours' tokens.
-  static void Contexts(const uint8_t* left, const uint8_t* up, const ContextRule& rule,
-                       uint8_t* contexts) {
-    for (int i = 0; i < kLanes; ++i) contexts[i] = ContextOf(left[i], up[i], rule);
+  static void Contexts(const TokenNeighbours& near, const ContextRule& rule, uint8_t* contexts) {
+    for (int i = 0; i < kLanes; ++i) {
+      contexts[i] = ContextOf(near.left[i], near.up[i], near.corner[i], rule);
+    }
   }
 
   // Context | token << 4.
-  static void Indexes(const uint8_t* tokens, const uint8_t* left, const uint8_t* up,
-                      const ContextRule& rule, uint8_t* indexes) {
-    Contexts(left, up, rule, indexes);
+  static void Indexes(const uint8_t* tokens, const TokenNeighbours& near, const ContextRule& rule,
+                      uint8_t* indexes) {
+    Contexts(near, rule, indexes);
     for (int i = 0; i < kLanes; ++i) indexes[i] |= static_cast<uint8_t>(tokens[i] << 4);
   }
 
