@@ -99,7 +99,7 @@ TEST(SavedCodings, RefuseTablesThatNobodyMade) {
   EXPECT_NO_THROW(codings.Restore(with("[2,0,0,0,0,0,0,16,16]")));
   for (const char* tables :
        {"[1]", "[2,0,0,0,0,0,0,16]", "[17,0,0,0,0,0,0,16,16]", "[2,8,0,0,0,0,0,16,16]",
-        "[2,0,3,0,0,0,0,16,16]", "[2,0,0,0,0,1,0,16,16]", "[256]", "7"}) {
+        "[2,0,4,0,0,0,0,16,16]", "[2,0,0,0,0,1,0,16,16]", "[256]", "7"}) {
     EXPECT_THROW(codings.Restore(with(tables)), Error) << tables;
   }
   EXPECT_THROW(codings.Restore("{"), Error);
