@@ -96,5 +96,7 @@ struct StoreOptions {
 // UNUSED. What is in the file is not charged. Error(DATA) when a file is wanted and cannot be made.
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,
                                                     const StoreOptions& options);
+// What that pool takes of WORKSPACE to encode and decode values of this shape, for all threads.
+int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier);
 
 }  // namespace encke

@@ -307,6 +307,14 @@ const CompressedStore::Entry& CompressedStore::At(int id) const {
 
 }  // namespace
 
+int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier) {
+  if (tier == Tier::IN_PLACE) return 0;
+  const Shape chunk = Chunking(value, dtype, StoreOptions().chunk_bytes).Largest();
+  const int64_t decoded = chunk.elements() * SizeOf(dtype);
+  const int64_t encoded = FindCodec("fast")->MaxEncodedSize(chunk, dtype);
+  return RoundUp(tier == Tier::FILE ? decoded + encoded : encoded, 64) * Threads();
+}
+
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,
                                                     const StoreOptions& options) {
   return std::make_unique<CompressedStore>(allocator, options);

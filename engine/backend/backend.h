@@ -83,6 +83,11 @@ class Backend {
   virtual bool Supports(DType compute) const = 0;
   // The pool that encodes saved values where they are, on the device.
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
+  virtual bool Offloads() const { return true; }  // whether that pool has Tier::FILE
+  // Part of the WORKSPACE that this pool will need for a value.
+  virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier) const {
+    return StoreScratchBytes(value, dtype, tier);
+  }
   virtual void Synchronize() = 0;
 
   // Scratch of library calls comes from one buffer, grown on demand and charged as WORKSPACE. The
@@ -162,7 +167,8 @@ class Backend {
                            const Tensor& dx) = 0;
 
   // y[i] = keep(seed, stream, first + i) ? x[i] / (1 - p) : 0, a pure function of its arguments
-  // (`first`: where a slice begins); y may be x. The same call on the gradient is the backward pass.
+  // (`first`: where a slice begins); y may be x. The same call on the gradient is the backward
+  // pass.
   virtual void Dropout(const DropoutMask& mask, const Tensor& x, const Tensor& y) = 0;
 
   // y = a + b; y may be a or b.

@@ -49,8 +49,13 @@ void Executor::Prepare(int64_t batch) {
   plan_options.training = true;
   const int64_t limit = backend_.allocator().limit();
   plan_ = ChoosePlan(graph_, backend_, batch, plan_options, limit);
-  RequireFits(graph_, backend_, plan_, limit, "");
+  RequireFits(graph_, backend_, plan_, plan_options, limit, "");
   options_.plan = plan_.options;
+  if (plan_.predicted_offloaded_bytes() > 0 && !options_.store.offload) {
+    options_.store.offload = true;
+    store_ = backend_.NewActivationStore(options_.store);
+    store_->Borrow(arena_);
+  }
   for (const SavedValue& saved : plan_.saved) {
     for (int consumer : saved.gradient_consumers) controller_->AddConsumer(saved.value, consumer);
   }

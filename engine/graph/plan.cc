@@ -33,6 +33,17 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
   return bytes;
 }
 
+// Of the pool, which works on one value at a time.
+int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan) {
+  int64_t bytes = 0;
+  for (const SavedValue& saved : plan.saved) {
+    if (saved.keep != Keep::CODEC) continue;
+    const Shape shape = graph.values[saved.value].shape.WithBatch(plan.batch);
+    bytes = std::max(bytes, backend.PoolScratchBytes(shape, plan.options.compute, saved.tier));
+  }
+  return bytes;
+}
+
 bool Sliced(const Plan& plan) { return plan.smallest_slice() < plan.batch; }
 
 // With steps, places and a prediction (without workspace), from what is saved and rematerialized.
@@ -122,6 +133,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   }
   best.workspace_bytes = Workspace(graph, backend, best);
   graph.InferShapes(batch);
+  best.pool_scratch_bytes = PoolScratch(graph, backend, best);
   internal::PredictPeak(graph, &best);
   return best;
 }

@@ -206,9 +206,11 @@ struct Plan {
   int64_t probe_bytes = 0;                   // memory that the turns share, held all the time
   int logits_buffer = -1, loss_buffer = -1;  // alive after the last step
   int64_t arena_bytes = 0;
-  int64_t workspace_bytes = 0;
+  int64_t workspace_bytes = 0;     // of library calls
+  int64_t pool_scratch_bytes = 0;  // WORKSPACE, too
   PeakPrediction peak;
   std::vector<int64_t> predicted_in_use;  // bytes, by step
+  std::vector<std::string> rejected;      // by ChoosePlan, for people: what it tried, and its peak
 
   int64_t raw_saved_bytes()
       const;  // what the saved values would take uncompressed, states included

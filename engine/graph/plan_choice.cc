@@ -1,5 +1,6 @@
 #include "engine/graph/plan_choice.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -11,7 +12,9 @@ namespace {
 
 constexpr int64_t kGreatestSlice = 64 << 20;  // bytes of a layer's tensors, where slicing begins
 constexpr int64_t kLeastSlice = 1 << 20;      // below, slices of one sample are reached
-constexpr double kDenseOverFast = 1.4;        // ratio (doc/results/codec.md)
+constexpr double kDenseOverFast = 1.5;        // ratio (doc/results/codec.md)
+constexpr double kMoreTwice = 0.15;           // PlanOptions::rematerialize where it must be
+constexpr int kSegments[] = {16, 8, 4};       // the more, the less is computed at a time
 
 // `options` with slices of falling size.
 void AddSlices(const PlanOptions& options, std::vector<PlanOptions>* alternatives) {
@@ -25,19 +28,40 @@ void AddSlices(const PlanOptions& options, std::vector<PlanOptions>* alternative
   }
 }
 
+// `options` with every policy for which `change` does something changed.
+template <typename Change>
+PlanOptions WithPolicies(PlanOptions options, const Change& change) {
+  for (SavedPolicy& policy : options.policies) change(&policy);
+  return options;
+}
+
 }  // namespace
 
-std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
-  std::vector<PlanOptions> alternatives;
+std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options, bool offload) {
   if (!options.compress) return {options};
+  std::vector<PlanOptions> alternatives;
   AddSlices(options, &alternatives);
-  PlanOptions dense = options;
-  for (SavedPolicy& policy : dense.policies) {
-    if (policy.codec == "fast") policy.codec = "dense";
-  }
+  const PlanOptions dense = WithPolicies(options, [](SavedPolicy* policy) {
+    if (policy->codec == "fast") policy->codec = "dense";
+  });
   if (dense.policies != options.policies) {
-    dense.assumed_ratio *= kDenseOverFast;
     AddSlices(dense, &alternatives);
+    for (PlanOptions& alternative : alternatives) {
+      if (alternative.policies == dense.policies) alternative.assumed_ratio *= kDenseOverFast;
+    }
+  }
+  // From here on with the smallest slices.
+  PlanOptions least = alternatives.back();
+  least.rematerialize = std::max(least.rematerialize, kMoreTwice);
+  if (options.rematerialize > 0) alternatives.push_back(least);
+  least = WithPolicies(alternatives.back(), [](SavedPolicy* policy) {
+    if (policy->tier == Tier::MEMORY) policy->tier = Tier::FILE;
+  });
+  if (offload && least.policies != dense.policies) alternatives.push_back(least);
+  for (const int segments : kSegments) {
+    if (options.recompute_segments > 0) break;
+    alternatives.push_back(alternatives.back());
+    alternatives.back().recompute_segments = segments;
   }
   return alternatives;
 }
@@ -46,19 +70,24 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
                 int64_t limit) {
   Plan best = MakePlan(graph, backend, batch, options);
   if (limit == 0) return best;
-  for (const PlanOptions& alternative : PlanAlternatives(options)) {
-    if (best.peak.use.total() <= limit) break;
+  std::vector<std::string> rejected;
+  for (const PlanOptions& alternative : PlanAlternatives(options, backend.Offloads())) {
+    const int64_t peak = best.peak.use.total();
+    if (peak <= limit) break;
     Plan plan = MakePlan(graph, backend, batch, alternative);
-    if (plan.peak.use.total() < best.peak.use.total()) best = std::move(plan);
+    if (plan.peak.use.total() >= peak) continue;
+    rejected.push_back(StrCat(DescribeChoice(best), ": ", FormatBytes(peak)));
+    best = std::move(plan);
   }
+  best.rejected = std::move(rejected);
   return best;
 }
 
-void RequireFits(Graph& graph, Backend& backend, const Plan& plan, int64_t limit,
-                 const std::string& place) {
+void RequireFits(Graph& graph, Backend& backend, const Plan& plan, const PlanOptions& options,
+                 int64_t limit, const std::string& place) {
   const int64_t needed = plan.peak.use.total();
   if (limit == 0 || needed <= limit) return;
-  const int64_t batch = LargestBatch(graph, backend, limit, plan.options);
+  const int64_t batch = LargestBatch(graph, backend, limit, options);
   throw Error(ErrorKind::MEMORY,
               StrCat("training with a batch of ", plan.batch, " needs at least about ",
                      FormatBytes(needed), " (at ", plan.peak.where, ", ", DescribeChoice(plan),
@@ -81,7 +110,11 @@ std::string DescribeChoice(const Plan& plan) {
   const size_t twice = plan.rematerialized.size();
   const std::string made =
       twice == 0 ? "" : StrCat(", ", twice, " inputs of batch norms made twice");
-  return StrCat(slices, ", codec ", names, made);
+  const bool file = plan.predicted_offloaded_bytes() > 0;
+  const int segments = plan.options.recompute_segments;
+  const std::string kept =
+      segments > 0 ? StrCat(segments, " segments computed again") : StrCat("codec ", names);
+  return StrCat(slices, ", ", kept, made, file ? ", saved values in a file" : "");
 }
 
 }  // namespace encke

@@ -8,21 +8,24 @@
 
 namespace encke {
 
-// Ways to train with the same result, the cheapest in time first, each needing less memory than the
-// one before: as asked for; in smaller and smaller slices; with the denser codec.
-std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options);
+// Ways to train within the same bounds, the cheapest in time first: as asked for; in smaller and
+// smaller slices; with the denser codec; with more inputs of batch norms made twice; with saved
+// values in a file; with nothing saved but the inputs of some segments, which are computed again.
+// `offload`: whether files may be used.
+std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options, bool offload);
 
 // The first alternative whose predicted peak stays within `limit` bytes (0: no limit), or, when
-// none does, the one with the lowest peak.
+// none does, the one with the lowest peak. Plan::rejected says what was too large.
 Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options,
                 int64_t limit);
 
-// Error(MEMORY) when the plan needs more than `limit` (0: no limit), with the largest batch that
-// would fit. `place` of the limit in the config, or "".
-void RequireFits(Graph& graph, Backend& backend, const Plan& plan, int64_t limit,
-                 const std::string& place);
+// Error(MEMORY) when the plan, chosen for `options`, needs more than `limit` (0: no limit), with
+// the largest batch that would fit. `place` of the limit in the config, or "".
+void RequireFits(Graph& graph, Backend& backend, const Plan& plan, const PlanOptions& options,
+                 int64_t limit, const std::string& place);
 
-// "slices of 4 and more samples, codec dense, 3 inputs of batch norms made twice"
+// "slices of 4 and more samples, codec dense, 3 inputs of batch norms made twice, saved values in a
+// file"
 std::string DescribeChoice(const Plan& plan);
 
 }  // namespace encke

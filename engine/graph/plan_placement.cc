@@ -48,7 +48,8 @@ MemoryUse Constant(const Graph& graph, const Plan& plan) {
     Add(&use, MemoryCategory::OPTIMIZER,
         static_cast<int64_t>(trained * float_bytes * plan.options.optimizer_copies));
   }
-  Add(&use, MemoryCategory::WORKSPACE, plan.workspace_bytes + plan.probe_bytes);
+  Add(&use, MemoryCategory::WORKSPACE,
+      plan.workspace_bytes + plan.pool_scratch_bytes + plan.probe_bytes);
   const int64_t label_bytes = SizeOf(DType::I32);
   Add(&use, MemoryCategory::DATA,
       plan.batch * (graph.values[0].shape.sample() + label_bytes) * plan.options.batches_held);

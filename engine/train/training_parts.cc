@@ -49,6 +49,9 @@ void TrainingParts::PrepareTraining() {
     LogInfo(StrCat("memory limit ", config().training().memory_limit(), ": ",
                    DescribeChoice(executor_->plan()), ", predicted peak ",
                    FormatBytes(executor_->plan().peak.use.total())));
+    for (const std::string& rejected : executor_->plan().rejected) {
+      LogInfo(StrCat("  too large: ", rejected));
+    }
   }
   optimizer_ = std::make_unique<Optimizer>(SpecsOf(executor_->graph()), *backend_,
                                            MakeOptimizerOptions(config().optimizer()));

@@ -19,7 +19,7 @@ compile() { # SOURCE FLAG...
 }
 for source in compression/*.cc compression/simd/dispatch.cc engine/core/error.cc \
   engine/core/memory.cc engine/core/rng.cc engine/core/shape.cc engine/core/device.cc \
-  engine/core/tensor.cc tests/fuzz/codec_decode_fuzzer.cc; do
+  engine/core/tensor.cc engine/core/units.cc tests/fuzz/codec_decode_fuzzer.cc; do
   case $source in */compressed_store.cc | */raw_store.cc) continue ;; esac
   compile "$source"
 done

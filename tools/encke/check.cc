@@ -34,9 +34,9 @@ int Check(const ConfigOptions& arguments) {
   const auto backend =
       NewBackend(Device::Parse(arguments.device), MakeBackendOptions(file.config()));
   const int64_t limit = MemoryLimit(file.config());
-  const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(),
-                               MakePlanOptions(file.config()), limit);
-  RequireFits(graph, *backend, plan, limit, file.Place("training.memory_limit"));
+  const PlanOptions options = MakePlanOptions(file.config());
+  const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(), options, limit);
+  RequireFits(graph, *backend, plan, options, limit, file.Place("training.memory_limit"));
   backend->NewActivationStore(MakeStoreOptions(file.config().activations()));
   const bool train = WarnWhereDataIsMissing(file.config(), Split::TRAIN);
   const bool test = train && WarnWhereDataIsMissing(file.config(), Split::TEST);

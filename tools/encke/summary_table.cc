@@ -127,6 +127,13 @@ std::string PeakTable(const NetworkSummary& summary) {
   return table.ToString();
 }
 
+// What a memory limit did not admit.
+std::string TooLarge(const NetworkSummary& summary) {
+  std::string text;
+  for (const std::string& rejected : summary.rejected) text += "too large: " + rejected + "\n";
+  return text;
+}
+
 }  // namespace
 
 NetworkSummary Summarize(const Graph& graph, const Plan& plan) {
@@ -141,6 +148,7 @@ NetworkSummary Summarize(const Graph& graph, const Plan& plan) {
   summary.predicted_offloaded_bytes = plan.predicted_offloaded_bytes();
   summary.peak = plan.peak;
   summary.choice = DescribeChoice(plan);
+  summary.rejected = plan.rejected;
   LayerSummary input;
   input.name = input.type = "input";
   input.output = graph.values[0].shape;
@@ -183,6 +191,7 @@ ordered_json ToJson(const NetworkSummary& summary) {
           {"predicted_peak_bytes", MemoryToJson(summary.peak.use)},
           {"peak_at", summary.peak.where},
           {"plan", summary.choice},
+          {"too_large", summary.rejected},
           {"layers", layers}};
 }
 
@@ -191,7 +200,8 @@ std::string ToText(const NetworkSummary& summary, int width) {
       summary.name, ", batch ", summary.batch, ", ",
       summary.compress ? "encke: saved values compressed" : "raw: saved values as they are", "\n\n",
       LayerTable(summary, width), "\n", PeakTable(summary), "at: ", summary.peak.where,
-      "\nwith: ", summary.choice, "\n\nMACs are those of forward for one image. ",
+      "\nwith: ", summary.choice, "\n", TooLarge(summary),
+      "\nMACs are those of forward for one image. ",
       summary.compress ? "\"kept\" is an estimate until training has measured it.\n" : "\n");
 }
 

@@ -28,8 +28,9 @@ struct NetworkSummary {
   int64_t raw_saved_bytes = 0, predicted_saved_bytes = 0;
   int64_t predicted_offloaded_bytes = 0;  // of predicted_saved_bytes, in a file
   PeakPrediction peak;
-  std::string choice;  // how the peak was reached: slices, codec
-  std::vector<LayerSummary> layers;  // first the input, then in order of execution
+  std::string choice;                 // how the peak was reached: slices, codec
+  std::vector<std::string> rejected;  // Plan::rejected
+  std::vector<LayerSummary> layers;   // first the input, then in order of execution
 };
 
 // REQUIRES: `plan` was made of `graph`.

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/core/rng.h"
+#include "engine/graph/plan_choice.h"
 #include "tests/engine/graph/test_networks.h"
 
 namespace encke {
@@ -389,6 +391,28 @@ TEST(ExecutorTest, CompressionLowersStoredBytesAndThePeak) {
   EXPECT_EQ(raw.executor().stored_bytes(), raw.executor().raw_saved_bytes());
   EXPECT_GT(encke.executor().raw_saved_bytes(), 5 * encke.executor().stored_bytes());
   EXPECT_LT(encke.ledger().Peak().in_use(), raw.ledger().Peak().in_use());
+}
+
+// The limit is set when the pool is there already, and needs its file only then.
+TEST(ExecutorTest, AMemoryLimitCanPutSavedValuesIntoAFile) {
+  ExecutorOptions options;
+  options.plan.batches_held = 1;
+  const auto backend = NewBackend({});
+  Graph graph = ResidualNetwork();
+  int64_t limit = 0;
+  for (const PlanOptions& o : PlanAlternatives(options.plan, true)) {
+    if (o.policies[0].tier == Tier::FILE) break;
+    const int64_t peak = MakePlan(graph, *backend, 1024, o).peak.use.total();
+    limit = limit == 0 ? peak : std::min(limit, peak);
+  }
+  Executor executor(ResidualNetwork(), *backend, options);
+  backend->allocator().set_limit(limit - 1);
+  executor.InitializeParameters();
+  executor.Prepare(1024);
+  const Batch batch = MakeBatch(backend->allocator(), executor.graph().values[0].shape, 1024, 5);
+  EXPECT_TRUE(executor.Train(batch, 1).finite);
+  EXPECT_GT(executor.offloaded_bytes(), 0);
+  EXPECT_LT(backend->allocator().ledger().Peak().total(), limit);
 }
 
 TEST(ExecutorTest, AuditsMeasureTheNoiseThatTheFormulaPredicts) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "engine/core/error.h"
 #include "tests/engine/graph/test_networks.h"
 
@@ -44,12 +46,54 @@ TEST_F(PlanChoiceTest, SlicesComeBeforeTheDenserCodec) {
   EXPECT_LT(dense.peak.use.total(), Peak(smallest, 4096));
 }
 
+TEST_F(PlanChoiceTest, AFileAndComputingAgainComeLast) {
+  const std::vector<PlanOptions> all = PlanAlternatives(options_, true);
+  const auto is_file = [](const PlanOptions& o) { return o.policies[0].tier == Tier::FILE; };
+  const auto first_file = std::find_if(all.begin(), all.end(), is_file);
+  ASSERT_NE(first_file, all.end());
+  for (auto o = all.begin(); o != all.end(); ++o) {
+    EXPECT_EQ(is_file(*o), o >= first_file);
+    EXPECT_EQ(o->recompute_segments > 0, o > first_file);
+    if (o >= first_file) {
+      EXPECT_EQ(o->policies[0].codec, "dense");
+      EXPECT_GT(o->rematerialize, options_.rematerialize);
+    }
+  }
+  for (const PlanOptions& o : PlanAlternatives(options_, false)) EXPECT_FALSE(is_file(o));
+}
+
+TEST_F(PlanChoiceTest, WhatWasAskedForStays) {
+  options_.recompute_segments = 3;
+  options_.rematerialize = 0;
+  options_.policies[1] = {"jpeg", Tier::FILE};
+  for (const PlanOptions& o : PlanAlternatives(options_, true)) {
+    EXPECT_EQ(o.recompute_segments, 3);
+    EXPECT_EQ(o.rematerialize, 0);
+    EXPECT_EQ(o.policies[1], options_.policies[1]);
+  }
+}
+
+TEST_F(PlanChoiceTest, AFileServesWhereTheDenserCodecDoesNot) {
+  int64_t in_memory = Peak(options_, 4096);
+  for (const PlanOptions& o : PlanAlternatives(options_, true)) {
+    if (o.policies[0].tier == Tier::FILE) break;
+    in_memory = std::min(in_memory, Peak(o, 4096));
+  }
+  const Plan plan = Choose(4096, in_memory - 1);
+  EXPECT_LT(plan.peak.use.total(), in_memory);
+  EXPECT_GT(plan.predicted_offloaded_bytes(), 0);
+  EXPECT_NE(DescribeChoice(plan).find("in a file"), std::string::npos) << DescribeChoice(plan);
+  ASSERT_FALSE(plan.rejected.empty());
+  EXPECT_NE(plan.rejected[0].find("codec fast"), std::string::npos) << plan.rejected[0];
+  EXPECT_TRUE(Choose(4096, 0).rejected.empty());
+}
+
 TEST_F(PlanChoiceTest, WhatCannotFitIsRefusedWithTheBatchThatCan) {
   const int64_t limit = Peak(options_, 64);
   const Plan plan = Choose(8192, limit);
   EXPECT_GT(plan.peak.use.total(), limit);
   try {
-    RequireFits(graph_, *backend_, plan, limit, "net.textproto:3:1");
+    RequireFits(graph_, *backend_, plan, options_, limit, "net.textproto:3:1");
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::MEMORY);
