@@ -8,6 +8,8 @@
 namespace encke {
 namespace {
 
+constexpr int kEvaluationPrefetch = 1;  // keeps the workers busy; memory counts
+
 // What the tensors of a layer may take in a slice: about a share of the last cache, so that what one
 // layer writes is still there when the next one reads it.
 constexpr int64_t kSliceBytes = 16 << 20;
@@ -148,7 +150,7 @@ LoaderOptions MakeLoaderOptions(const config::Config& config, Split split) {
   options.augmentation = MakeAugmentOptions(config.data().augment());
   options.resize_shorter = config.data().resize_shorter();
   options.workers = Workers(config);
-  options.prefetch = config.data().prefetch();
+  options.prefetch = train ? config.data().prefetch() : kEvaluationPrefetch;
   options.skip_broken = config.data().skip_broken();
   options.seed = training.seed();
   return options;
@@ -172,10 +174,11 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.optimizer_copies =
       (config.optimizer().momentum() != 0 ? 1.0 : 0.0) + (training.ema() > 0 ? 1.0 : 0.0);
   // Training's loader and the batch in use; evaluation's come on top.
-  const int64_t held = config.data().prefetch() + 1;
-  const int64_t evaluated =
+  const int64_t evaluation_batch =
       training.has_evaluation_batch() ? training.evaluation_batch() : training.batch();
-  options.batches_held = held + (held * evaluated + training.batch() - 1) / training.batch();
+  const int64_t evaluated = (kEvaluationPrefetch + 1) * evaluation_batch;
+  options.batches_held =
+      config.data().prefetch() + 1 + (evaluated + training.batch() - 1) / training.batch();
   return options;
 }
 
