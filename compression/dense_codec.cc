@@ -1,5 +1,6 @@
 #include "compression/dense_codec.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "compression/dense_tables.h"
@@ -17,6 +18,31 @@ std::unique_ptr<uint8_t[]> NewScratch(int64_t elements, const simd::DenseShape& 
 
 simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }
 
+// Codes that tables are learnt from, about: of wide values a few channels of each piece serve.
+constexpr int64_t kLearntCodes = 49152;
+constexpr int64_t kFewChannels = 32;
+
+// Of a piece's channels, so many in a row from one that depends on its `number`.
+struct ChannelRange {
+  int64_t first, count;
+
+  ChannelRange(const Shape& piece, int64_t pieces, int64_t number) : first(0), count(piece.c) {
+    const int64_t pixels = piece.elements() / piece.c;
+    const int64_t enough = std::max(kLearntCodes / (pixels * pieces), kFewChannels);
+    if (enough >= piece.c) return;
+    count = enough;
+    first = number * 7 % pieces * (piece.c - count) / std::max<int64_t>(pieces - 1, 1);
+  }
+
+  std::vector<uint16_t> Of(const std::vector<uint16_t>& codes, const Shape& piece) const {
+    std::vector<uint16_t> chosen;
+    for (int64_t i = first; i < piece.elements(); i += piece.c) {
+      chosen.insert(chosen.end(), codes.begin() + i, codes.begin() + i + count);
+    }
+    return chosen;
+  }
+};
+
 }  // namespace
 
 void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
@@ -24,24 +50,28 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
   const Quantizer& quantizer = coding->quantizer;
   const ExpandedQuantizer expanded = quantizer.Expand();
   DenseTableBuilder builder(quantizer.mode());
-  int64_t fast_bits = 0;
-  for (const ChunkView& chunk : sample) {
+  const auto pieces = static_cast<int64_t>(sample.size());
+  double fast_bits = 0;
+  for (int64_t i = 0; i < pieces; ++i) {
+    const ChunkView& chunk = sample[i];
     const int64_t elements = chunk.shape.elements();
     std::vector<uint16_t> codes((elements + 63) / 64 * 64);
     kernels_.quantize(dtype,
                       {chunk.data, elements, expanded.tables(), quantizer.mode(), nullptr, 0},
                       codes.data());
-    codes.resize(elements);
-    builder.Add(std::move(codes), DenseShapeOf(chunk.shape));
+    const ChannelRange range(chunk.shape, pieces, i);
+    const int64_t chosen = elements / chunk.shape.c * range.count;
+    builder.Add(range.Of(codes, chunk.shape), {range.count, chunk.shape.w});
     std::vector<uint8_t> stream(fast_.MaxStreamSize(chunk.shape, dtype));
     EncodeStatistics statistics;
-    fast_bits +=
-        8 * fast_.EncodeStream(chunk.data, dtype, chunk.shape, *coding, stream.data(), &statistics);
+    const int64_t bytes =
+        fast_.EncodeStream(chunk.data, dtype, chunk.shape, *coding, stream.data(), &statistics);
+    fast_bits += 8.0 * static_cast<double>(bytes * chosen) / static_cast<double>(elements);
   }
   // Where neighbours tell little and scales differ from pixel to pixel, FAST is the smaller one.
   DenseTableBuilder::Result learnt = builder.Build();
   coding->tables.clear();
-  if (learnt.bits < fast_bits) coding->tables = std::move(learnt.tables);
+  if (static_cast<double>(learnt.bits) < fast_bits) coding->tables = std::move(learnt.tables);
 }
 
 bool DenseCodec::KnowsTables(const std::vector<uint8_t>& tables) const {

@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMostIterations = 15;  // that something learnt serves
-constexpr int64_t kEarly = 4;            // at most its age over this, early in a run
+constexpr int64_t kEarly = 2;            // early in a run at most the iteration over this
 constexpr double kDrift = 1.03;          // in stored bytes
 constexpr float kBoundChange = 0.05f;
 

@@ -4,10 +4,11 @@ import subprocess
 import tempfile
 
 
-def compare(encke, network, *arguments):
-    """The `modes` of what `encke compare NETWORK --data synthetic ARGUMENTS` measures."""
+def compare(encke, network, *arguments, data="synthetic"):
+    """The `modes` of what `encke compare NETWORK --data DATA ARGUMENTS` measures; None: the config's data."""
     with tempfile.NamedTemporaryFile(suffix=".json") as result:
-        command = [encke, "compare", network, "--data", "synthetic", "--json", result.name]
+        command = [encke, "compare", network, "--json", result.name]
+        command += ["--data", data] if data else []
         command += [str(argument) for argument in arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return json.load(open(result.name))["modes"]

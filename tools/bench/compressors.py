@@ -276,6 +276,7 @@ def main():
     parser.add_argument("--codecs", metavar="FILE", help="results of encke bench codec --json on the same dump")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="where to save the results")
+    parser.add_argument("--layers", action="store_true", help="save those of each value, too")
     options = parser.parse_args()
     compressors = available(options.compressors.split(","))
     rows = []
@@ -285,10 +286,11 @@ def main():
             rows.append({"layer": layer, "kind": kind_of(bounds, mask), **row})
     if not rows:
         raise SystemExit(f"{options.dump}: there are no dumped values here")
-    comparisons = []
+    comparisons, codec_totals = [], []
     if options.codecs:
         with open(options.codecs) as file:
             codecs = json.load(file)
+        codec_totals = codecs["totals"]
         pairs = [against(rows, codecs, codec, c.name) for codec in ("dense", "fast") for c in compressors]
         comparisons = [pair for pair in pairs if pair]
     totals = totals_of(rows)
@@ -301,8 +303,10 @@ def main():
             "versions": [compressor.version for compressor in compressors],
             "against": comparisons,
             "totals": totals,
-            "layers": rows,
+            "codecs": codec_totals,
         }
+        if options.layers:
+            result["layers"] = rows
         bench_runs.save(result, options.json)
 
 

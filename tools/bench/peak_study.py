@@ -3,9 +3,11 @@
 
 What counts is the peak beyond parameters, gradients and optimizer state, by Encke's ledger and by the system's count of
 the whole process; beside it the time that compression costs and the ratio of stored bytes in the last iteration. Few
-iterations, so bounds are those of the beginning. Data are made up.
+iterations, so bounds are those of the beginning. Data are made up unless --set says otherwise.
 
     tools/bench/peak_study.py --json doc/results/peak.json
+    tools/bench/peak_study.py --json doc/results/peak_images.json --set data.kind=FOLDER --set data.train=images.tar \
+        --set data.test=images.tar --set network.classes=500
 """
 import argparse
 import os
@@ -20,10 +22,12 @@ FIXED = ("parameter", "gradient", "optimizer")
 
 def compare(options, network):
     batch, iterations = CASES[network]
-    return bench_runs.compare(options.encke, network, "--batch", batch, "--iterations", iterations,
+    settings = ["training.evaluate_every=1000000", "data.prefetch=1", "data.test_size=8"]
+    settings += options.set or ["data.train_size=256"]
+    return bench_runs.compare(options.encke, network, "--batch", batch, "--iterations", options.iterations or iterations,
                               "--threads", options.threads, "--modes", f"raw,{options.mode}",
-                              "--set", "training.evaluate_every=1000000", "--set", "data.prefetch=1",
-                              "--set", "data.train_size=256", "--set", "data.test_size=8")
+                              *(argument for setting in settings for argument in ("--set", setting)),
+                              data=None if options.set else "synthetic")
 
 
 def beyond_parameters(figures, total):
@@ -51,6 +55,8 @@ def main():
     parser.add_argument("--encke", default="bazel-bin/tools/encke")
     parser.add_argument("--mode", default="encke:codec=dense:tolerance=0.1")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--iterations", type=int, help="default: 2 or 3")
+    parser.add_argument("--set", action="append", metavar="FIELD=VALUE", help="for all runs")
     parser.add_argument("--json")
     options = parser.parse_args()
     report = {"mode": options.mode, "threads": options.threads, "command": " ".join(sys.argv), "networks": {}}

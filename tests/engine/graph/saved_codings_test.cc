@@ -44,8 +44,8 @@ TEST(SavedCodings, AreLearntOftenEarlyInARun) {
   Learn(&codings, 0, options, 1);
   EXPECT_EQ(codings.PriorOf(0, options, 2), nullptr);
   Learn(&codings, 0, options, 8);
-  EXPECT_NE(codings.PriorOf(0, options, 10), nullptr);
-  EXPECT_EQ(codings.PriorOf(0, options, 11), nullptr);
+  EXPECT_NE(codings.PriorOf(0, options, 12), nullptr);
+  EXPECT_EQ(codings.PriorOf(0, options, 13), nullptr);
 }
 
 TEST(SavedCodings, AreForTheirBoundAndModeAlone) {
