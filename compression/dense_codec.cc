@@ -28,7 +28,8 @@ struct ChannelRange {
 
   ChannelRange(const Shape& piece, int64_t pieces, int64_t number) : first(0), count(piece.c) {
     const int64_t pixels = piece.elements() / piece.c;
-    const int64_t enough = std::max(kLearntCodes / (pixels * pieces), kFewChannels);
+    const int64_t enough =
+        std::max(kLearntCodes / std::max<int64_t>(pixels * pieces, 1), kFewChannels);
     if (enough >= piece.c) return;
     count = enough;
     first = number * 7 % pieces * (piece.c - count) / std::max<int64_t>(pieces - 1, 1);

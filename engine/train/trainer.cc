@@ -102,6 +102,7 @@ Trainer::Impl::Impl(const ConfigFile& file, const TrainerOptions& options)
       parts_(file, options),
       config_(parts_.config()),
       schedule_(MakeScheduleOptions(config_.schedule(), config_.optimizer())) {
+  if (!options_.weights.empty()) parts_.LoadWeights(FindCheckpoint(options_.weights));
   if (options_.resume.empty()) return;
   checkpoint_ = FindCheckpoint(options_.resume);
   position_ = parts_.Restore(checkpoint_, options_.evaluate_only);

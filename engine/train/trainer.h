@@ -17,8 +17,10 @@ namespace encke {
 // What the command line adds to the config.
 struct TrainerOptions {
   Device device;
-  std::string resume;  // checkpoint (folder or .safetensors) or run directory to go on from; "" =
-                       // start anew
+  std::string resume;   // checkpoint (folder or .safetensors) or run directory to go on from; "" =
+                        // start anew
+  std::string weights;  // the same, to take the parameters and statistics from and start anew; "" =
+                        // initialise them. REQUIRES: "" with `resume`
   std::string run_directory;     // "" = runs/<time>-<name>
   bool evaluate_only = false;    // for Evaluate alone: opens no training data, plans no training
   bool write_run = true;         // false: no run directory, no checkpoints (compare, bench)

@@ -37,10 +37,20 @@ TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& optio
   if (limit > 0) backend_->allocator().set_limit(limit);
   executor_->InitializeParameters();
   if (!options.evaluate_only) PrepareTraining();
-  if (config().training().ema() > 0)
-    average_ = std::make_unique<WeightAverage>(executor_->parameters(), *backend_,
-                                               config().training().ema());
+  StartAverage();
   test_data_ = OpenDataset(MakeDatasetOptions(config(), Split::TEST), Split::TEST);
+}
+
+void TrainingParts::StartAverage() {
+  if (config().training().ema() == 0) return;
+  average_ = std::make_unique<WeightAverage>(executor_->parameters(), *backend_,
+                                             config().training().ema());
+}
+
+void TrainingParts::LoadWeights(const std::string& path) {
+  const Graph& graph = std::as_const(*executor_).graph();
+  Checkpoint(path).Load(CheckpointView(graph, executor_->parameters()), *backend_);
+  StartAverage();
 }
 
 void TrainingParts::PrepareTraining() {

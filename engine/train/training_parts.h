@@ -44,12 +44,16 @@ class TrainingParts {
 
   // Everything, or with `evaluate_only` the parameters alone. Error as Checkpoint, CheckSameConfig.
   TrainingPosition Restore(const std::string& path, bool evaluate_only);
+  // The parameters and their statistics alone, of any checkpoint with such tensors. Error as
+  // Checkpoint.
+  void LoadWeights(const std::string& path);
   TrainingState State(const TrainingPosition& position);
   // What a checkpoint holds.
   std::vector<CheckpointTensor> Tensors() const;
 
  private:
   void PrepareTraining();
+  void StartAverage();
   TrainingPosition RestoreState(const Checkpoint& checkpoint);
 
   ConfigFile file_;

@@ -174,6 +174,23 @@ std::string GreyImages(const std::string& folder, const std::vector<int>& greys,
   return folder;
 }
 
+TEST(TrainingTest, StartsFromTheWeightsOfAnotherRun) {
+  const std::string folder = TestFolder("weights"), other = TestFolder("from_weights");
+  const double trained = Train(TinyConfig({"training.epochs=2"}), {folder, ""}).evaluation.loss;
+  TrainerOptions options;
+  options.weights = folder;
+  options.run_directory = other;
+  const std::vector<std::string> still = {"optimizer.learning_rate=1e-30", "training.iterations=2",
+                                          "training.ema=0.5", "training.seed=9"};
+  const TrainingResult result = Trainer(TinyConfig(still), options).Train();
+  EXPECT_EQ(result.iterations, 2);
+  EXPECT_NEAR(result.evaluation.loss, trained, 0.1) << "untrained it would be 1.4";
+  const std::string wider = "network.step[0].conv.out=12";
+  EXPECT_THROW(Trainer(TinyConfig({wider}), options), Error);
+  options.weights = folder + "/no.safetensors";
+  EXPECT_THROW(Trainer(TinyConfig(), options), Error);
+}
+
 TEST(TrainingTest, ALeftOutUpdateAtAnEpochsEndLosesNoCheckpoint) {
   // Two iterations an epoch. White is 1e38 and overflows; with this seed it comes second.
   const std::string data = TestFolder("greys");

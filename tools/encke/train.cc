@@ -26,6 +26,7 @@ constexpr char kNewest[] = "newest";  // `--resume` without a value
 struct TrainArguments {
   ConfigOptions config;
   std::string resume;
+  std::string weights;
   std::string dump_folder;
   int64_t dump_iteration = 0;
 };
@@ -41,11 +42,17 @@ void AddOptions(CLI::App& app, TrainArguments* arguments) {
   config.AddSynthetic(app);
   config.AddMemoryLimit(app);
   config.AddShorthand(app, "--output", "training.output", "Folder for run directories");
-  app.add_option("--resume", arguments->resume,
-                 "Go on from a run directory or checkpoint; without a value: from the newest run "
-                 "of this config")
-      ->expected(0, 1)
-      ->default_str(kNewest)
+  CLI::Option* resume =
+      app.add_option(
+             "--resume", arguments->resume,
+             "Go on from a run directory or checkpoint; without a value: from the newest run "
+             "of this config")
+          ->expected(0, 1)
+          ->default_str(kNewest)
+          ->type_name("RUN|FILE");
+  app.add_option("--weights", arguments->weights,
+                 "Start from the weights of a run or a .safetensors file, in place of random ones")
+      ->excludes(resume)
       ->type_name("RUN|FILE");
   CLI::Option* at = app.add_option("--at-iteration", arguments->dump_iteration,
                                    "The iteration that --dump-activations writes")
@@ -125,6 +132,7 @@ int Train(TrainArguments* arguments) {
   TrainerOptions options;
   options.device = Device::Parse(arguments->config.device);
   options.resume = arguments->resume;
+  options.weights = arguments->weights;
   if (arguments->resume == kNewest) {
     options.resume = NewestRun(config.config().training().output(), RunName(config.config()));
   }
@@ -157,6 +165,7 @@ Command TrainCommand() {
       "  encke train resnet20_fashion --set optimizer.learning_rate=0.05 --set "
       "schedule.kind=COSINE\n"
       "  encke train --resume runs/RUN\n"
+      "  encke train resnet20_cifar10 --weights pretrained.safetensors\n"
       "  encke train resnet20_fashion --dump-activations dump --at-iteration 600\n"
       "Ctrl-C finishes the iteration, writes a checkpoint and ends; a second one ends at once.";
   command.set_up = [](CLI::App& app) {
