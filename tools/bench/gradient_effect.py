@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""What the coarse part of batch norms' stored inputs does to every gradient.
+"""What the inexact inputs of batch norms do to every gradient.
 
-Of a batch norm's input Encke keeps what its ReLU stops only coarsely (doc/codec-format.md). From the same weights and the
-same batch one step is taken exactly and one with that alone inexact (every other bound 1e-6), and the gradients of all
-parameters are compared: they are the optimizer's momentum after a first step without weight decay. Beside the relative
-difference stands the noise that the tolerance admits anyway, of the momentum with which the weights were saved.
+Encke keeps batch norms' inputs within a fraction of their deviation, and of those with a ReLU behind them what the ReLU
+stops alone (doc/codec-format.md). From the same weights and the same batch one step is taken exactly and one with these
+inputs inexact and every other bound 1e-6, and the gradients of all parameters are compared: they are the optimizer's
+momentum after a first step without weight decay. Beside the relative difference stands the noise that the tolerance admits
+anyway, of the momentum with which the weights were saved. With --set activations.channel_std_bound=1e-6 only what ReLUs stop
+is inexact.
 
-    encke train resnet18_fashion --iterations 200 --output runs
-    tools/bench/gradient_effect.py resnet18_fashion --weights runs/RUN --json doc/results/gradient_effect_resnet18.json
+    encke train resnet18_fashion --iterations 600 --batch 32 --output runs
+    tools/bench/gradient_effect.py resnet18_fashion --weights runs/RUN --json doc/results/gradient_effect.json
 """
 import argparse
 import glob
