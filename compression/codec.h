@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "compression/quantizer_tables.h"
 #include "engine/core/dtype.h"
 #include "engine/core/shape.h"
 
@@ -100,8 +101,11 @@ class Codec {
   // (code tables), and keeps it in `coding`.
   virtual void Prepare(const std::vector<ChunkView>& sample, DType dtype,
                        ValueCoding* coding) const;
-  // Whether Encode and Decode can work with these ValueCoding::tables, whoever has made them.
-  virtual bool KnowsTables(const std::vector<uint8_t>& tables) const { return tables.empty(); }
+  // Whether Encode and Decode can work with these ValueCoding::tables in this mode, whoever has
+  // made them.
+  virtual bool KnowsTables(const std::vector<uint8_t>& tables, QuantizerMode /*mode*/) const {
+    return tables.empty();
+  }
   // Upper limit for the bytes of one chunk of this shape, with or without a checksum.
   int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const;
   // Writes the stream to `out` (MaxEncodedSize bytes are there) and returns its length. `data` is

@@ -22,7 +22,7 @@ simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }
 constexpr int64_t kLearntCodes = 49152;
 constexpr int64_t kFewChannels = 32;
 
-// Of a piece's channels, so many in a row from one that depends on its `number`.
+// Of a piece's channels, so many in a row; those of all pieces are spread evenly.
 struct ChannelRange {
   int64_t first, count;
 
@@ -32,7 +32,7 @@ struct ChannelRange {
         std::max(kLearntCodes / std::max<int64_t>(pixels * pieces, 1), kFewChannels);
     if (enough >= piece.c) return;
     count = enough;
-    first = number * 7 % pieces * (piece.c - count) / std::max<int64_t>(pieces - 1, 1);
+    first = number * (piece.c - count) / std::max<int64_t>(pieces - 1, 1);
   }
 
   std::vector<uint16_t> Of(const std::vector<uint16_t>& codes, const Shape& piece) const {
@@ -75,8 +75,8 @@ void DenseCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
   if (static_cast<double>(learnt.bits) < fast_bits) coding->tables = std::move(learnt.tables);
 }
 
-bool DenseCodec::KnowsTables(const std::vector<uint8_t>& tables) const {
-  return tables.empty() || AreDenseTables(tables);
+bool DenseCodec::KnowsTables(const std::vector<uint8_t>& tables, QuantizerMode mode) const {
+  return tables.empty() || AreDenseTables(tables, mode);
 }
 
 int64_t DenseCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {

@@ -16,7 +16,7 @@ class DenseCodec : public Codec {
   std::string name() const override { return "dense"; }
   void Prepare(const std::vector<ChunkView>& sample, DType dtype,
                ValueCoding* coding) const override;
-  bool KnowsTables(const std::vector<uint8_t>& tables) const override;
+  bool KnowsTables(const std::vector<uint8_t>& tables, QuantizerMode mode) const override;
   int64_t MaxStreamSize(const Shape& chunk, DType dtype) const override;
   int64_t EncodeStream(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
                        uint8_t* out, EncodeStatistics* statistics) const override;

@@ -190,6 +190,7 @@ std::vector<DenseTableBuilder::Window> DenseTableBuilder::SignedWindows() const 
     Window best = {shift, first, kTokens};
     int64_t most = -1;
     for (int lowest = first; negative ? lowest + kTokens <= last + 1 : lowest == 0; ++lowest) {
+      if (negative && lowest == 0) continue;  // there would be no tail below
       const int64_t inside =
           numbers.Within((lowest + 1) * (1 << shift), (lowest + kTokens - 1) * (1 << shift) - 1);
       if (inside > most) best.lowest = lowest;
@@ -341,6 +342,8 @@ DenseTableBuilder::Result DenseTableBuilder::Build() const {
       if (context[t] > 0) tokens = std::max(tokens, std::min(t + 2, model.window.tokens));
     }
   }
+  // Active codes, which have raw bits, must not share a token with the inactive cell at 0.
+  if (mode_ == QuantizerMode::ACTIVITY) tokens = std::max(tokens, model.window.Zero() + 2);
   Result result;
   result.tables = Pack(model, tokens, mean, total);
   // Pieces' first rows were not counted.
@@ -379,16 +382,23 @@ std::vector<uint8_t> DenseTableBuilder::Pack(const Model& model, int tokens, con
   return bytes;
 }
 
-bool AreDenseTables(const std::vector<uint8_t>& bytes) {
+bool AreDenseTables(const std::vector<uint8_t>& bytes, QuantizerMode mode) {
   if (bytes.size() <= kHead) return false;
   const size_t tokens = bytes[0],
                contexts = static_cast<size_t>(simd::Popcount(bytes[5] | bytes[6] << 8));
-  return tokens >= 2 && tokens <= kTokens && bytes[1] <= simd::kMaxShift &&
-         bytes[2] < simd::kContextKinds && bytes.size() == kHead + tokens * (1 + contexts);
+  int16_t lowest;
+  std::memcpy(&lowest, &bytes[3], sizeof(lowest));
+  const int most = mode == QuantizerMode::SIGNED ? kHistogram : 0;
+  const int least = mode == QuantizerMode::SIGNED ? -kHistogram
+                    : mode == QuantizerMode::MASK ? 0
+                                                  : 2 - static_cast<int>(tokens);
+  return lowest >= least && lowest <= most && tokens >= 2 && tokens <= kTokens &&
+         bytes[1] <= simd::kMaxShift && bytes[2] < simd::kContextKinds &&
+         bytes.size() == kHead + tokens * (1 + contexts);
 }
 
 simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& bytes) {
-  ENCKE_CHECK(AreDenseTables(bytes), bytes.size());
+  ENCKE_CHECK(bytes.size() > kHead, bytes.size());
   const int tokens = bytes[0];
   int16_t lowest;
   uint16_t met;

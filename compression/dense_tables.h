@@ -66,8 +66,9 @@ class DenseTableBuilder {
   std::vector<Chunk> chunks_;
 };
 
-// Whether ExpandDenseTables can read them, and coders work with what it makes of them.
-bool AreDenseTables(const std::vector<uint8_t>& compact);
+// Whether ExpandDenseTables can read them, and coders work with what it makes of them
+// in this mode.
+bool AreDenseTables(const std::vector<uint8_t>& compact, QuantizerMode mode);
 
 // REQUIRES: AreDenseTables.
 simd::DenseTables ExpandDenseTables(const std::vector<uint8_t>& compact);

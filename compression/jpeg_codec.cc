@@ -214,7 +214,7 @@ void JpegCodec::Prepare(const std::vector<ChunkView>& sample, DType dtype,
   std::memcpy(coding->tables.data(), &scale, sizeof(scale));
 }
 
-bool JpegCodec::KnowsTables(const std::vector<uint8_t>& tables) const {
+bool JpegCodec::KnowsTables(const std::vector<uint8_t>& tables, QuantizerMode /*mode*/) const {
   float scale = 0;
   if (tables.size() != sizeof(scale)) return false;
   std::memcpy(&scale, tables.data(), sizeof(scale));

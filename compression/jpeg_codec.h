@@ -16,7 +16,7 @@ class JpegCodec : public RivalCodec {
   std::string name() const override { return "jpeg"; }
   void Prepare(const std::vector<ChunkView>& sample, DType dtype,
                ValueCoding* coding) const override;
-  bool KnowsTables(const std::vector<uint8_t>& tables) const override;
+  bool KnowsTables(const std::vector<uint8_t>& tables, QuantizerMode mode) const override;
 
  protected:
   void EncodeValues(const std::vector<float>& values, const Shape& chunk, const ValueCoding& coding,

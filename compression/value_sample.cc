@@ -54,11 +54,12 @@ std::vector<ChunkView> Sample(const Tensor& value) {
   const int64_t enough = std::clamp(2 * kSampleElements / (rows * row), kLeastPieces, kMostPieces);
   const int64_t pieces = std::min(shape.n * shape.h, enough);
   const int64_t samples = shape.h > 1 ? 1 : std::min<int64_t>(shape.n, 4);
+  const int64_t stride = pieces % 5 == 0 ? 7 : 5;  // visits every height once
   std::vector<ChunkView> sample;
   for (int64_t i = 0; i < pieces; ++i) {
     const int64_t last = std::max<int64_t>(pieces - 1, 1);
     const int64_t n = (shape.n - samples) * i / last;
-    const int64_t h = (shape.h - rows) * (i * 5 % pieces) / last;
+    const int64_t h = (shape.h - rows) * (i * stride % pieces) / last;
     const auto* data = static_cast<const uint8_t*>(value.raw());
     sample.push_back({data + (n * shape.sample() + h * row) * SizeOf(value.dtype()),
                       {samples, rows, shape.w, shape.c}});

@@ -128,7 +128,7 @@ ENCKE_INLINE uint32_t ReadWord(const uint8_t** words) {
   return word;
 }
 
-// Distances, in elements, to the two neighbours that make the context: the previous pixel and the
+// Distances, in elements, to the neighbours that make the context: the previous pixel and the
 // row above, in the same channel, but never closer than one vector of lanes.
 struct DenseNeighbours {
   int64_t left;

@@ -114,6 +114,7 @@ StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOpt
   if (options.audit == Audit::ONE) ++audits_;
   result.finite = result.finite && GradientsFinite();
   if (!result.finite) RestoreStatistics();
+  if (!result.finite || options.exact) codings_.Forget();
   return result;
 }
 

@@ -210,7 +210,7 @@ struct Plan {
   int64_t pool_scratch_bytes = 0;  // WORKSPACE, too
   PeakPrediction peak;
   std::vector<int64_t> predicted_in_use;  // bytes, by step
-  std::vector<std::string> rejected;      // by ChoosePlan, for people: what it tried, and its peak
+  std::vector<std::string> rejected;  // by ChoosePlan, for people: the best so far, time and again
 
   int64_t raw_saved_bytes()
       const;  // what the saved values would take uncompressed, states included

@@ -112,8 +112,8 @@ std::string DescribeChoice(const Plan& plan) {
       twice == 0 ? "" : StrCat(", ", twice, " inputs of batch norms made twice");
   const bool file = plan.predicted_offloaded_bytes() > 0;
   const int segments = plan.options.recompute_segments;
-  const std::string kept =
-      segments > 0 ? StrCat(segments, " segments computed again") : StrCat("codec ", names);
+  const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")
+                                        : StrCat("codec ", names);
   return StrCat(slices, ", ", kept, made, file ? ", saved values in a file" : "");
 }
 

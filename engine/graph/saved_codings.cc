@@ -16,10 +16,26 @@ using Json = nlohmann::json;
 constexpr int64_t kMostIterations = 15;  // that something learnt serves
 constexpr int64_t kEarly = 2;            // early in a run at most the iteration over this
 constexpr double kDrift = 1.03;          // in stored bytes
-constexpr float kBoundChange = 0.05f;
+constexpr double kShrunk = 0.85;         // likewise: what was learnt is for other data
+constexpr double kBoundChange = 0.05;
 
 double ShareOf(const StoredValue& stored) {
   return static_cast<double>(stored.stored_bytes) / static_cast<double>(stored.raw_bytes);
+}
+
+// One for all channels.
+double BoundOf(const CodecOptions& options) {
+  if (options.bound.channel.empty()) return options.bound.uniform;
+  double squares = 0;
+  for (const float bound : options.bound.channel) squares += static_cast<double>(bound) * bound;
+  return std::sqrt(squares / static_cast<double>(options.bound.channel.size()));
+}
+
+// Whether the coding has as many channels as the options, where either says.
+bool SameChannels(const LearntCoding& coding, const CodecOptions& options) {
+  return (coding.centers.empty() || coding.centers.size() == options.bound.channel.size()) &&
+         (coding.centroid.empty() ||
+          coding.centroid.size() == options.activity.threshold.size() * kCentroids);
 }
 
 QuantizerMode ModeOf(const CodecOptions& options) {
@@ -33,7 +49,8 @@ LearntCoding CodingFrom(const Json& json, const Codec* codec) {
   coding.centers = json.at("centers").get<std::vector<float>>();
   coding.centroid = json.at("centroid").get<std::vector<int8_t>>();
   coding.tables = json.at("tables").get<std::vector<uint8_t>>();
-  if (codec == nullptr || !codec->KnowsTables(coding.tables)) {
+  if (codec == nullptr || coding.mode > QuantizerMode::ACTIVITY ||
+      !codec->KnowsTables(coding.tables, coding.mode)) {
     throw Error(ErrorKind::DATA, "the checkpoint holds code tables that no codec has made");
   }
   return coding;
@@ -48,23 +65,23 @@ std::shared_ptr<const LearntCoding> SavedCodings::PriorOf(int value, const PutOp
   const Known& known = found->second;
   const int64_t age = iteration - known.iteration;
   const bool old = age < 0 || age > std::min(kMostIterations, known.iteration / kEarly);
-  // Bounds by channel follow the channels' deviations, and codes hardly change.
-  const float change = std::abs(options.coding.bound.uniform - known.bound);
-  const bool moved = change > kBoundChange * known.bound;
-  const bool other = known.codec != options.codec || known.coding->mode != ModeOf(options.coding);
+  const bool moved = std::abs(BoundOf(options.coding) - known.bound) > kBoundChange * known.bound;
+  const bool other = known.codec != options.codec || known.coding->mode != ModeOf(options.coding) ||
+                     !SameChannels(*known.coding, options.coding);
   return old || moved || other || known.drifted ? nullptr : known.coding;
 }
 
 void SavedCodings::Used(int value, const StoredValue& stored) {
   Known& known = known_.at(value);
-  known.drifted = ShareOf(stored) > kDrift * known.share;
+  const double share = ShareOf(stored);
+  known.drifted = share > kDrift * known.share || share < kShrunk * known.share;
 }
 
 void SavedCodings::Learnt(int value, const PutOptions& options, int64_t iteration,
                           const StoredValue& stored, const ValueCoding& coding) {
   known_[value] = {std::make_shared<LearntCoding>(coding.Learnt()),
                    options.codec,
-                   options.coding.bound.uniform,
+                   BoundOf(options.coding),
                    iteration,
                    ShareOf(stored),
                    false};

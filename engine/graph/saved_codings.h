@@ -11,7 +11,7 @@
 
 namespace encke {
 
-// A value is learnt anew when its bound has moved, when it takes more bytes than it did with what
+// A value is learnt anew when its bound has moved, when it takes other bytes than it did with what
 // was learnt of it, and after some iterations anyway: few at first, when everything moves and the
 // peak of a run is set.
 class SavedCodings {
@@ -26,17 +26,20 @@ class SavedCodings {
   void Learnt(int value, const PutOptions& options, int64_t iteration, const StoredValue& stored,
               const ValueCoding& coding);
 
+  // Everything is learnt anew: what was learnt last was not of values as they usually are.
+  void Forget() { known_.clear(); }
+
   // State for checkpoints, as JSON text; without it a resumed run would learn at other iterations
   // than one that went through, and store other bytes.
   std::string Save() const;
-  // Error(DATA) unless Save() has made it.
+  // Error(DATA) for a text that is damaged, or tables with which no codec can work.
   void Restore(const std::string& state);
 
  private:
   struct Known {
     std::shared_ptr<const LearntCoding> coding;
     std::string codec;
-    float bound = 0;        // CodecOptions::bound when it was learnt
+    double bound = 0;       // of all channels when it was learnt
     int64_t iteration = 0;  // likewise
     double share = 0;       // stored over raw bytes, likewise
     bool drifted = false;

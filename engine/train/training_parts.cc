@@ -42,6 +42,7 @@ TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& optio
 }
 
 void TrainingParts::StartAverage() {
+  average_.reset();  // no two at a time
   if (config().training().ema() == 0) return;
   average_ = std::make_unique<WeightAverage>(executor_->parameters(), *backend_,
                                              config().training().ema());

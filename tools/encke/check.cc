@@ -37,7 +37,9 @@ int Check(const ConfigOptions& arguments) {
   const PlanOptions options = MakePlanOptions(file.config());
   const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(), options, limit);
   RequireFits(graph, *backend, plan, options, limit, file.Place("training.memory_limit"));
-  backend->NewActivationStore(MakeStoreOptions(file.config().activations()));
+  StoreOptions store = MakeStoreOptions(file.config().activations());
+  store.offload = store.offload || plan.predicted_offloaded_bytes() > 0;
+  backend->NewActivationStore(store);
   const bool train = WarnWhereDataIsMissing(file.config(), Split::TRAIN);
   const bool test = train && WarnWhereDataIsMissing(file.config(), Split::TEST);
   std::printf("ok: %s, %zu layers, %s parameters, %s MACs an image, batch %lld, %s, peak %s%s\n",

@@ -60,6 +60,32 @@ TEST(SavedCodings, AreForTheirBoundAndModeAlone) {
   EXPECT_EQ(codings.PriorOf(0, other, 101), nullptr);
 }
 
+TEST(SavedCodings, AreForBoundsOfTheirChannels) {
+  SavedCodings codings;
+  PutOptions options = Options(0, false);
+  options.coding.bound = ErrorBound::PerChannel({0.1f, 0.2f, 0.3f, 0.4f});
+  Learn(&codings, 0, options, 100);
+  EXPECT_NE(codings.PriorOf(0, options, 101), nullptr);
+  PutOptions tighter = options, exact = options;
+  for (float& bound : tighter.coding.bound.channel) bound /= 2;
+  for (float& bound : exact.coding.bound.channel) bound = 0;
+  EXPECT_EQ(codings.PriorOf(0, tighter, 101), nullptr);
+  EXPECT_EQ(codings.PriorOf(0, exact, 101), nullptr);
+  codings.Forget();
+  EXPECT_EQ(codings.PriorOf(0, options, 101), nullptr);
+}
+
+TEST(SavedCodings, AreForTheirChannelsAlone) {
+  SavedCodings codings;
+  PutOptions options = Options(0, false);
+  options.coding.bound = ErrorBound::PerChannel({0.1f, 0.1f, 0.1f, 0.1f});
+  options.coding.channel_center = {1, 2, 3, 4};
+  Learn(&codings, 0, options, 100);
+  EXPECT_NE(codings.PriorOf(0, options, 101), nullptr);
+  options.coding.bound = ErrorBound::PerChannel({0.1f, 0.1f});
+  EXPECT_EQ(codings.PriorOf(0, options, 101), nullptr);
+}
+
 TEST(SavedCodings, AreLearntAnewWhenTheyCostMore) {
   SavedCodings codings;
   const PutOptions options = Options(0.1f);
@@ -68,13 +94,16 @@ TEST(SavedCodings, AreLearntAnewWhenTheyCostMore) {
   EXPECT_NE(codings.PriorOf(0, options, 102), nullptr);
   codings.Used(0, Stored(5200));
   EXPECT_EQ(codings.PriorOf(0, options, 103), nullptr);
+  codings.Used(0, Stored(4000));
+  EXPECT_EQ(codings.PriorOf(0, options, 103), nullptr) << "they were learnt of something else";
   Learn(&codings, 0, options, 103);
   EXPECT_NE(codings.PriorOf(0, options, 104), nullptr);
 }
 
 TEST(SavedCodings, SurviveACheckpoint) {
   SavedCodings codings, restored;
-  PutOptions options = Options(0.1f, false);
+  PutOptions options = Options(0, false);
+  options.coding.bound = ErrorBound::PerChannel({0.1f, 0.2f, 0.3f, 0.4f});
   options.coding.channel_center = {1.0f, -0.3f, 0, 1e9f};
   Learn(&codings, 7, options, 100);
   codings.Used(7, Stored(5100));
@@ -97,9 +126,9 @@ TEST(SavedCodings, RefuseTablesThatNobodyMade) {
     return std::string(good).replace(good.find(none), none.size(), "\"tables\":" + tables);
   };
   EXPECT_NO_THROW(codings.Restore(with("[2,0,0,0,0,0,0,16,16]")));
-  for (const char* tables :
-       {"[1]", "[2,0,0,0,0,0,0,16]", "[17,0,0,0,0,0,0,16,16]", "[2,8,0,0,0,0,0,16,16]",
-        "[2,0,4,0,0,0,0,16,16]", "[2,0,0,0,0,1,0,16,16]", "[256]", "7"}) {
+  for (const char* tables : {"[1]", "[2,0,0,0,0,0,0,16]", "[17,0,0,0,0,0,0,16,16]",
+                             "[2,8,0,0,0,0,0,16,16]", "[2,0,4,0,0,0,0,16,16]",
+                             "[2,0,0,0,0,1,0,16,16]", "[2,0,0,255,255,0,0,16,16]", "[256]", "7"}) {
     EXPECT_THROW(codings.Restore(with(tables)), Error) << tables;
   }
   EXPECT_THROW(codings.Restore("{"), Error);
