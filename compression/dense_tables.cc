@@ -192,7 +192,8 @@ std::vector<DenseTableBuilder::Window> DenseTableBuilder::SignedWindows() const 
     for (int lowest = first; negative ? lowest + kTokens <= last + 1 : lowest == 0; ++lowest) {
       if (negative && lowest == 0) continue;  // there would be no tail below
       const int64_t inside =
-          numbers.Within((lowest + 1) * (1 << shift), (lowest + kTokens - 1) * (1 << shift) - 1);
+          numbers.Within((lowest + (simd::HasLowTail(lowest) ? 1 : 0)) * (1 << shift),
+                         (lowest + kTokens - 1) * (1 << shift) - 1);
       if (inside > most) best.lowest = lowest;
       most = std::max(most, inside);
     }

@@ -51,7 +51,7 @@ void Executor::Prepare(int64_t batch) {
   plan_ = ChoosePlan(graph_, backend_, batch, plan_options, limit);
   RequireFits(graph_, backend_, plan_, plan_options, limit, "");
   options_.plan = plan_.options;
-  if (plan_.predicted_offloaded_bytes() > 0 && !options_.store.offload) {
+  if (plan_.predicted_offloaded_bytes() > 0 && !options_.store.offload && !options_.store.spill) {
     options_.store.offload = true;
     store_ = backend_.NewActivationStore(options_.store);
     store_->Borrow(arena_);

@@ -49,9 +49,10 @@ LearntCoding CodingFrom(const Json& json, const Codec* codec) {
   coding.centers = json.at("centers").get<std::vector<float>>();
   coding.centroid = json.at("centroid").get<std::vector<int8_t>>();
   coding.tables = json.at("tables").get<std::vector<uint8_t>>();
-  if (codec == nullptr || coding.mode > QuantizerMode::ACTIVITY ||
+  const bool centered = coding.centers.empty() || coding.mode == QuantizerMode::SIGNED;
+  if (codec == nullptr || coding.mode > QuantizerMode::ACTIVITY || !centered ||
       !codec->KnowsTables(coding.tables, coding.mode)) {
-    throw Error(ErrorKind::DATA, "the checkpoint holds code tables that no codec has made");
+    throw Error(ErrorKind::DATA, "the checkpoint holds code tables that no run has learnt");
   }
   return coding;
 }
