@@ -143,7 +143,8 @@ int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOp
     return ChoosePlan(graph, backend, batch, options, bytes).peak.use.total();
   };
   if (need(1) > bytes) return 0;
-  int64_t fits = 1, fails = 0;  // the need grows with the batch, almost linearly
+  // The need grows with the batch, almost linearly but where ChoosePlan goes on to another plan.
+  int64_t fits = 1, fails = 0;
   int64_t fits_need = need(1), guess = 2;
   constexpr int64_t kLargest = int64_t{1} << 20;
   while (fails == 0 || fails - fits > 1) {
