@@ -30,11 +30,6 @@ int32_t CenterCode(float center, float step) {
   return std::isfinite(code) && std::abs(code) <= kGreatestCenter ? static_cast<int32_t>(code) : 0;
 }
 
-QuantizerMode ModeOf(const CodecOptions& options) {
-  if (!options.activity.empty()) return QuantizerMode::ACTIVITY;
-  return options.mask ? QuantizerMode::MASK : QuantizerMode::SIGNED;
-}
-
 void CheckActivity(const Activity& activity, int64_t channels) {
   const auto count = static_cast<size_t>(channels);
   ENCKE_CHECK(activity.threshold.size() == count && activity.sign.size() == count &&
@@ -46,6 +41,11 @@ void CheckActivity(const Activity& activity, int64_t channels) {
 }
 
 }  // namespace
+
+QuantizerMode ModeOf(const CodecOptions& options) {
+  if (!options.activity.empty()) return QuantizerMode::ACTIVITY;
+  return options.mask ? QuantizerMode::MASK : QuantizerMode::SIGNED;
+}
 
 ExpandedQuantizer::ExpandedQuantizer(int64_t period, int64_t tables)
     : stride_((4 * (period + kBlock) + kLine - 1) / kLine * kLine),

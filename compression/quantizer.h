@@ -20,6 +20,9 @@
 
 namespace encke {
 
+// How values are quantised that are kept under these options.
+QuantizerMode ModeOf(const CodecOptions& options);
+
 // Owns what QuantizerTables points to. Movable, not copyable.
 class ExpandedQuantizer {
  public:

@@ -134,8 +134,11 @@ struct DenseNeighbours {
   int64_t left;
   int64_t up;  // applies from element `up` on; before that, `left` serves for all neighbours
 
-  ENCKE_HOST_DEVICE int64_t UpAt(int64_t position) const { return position < up ? left : up; }
-  ENCKE_HOST_DEVICE int64_t CornerAt(int64_t position) const {
+  // Never a function of its own, of which the linker would keep any instruction set's copy.
+  __attribute__((always_inline)) int64_t UpAt(int64_t position) const {
+    return position < up ? left : up;
+  }
+  __attribute__((always_inline)) int64_t CornerAt(int64_t position) const {
     return position < up ? left : up + left;
   }
 };

@@ -4,6 +4,7 @@
 
 #include "compression/simd/bit_stream.h"
 #include "compression/simd/dense_format.h"
+#include "compression/simd/token_codes.h"
 #include "compression/simd/walk.h"
 
 namespace encke::simd {
@@ -312,32 +313,6 @@ ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
   block->low = Ops::LoadCodes(low);
   block->high = Ops::LoadCodes(upper);
 }
-
-// What tokens and the raw bits below them stand for, without a mask.
-template <QuantizerMode kMode>
-struct TokenCodes {
-  // The codes of tokens whose raw bits are all 0, or of which `narrow` is false.
-  alignas(16) uint8_t base[kTokens] = {};
-  // All codes of tokens fit a byte, and raw bits r add 2 r to them: with an activity only numbers
-  // above 0 have any, without one the shift must be 0.
-  bool narrow = true;
-
-  explicit TokenCodes(const DenseTables& tables) {
-    const int shift = tables.shift, most = (1 << shift) - 1;
-    for (int t = 0; t < tables.tokens; ++t) {
-      const int value = t + tables.lowest;
-      base[t] = static_cast<uint8_t>(ToZigzag(CodeOf(value, 0, shift)));
-      narrow = narrow && ToZigzag(CodeOf(value, most, shift)) <= 255;
-    }
-    narrow = narrow && (kMode == QuantizerMode::ACTIVITY || shift == 0);
-  }
-
-  // The code's number.
-  ENCKE_INLINE int CodeOf(int value, int low, int shift) {
-    return kMode == QuantizerMode::ACTIVITY ? ActivityCell(value, low, shift)
-                                            : (value * (1 << shift)) | low;
-  }
-};
 
 template <typename Ops, QuantizerMode kMode>
 ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const TokenCodes<kMode>& codes,

@@ -41,14 +41,12 @@ std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options, bool offlo
   if (!options.compress) return {options};
   std::vector<PlanOptions> alternatives;
   AddSlices(options, &alternatives);
-  const PlanOptions dense = WithPolicies(options, [](SavedPolicy* policy) {
+  PlanOptions dense = WithPolicies(options, [](SavedPolicy* policy) {
     if (policy->codec == "fast") policy->codec = "dense";
   });
   if (dense.policies != options.policies) {
+    dense.assumed_ratio *= kDenseOverFast;
     AddSlices(dense, &alternatives);
-    for (PlanOptions& alternative : alternatives) {
-      if (alternative.policies == dense.policies) alternative.assumed_ratio *= kDenseOverFast;
-    }
   }
   // From here on with the smallest slices.
   PlanOptions least = alternatives.back();
@@ -71,10 +69,11 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
   Plan best = MakePlan(graph, backend, batch, options);
   if (limit == 0) return best;
   std::vector<std::string> rejected;
-  for (const PlanOptions& alternative : PlanAlternatives(options, backend.Offloads())) {
+  const std::vector<PlanOptions> alternatives = PlanAlternatives(options, backend.Offloads());
+  for (size_t i = 1; i < alternatives.size(); ++i) {  // the first is `options`
     const int64_t peak = best.peak.use.total();
     if (peak <= limit) break;
-    Plan plan = MakePlan(graph, backend, batch, alternative);
+    Plan plan = MakePlan(graph, backend, batch, alternatives[i]);
     if (plan.peak.use.total() >= peak) continue;
     rejected.push_back(StrCat(DescribeChoice(best), ": ", FormatBytes(peak)));
     best = std::move(plan);

@@ -38,11 +38,6 @@ bool SameChannels(const LearntCoding& coding, const CodecOptions& options) {
           coding.centroid.size() == options.activity.threshold.size() * kCentroids);
 }
 
-QuantizerMode ModeOf(const CodecOptions& options) {
-  if (!options.activity.empty()) return QuantizerMode::ACTIVITY;
-  return options.mask ? QuantizerMode::MASK : QuantizerMode::SIGNED;
-}
-
 LearntCoding CodingFrom(const Json& json, const Codec* codec) {
   LearntCoding coding;
   coding.mode = static_cast<QuantizerMode>(json.at("mode").get<int>());

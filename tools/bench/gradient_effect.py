@@ -92,8 +92,7 @@ def main():
         print(f"{name:40}{row['effect']:10.4f}{row['admitted']:10.4f}")
     print(f"{len(weights)} weights: median {summary['median_effect']:.4f}, greatest {summary['greatest_effect']:.4f}, ", end="")
     print(f"{below} below what tolerance {options.tolerance} admits (median {summary['median_admitted']:.4f})")
-    command = [os.path.relpath(sys.argv[0])] + [a for a in sys.argv[1:]]
-    report = {"command": " ".join(command), "summary": summary, "parameters": rows}
+    report = {"command": " ".join(sys.argv), "summary": summary, "parameters": rows}
     bench_runs.save(report, options.json)
 
 
