@@ -6,7 +6,7 @@ stops alone (doc/codec-format.md). From the same weights and the same batch one 
 inputs inexact and every other bound 1e-6, and the gradients of all parameters are compared: they are the optimizer's
 momentum after a first step without weight decay. Beside the relative difference stands the noise that the tolerance admits
 anyway, of the momentum with which the weights were saved. With --set activations.channel_std_bound=1e-6 only what ReLUs stop
-is inexact.
+is inexact. Needs numpy (Debian: python3-numpy).
 
     encke train resnet18_fashion --iterations 600 --batch 32 --output runs
     tools/bench/gradient_effect.py resnet18_fashion --weights runs/RUN --json doc/results/gradient_effect.json
