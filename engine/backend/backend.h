@@ -141,6 +141,10 @@ class Backend {
   virtual void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                                   const Tensor& beta, const Tensor& mean, const Tensor& variance,
                                   const Tensor& y) = 0;
+  // The x for which Apply without ReLU, and a shortcut added, gives `sum`:
+  // x = mean + (sum - shortcut - beta) / (inv_std * gamma). x may be `sum`. REQUIRES: gamma != 0.
+  virtual void BatchNormInvert(const NormChannels& norm, const Tensor& sum, const Tensor& shortcut,
+                               const Tensor& x) = 0;
   // sums F32 [1,1,2,C]: sum of dy, sum of dy * (x - mean) * inv_std, over the slices so far. With
   // norm.relu dy counts only where the output was above 0: as `y` says, or, where that is
   // undefined, as computing it again from x says.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/graph/block_end_bounds.h"
 #include "engine/graph/plan_choice.h"
 #include "engine/graph/run.h"
 #include "layers/initialize.h"
@@ -68,6 +69,13 @@ void Executor::Prepare(int64_t batch) {
   backend_.ReserveWorkspace(plan_.workspace_bytes);
   ReserveArena(plan_.arena_bytes);
   ReserveProbes(plan_.probe_bytes);
+}
+
+void Executor::NoteDerivation(const std::string& layer, const Derivation& derivation) {
+  const auto [found, added] = derived_.emplace(layer, derivation.derived);
+  if (!added && found->second == derivation.derived) return;
+  found->second = derivation.derived;
+  notes_.push_back(StrCat("input of ", layer, " ", derivation.reason));
 }
 
 void Executor::ReserveArena(int64_t bytes) {

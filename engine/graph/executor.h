@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compression/activation_store.h"
@@ -33,6 +35,8 @@ struct StepResult {
   int64_t top1 = 0, top5 = 0;  // samples whose label is among the 1 / 5 largest logits
   bool finite = true;          // loss and gradients
 };
+
+struct Derivation;  // block_end_bounds.h
 
 // One saved value in one iteration: a line of activations.jsonl. Fields that do not apply are
 // negative.
@@ -108,6 +112,9 @@ class Executor {
     momentum_ = momentum;
   }
 
+  // What is decided otherwise than before about inputs of batch norms that could be derived, since
+  // the last call; for people.
+  std::vector<std::string> TakeNotes() { return std::exchange(notes_, {}); }
   // What the last Train kept, in forward order.
   const std::vector<ActivationRecord>& records() const { return records_; }
   // What the last Train without audit held, step by step of plan().
@@ -128,6 +135,7 @@ class Executor {
  private:
   class Run;  // one pass through a plan's program
 
+  void NoteDerivation(const std::string& layer, const Derivation& derivation);
   void ReserveArena(int64_t bytes);
   // Where the run notes what it holds; null for evaluations, audits and searches for a fault.
   MemoryTrace* StartTrace(Phase phase, int64_t iteration, const TrainOptions& options);
@@ -153,6 +161,8 @@ class Executor {
   std::shared_ptr<Buffer> batch_images_, batch_labels_;  // OnDevice
   std::vector<Tensor> parameters_, gradients_, velocity_;
   std::vector<std::vector<float>> statistics_;  // by parameter index
+  std::map<std::string, bool> derived_;         // by layer
+  std::vector<std::string> notes_;
   int64_t audits_ = 0;                          // made so far, one at a time
   std::vector<ActivationRecord> records_;
   MemoryTrace memory_trace_;

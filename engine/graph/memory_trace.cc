@@ -22,6 +22,8 @@ const char* NameOf(PlanStep::Kind kind) {
       return "unpack";
     case PlanStep::Kind::FETCH:
       return "fetch";
+    case PlanStep::Kind::DERIVE:
+      return "derive";
     case PlanStep::Kind::REBUILD:
       return "rebuild";
     case PlanStep::Kind::BACKWARD:

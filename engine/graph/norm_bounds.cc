@@ -66,9 +66,12 @@ CodecOptions SidedBounds(const std::vector<NormChannel>& channels,
                          const NormBoundOptions& options) {
   CodecOptions bounds;
   if (!std::all_of(channels.begin(), channels.end(), Finite)) return bounds;
-  for (const NormChannel& c : channels) {
+  for (size_t i = 0; i < channels.size(); ++i) {
+    const NormChannel& c = channels[i];
     const double deviation = 1.0 / c.inv_std;
-    const double output = options.output / std::abs(static_cast<double>(c.scale));
+    const double limit = options.output_limits.empty() ? INFINITY : options.output_limits[i];
+    const double output =
+        std::min(options.output, limit) / std::abs(static_cast<double>(c.scale));
     const double active = std::min(options.active * deviation, c.scale == 0 ? INFINITY : output);
     bounds.bound.channel.push_back(UsableBound(active));
     bounds.activity.inactive_bound.push_back(UsableBound(options.inactive * deviation));

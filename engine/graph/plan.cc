@@ -37,7 +37,7 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
 int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan) {
   int64_t bytes = 0;
   for (const SavedValue& saved : plan.saved) {
-    if (saved.keep != Keep::CODEC) continue;
+    if (saved.keep != Keep::CODEC && saved.keep != Keep::DERIVE) continue;
     const Shape shape = graph.values[saved.value].shape.WithBatch(plan.batch);
     bytes = std::max(bytes, backend.PoolScratchBytes(shape, plan.options.compute, saved.tier));
   }
@@ -68,6 +68,8 @@ const char* NameOf(Keep keep) {
       return "image";
     case Keep::REBUILD:
       return "rebuild";
+    case Keep::DERIVE:
+      return "derive";
   }
   return "?";
 }
@@ -79,7 +81,8 @@ const char* NameOf(SavedKind kind) {
 
 SavedKind KindOf(const SavedValue& saved) {
   if (saved.mask || saved.keep == Keep::REBUILD) return SavedKind::RELU;
-  return saved.norm_consumer >= 0 ? SavedKind::NORM_INPUT : SavedKind::VALUE;
+  if (saved.norm_consumer >= 0) return SavedKind::NORM_INPUT;
+  return saved.block_end >= 0 ? SavedKind::RELU : SavedKind::VALUE;
 }
 
 int64_t Plan::raw_saved_bytes() const {

@@ -63,6 +63,9 @@ struct PlanOptions {
   // second time, slice by slice, instead of holding them for the whole batch until its statistics
   // are known; max pools' gradients, too. 0: none. Where nothing is sliced there is nothing to do.
   double rematerialize = 0.05;
+  // Whether the input of a batch norm that ends a residual block is made from what the block makes
+  // (BlockEnd), where that loses little.
+  bool derive = true;
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
@@ -80,6 +83,7 @@ enum class Keep {
   MASK,     // one bit an element
   IMAGE,    // not at all: made again from the 8-bit batch
   REBUILD,  // not at all: its node runs again
+  DERIVE,   // not at all, as long as it can be made from a block's output and shortcut; else CODEC
 };
 const char* NameOf(Keep keep);
 
@@ -95,16 +99,28 @@ struct SavedValue {
   // only what the ReLU passes needs a tight bound.
   bool sides = false;
   std::vector<int> serves;  // values that are rebuilt from this one, whose bounds it must meet
+  int block_end = -1;       // into Plan::block_ends: of which it is the `input` or the `sum`
+  std::vector<int> shortcut_of;  // block ends whose shortcut it is, or that is rebuilt from it
   bool rms = false;         // VALUE_RMS
   bool exact = false;       // EXACT: a bound of 0
-  int64_t raw_bytes = 0;
+  int64_t raw_bytes = 0;        // 0: another value, of the same size, is kept in its place
   int64_t predicted_bytes = 0;  // stored
   // Bytes of the arena's lower end that are occupied some time while the value is in the pool; the
   // rest is free for it. -1: it keeps out of the arena.
   int64_t floor = -1;
 
   // Whether backward may read something else than forward made.
-  bool lossy() const { return keep == Keep::CODEC || keep == Keep::REBUILD; }
+  bool lossy() const {
+    return keep == Keep::CODEC || keep == Keep::REBUILD || keep == Keep::DERIVE;
+  }
+};
+
+// The end of a residual block, output = relu(sum), sum = BN(input) + shortcut. What is kept is the
+// sum, with two bounds (SavedValue::sides): the output follows from it, and the input from it and
+// the shortcut, which is kept in any case.
+struct BlockEnd {
+  int norm = -1, add = -1, relu = -1;                        // nodes
+  int input = -1, shortcut = -1, sum = -1, output = -1;  // values
 };
 
 SavedKind KindOf(const SavedValue& saved);
@@ -156,6 +172,7 @@ struct PlanStep {
     PACK,             // states[saved] from `other` into `buffer`
     UNPACK,           // and back
     FETCH,            // get saved[saved] out of the pool into `buffer`
+    DERIVE,           // make saved[saved] from `inputs`, a block's sum and shortcut, or get it
     REBUILD,          // run `node` forward once more
     BACKWARD,         // run `node`
     GATHER_BACKWARD,  // as in forward
@@ -170,7 +187,8 @@ struct PlanStep {
   int buffer = -1;
   int other = -1;
   int value = -1;          // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
-  bool release = false;    // FETCH: the last one, the pool may forget the samples
+  bool release = false;  // FETCH, DERIVE: the last one, the pool may forget the samples
+  int only_for = -1;     // done only where this block end's input is derived; -1: always
   bool parameters = true;  // BACKWARD: their gradients, too; else BACKWARD_PARAMETERS follows
   // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
@@ -201,6 +219,7 @@ struct Plan {
   std::vector<PlannedBuffer> buffers;
   std::vector<SavedValue> saved;
   std::vector<SavedState> states;
+  std::vector<BlockEnd> block_ends;
   std::vector<PlannedProbe> probes;
   int64_t probe_turns = 0;                   // they take turns
   int64_t probe_bytes = 0;                   // memory that the turns share, held all the time

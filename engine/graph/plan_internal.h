@@ -17,11 +17,18 @@ void RewriteGraph(Graph* graph);
 // The value whose bytes `value` shares: itself, or the input of a view (flatten).
 int CanonicalValue(const Graph& graph, int value);
 
+// Whether nobody but node `reader` reads the value.
+bool OnlyReader(const Graph& graph, int value, int reader);
+
 // By (canonical) value: whether a parameter lies before it, so that its gradient is wanted.
 std::vector<bool> NeedsGradient(const Graph& graph);
 
 // Which values backward reads, united over their readers, and how each is kept.
 void ChooseSaved(const Graph& graph, Plan* plan);
+
+// Ends of residual blocks in the graph, whatever is kept of them: relu(BN(x) + shortcut), of which
+// nobody else reads what is between.
+std::vector<BlockEnd> FindBlockEnds(const Graph& graph);
 
 // Whether a node reads the mask of its output, which is rebuilt from its input, off that input.
 bool TellsFromInput(const Graph& graph, const SavedValue& saved, const SavedNeed& need);
@@ -120,6 +127,12 @@ void PlaceBuffers(Plan* plan, bool shares);
 // What stays in memory of a pool of so many bytes.
 inline int64_t BytesInMemory(const PlanOptions& options, int64_t pool) {
   return options.spill_above > 0 ? std::min(pool, options.spill_above) : pool;
+}
+
+// Whether the pool forgets saved[step.saved], where it has it, after this step.
+inline bool Releases(const PlanStep& step) {
+  using Kind = PlanStep::Kind;
+  return (step.kind == Kind::FETCH || step.kind == Kind::DERIVE) && step.release;
 }
 
 // By step: bytes of all buffers that hold something.

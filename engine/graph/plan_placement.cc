@@ -63,7 +63,7 @@ struct PoolTimes {
       for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
         const PlanStep& step = plan.steps[s];
         if (step.kind == PlanStep::Kind::STORE) stored[step.saved] = static_cast<int>(section);
-        if (step.kind == PlanStep::Kind::FETCH && step.release) {
+        if (Releases(step)) {
           released[step.saved] = static_cast<int>(section);
         }
       }
@@ -96,7 +96,7 @@ class PoolPrediction {
     if (step.kind == PlanStep::Kind::STORE) bytes_ += OfSlice(step.saved);
   }
   void Leave(const PlanStep& step) {
-    if (step.kind == PlanStep::Kind::FETCH && step.release) bytes_ -= OfSlice(step.saved);
+    if (Releases(step)) bytes_ -= OfSlice(step.saved);
   }
   int64_t bytes() const { return bytes_; }
 

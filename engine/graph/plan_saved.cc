@@ -71,9 +71,9 @@ bool Estimated(const SavedValue& saved) {
 }
 
 double WeightOf(const SavedValue& saved) {
-  if (saved.keep == Keep::REBUILD) return 0;
-  if (saved.norm_consumer < 0) return 1;
-  return saved.sides ? kSidesWeight : kNormWeight;
+  if (saved.keep == Keep::REBUILD || saved.keep == Keep::DERIVE) return 0;
+  if (saved.sides) return kSidesWeight;
+  return saved.norm_consumer < 0 ? 1 : kNormWeight;
 }
 
 int64_t PredictExactBytes(const SavedValue& saved, const Shape& shape) {
@@ -85,6 +85,7 @@ int64_t PredictExactBytes(const SavedValue& saved, const Shape& shape) {
       return shape.n * PackedSampleBytes(shape, 1);
     case Keep::IMAGE:  // the batch is there anyway, as DATA
     case Keep::REBUILD:
+    case Keep::DERIVE:
       return 0;
   }
   return 0;
@@ -175,6 +176,81 @@ class RebuildChoice {
   std::map<int, Need>* needs_;
 };
 
+// Keeps one tensor in place of two at the ends of residual blocks, where all that it takes is kept
+// with an error bound.
+class DeriveChoice {
+ public:
+  DeriveChoice(const Graph& graph, const PlanOptions& options, std::map<int, Need>* needs)
+      : graph_(graph), options_(options), needs_(needs) {}
+
+  std::vector<BlockEnd> Choose() {
+    const auto policy = [&](SavedKind kind) { return options_.policies[static_cast<int>(kind)]; };
+    if (!(policy(SavedKind::RELU) == policy(SavedKind::NORM_INPUT))) return {};
+    std::vector<BlockEnd> chosen;
+    for (const BlockEnd& end : FindBlockEnds(graph_)) {
+      if (!IsBoundedCodec(end.input) || !IsBoundedCodec(end.output)) continue;
+      Need* source = SourceOf(end.shortcut);
+      if (source == nullptr || !FeedsWeights(end.output) || !FeedsWeights(end.shortcut)) continue;
+      const int index = static_cast<int>(chosen.size());
+      source->saved.shortcut_of.push_back(index);
+      Apply(end, index);
+      chosen.push_back(end);
+    }
+    return chosen;
+  }
+
+ private:
+  Need* Find(int value) const {
+    const auto found = needs_->find(value);
+    return found == needs_->end() ? nullptr : &found->second;
+  }
+
+  bool IsBoundedCodec(int value) const {
+    const Need* need = Find(value);
+    return need != nullptr && need->value_form && need->saved.keep == Keep::CODEC &&
+           !need->saved.exact && FindCodec(need->saved.codec)->bounded();
+  }
+
+  bool FeedsWeights(int value) const {
+    return !needs_->at(value).saved.gradient_consumers.empty();
+  }
+
+  // What decides how exact a shortcut comes back: itself, or the one value from which it is made
+  // again, channel by channel.
+  Need* SourceOf(int shortcut) const {
+    Need* need = Find(shortcut);
+    if (need == nullptr || IsBoundedCodec(shortcut)) return need;
+    if (need->saved.keep != Keep::REBUILD || need->saved.exact) return nullptr;
+    const Node& producer = graph_.nodes[graph_.values[shortcut].producer];
+    if (producer.inputs.size() != 1) return nullptr;
+    Need* source = Find(CanonicalValue(graph_, producer.inputs[0]));
+    return source != nullptr && source->saved.keep == Keep::CODEC ? source : nullptr;
+  }
+
+  void Apply(const BlockEnd& end, int index) {
+    SavedValue& input = needs_->at(end.input).saved;
+    SavedValue& output = needs_->at(end.output).saved;
+    input.keep = Keep::DERIVE;
+    input.block_end = index;
+    Need sum;
+    sum.saved = output;  // codec and tier
+    sum.saved.value = end.sum;
+    sum.saved.mask = false;
+    sum.saved.gradient_consumers.clear();
+    sum.saved.shortcut_of.clear();
+    sum.saved.sides = true;
+    sum.saved.serves = {end.output};
+    sum.saved.block_end = index;
+    sum.value_form = true;
+    output.keep = Keep::REBUILD;
+    needs_->emplace(end.sum, std::move(sum));
+  }
+
+  const Graph& graph_;
+  const PlanOptions& options_;
+  std::map<int, Need>* needs_;
+};
+
 // Keeps the inputs of about `segments` segments, exactly, and leaves the rest to be made again.
 void KeepSegmentInputs(const Graph& graph, const PlanOptions& options, std::map<int, Need>* needs) {
   const std::vector<int> cuts = CutValues(graph);
@@ -194,6 +270,12 @@ void KeepSegmentInputs(const Graph& graph, const PlanOptions& options, std::map<
   }
 }
 
+// A block's output, in whose place its sum is kept: one tensor for one.
+bool IsReplaced(const std::vector<BlockEnd>& block_ends, int value) {
+  return std::any_of(block_ends.begin(), block_ends.end(),
+                     [&](const BlockEnd& end) { return end.output == value; });
+}
+
 void ChooseStates(const Graph& graph, Plan* plan) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const std::vector<StateSpec> specs = graph.nodes[n].layer->States();
@@ -210,11 +292,6 @@ void ChooseStates(const Graph& graph, Plan* plan) {
       plan->states.push_back(state);
     }
   }
-}
-
-bool OnlyReader(const Graph& graph, int value, int reader) {
-  const std::vector<int>& consumers = graph.values[value].consumers;
-  return consumers.size() == 1 && consumers[0] == reader && value != graph.logits;
 }
 
 // Puts max pools before the ReLUs that they alone read; whether there was one.
@@ -242,6 +319,11 @@ bool SwapPoolsWithRelus(Graph* graph) {
 void RewriteGraph(Graph* graph) {
   while (SwapPoolsWithRelus(graph)) {
   }
+}
+
+bool OnlyReader(const Graph& graph, int value, int reader) {
+  const std::vector<int>& consumers = graph.values[value].consumers;
+  return consumers.size() == 1 && consumers[0] == reader && value != graph.logits;
 }
 
 int CanonicalValue(const Graph& graph, int value) {
@@ -282,11 +364,15 @@ void ChooseSaved(const Graph& graph, Plan* plan) {
     KeepSegmentInputs(graph, plan->options, &needs);
   } else if (plan->options.compress) {
     RebuildChoice(graph, &needs).Choose();
+    if (plan->options.derive) {
+      plan->block_ends = DeriveChoice(graph, plan->options, &needs).Choose();
+    }
   }
   for (auto& [value, need] : needs) {
     const Shape& shape = graph.values[value].shape;
     SavedValue saved = need.saved;
     saved.raw_bytes = shape.elements() * SizeOf(plan->options.compute);
+    if (IsReplaced(plan->block_ends, value)) saved.raw_bytes = 0;
     plan->saved.push_back(std::move(saved));
   }
   PredictBytes(graph, plan);

@@ -35,7 +35,7 @@ std::vector<int64_t> BytesAtATime(const Plan& plan) {
         bytes[step.saved] = plan.saved[step.saved].predicted_bytes;
         stored.insert(step.saved);
       }
-      const bool release = step.kind == PlanStep::Kind::FETCH && step.release;
+      const bool release = Releases(step);
       if (!release || stored.count(step.saved) == 0) continue;
       bytes[step.saved] = bytes[step.saved] * section.samples / plan.batch;
     }
@@ -46,7 +46,8 @@ std::vector<int64_t> BytesAtATime(const Plan& plan) {
 }  // namespace
 
 bool IsPooled(const SavedValue& saved) {
-  return saved.keep == Keep::CODEC && saved.tier == Tier::MEMORY;
+  const bool encoded = saved.keep == Keep::CODEC || saved.keep == Keep::DERIVE;
+  return encoded && saved.tier == Tier::MEMORY;
 }
 
 void ShareArena(Plan* plan) {
@@ -55,7 +56,7 @@ void ShareArena(Plan* plan) {
   for (int s = 0; s < static_cast<int>(plan->steps.size()); ++s) {
     const PlanStep& step = plan->steps[s];
     if (step.kind == PlanStep::Kind::STORE) stored[step.saved] = s;
-    if (step.kind != PlanStep::Kind::FETCH || !step.release) continue;
+    if (!Releases(step)) continue;
     SavedValue& saved = plan->saved[step.saved];
     if (!IsPooled(saved)) continue;
     saved.floor = *std::max_element(heights.begin() + stored[step.saved], heights.begin() + s + 1);
@@ -68,7 +69,7 @@ int64_t PredictSlabs(const Plan& plan) {
   int64_t in_arena = 0, in_slabs = 0, peak = 0;
   for (const PlanStep& step : plan.steps) {
     const bool store = step.kind == PlanStep::Kind::STORE;
-    const bool release = step.kind == PlanStep::Kind::FETCH && step.release;
+    const bool release = Releases(step);
     if (!(store || release) || !IsPooled(plan.saved[step.saved])) continue;
     const SavedValue& saved = plan.saved[step.saved];
     int64_t& here = lent[step.saved];

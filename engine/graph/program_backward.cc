@@ -15,6 +15,13 @@ void ProgramWriter::CountUses() {
   }
   for (size_t section = 0; section < uses_.size(); ++section) {
     std::vector<int>& uses = uses_[section];
+    for (size_t s = 0; s < uses.size(); ++s) {
+      const SavedValue& saved = plan_->saved[s];
+      if (uses[s] == 0 || saved.keep != Keep::DERIVE) continue;
+      const BlockEnd& end = plan_->block_ends[saved.block_end];
+      ++uses[saved_of_[end.sum]];
+      ++uses[saved_of_[end.shortcut]];
+    }
     for (int s = static_cast<int>(uses.size()) - 1; s >= 0; --s) {
       if (uses[s] == 0) continue;
       last_section_[s] = static_cast<int>(section);
@@ -132,12 +139,55 @@ void ProgramWriter::FetchFor(int n, PlanStep* step) {
 // Brings a saved value back unless it is at hand already.
 void ProgramWriter::Fetch(int s) {
   const SavedValue& saved = plan_->saved[s];
-  if (fetched_[s] || saved.keep == Keep::MASK) return;
+  if (saved.keep == Keep::MASK) return;
+  if (fetched_[s]) return FetchAlways(s);
   fetched_[s] = true;
+  fetching_[s].first = Now();
   if (saved.keep == Keep::REBUILD) {
     saved_buffer_[s] = Rebuild(saved.value);
-    return;
+  } else if (saved.keep == Keep::DERIVE) {
+    saved_buffer_[s] = Derive(s);
+  } else {
+    FetchKept(s);
   }
+  fetching_[s].second = Now();
+}
+
+// What was brought back for a derivation alone is wanted by someone else, too.
+void ProgramWriter::FetchAlways(int s) {
+  const auto [begin, end] = fetching_[s];
+  if (plan_->saved[s].keep == Keep::DERIVE || begin == end) return;
+  if (deriving_ >= 0 && plan_->steps[begin].only_for == deriving_) return;
+  for (int i = begin; i < end; ++i) plan_->steps[i].only_for = -1;
+  if (plan_->saved[s].keep != Keep::REBUILD) return;
+  std::vector<int> sources;
+  ListSources(plan_->saved[s].value, &sources);
+  for (int source : sources) FetchAlways(source);
+}
+
+// From a block's sum and shortcut, or out of the pool: the executor knows.
+int ProgramWriter::Derive(int s) {
+  const SavedValue& saved = plan_->saved[s];
+  const BlockEnd& end = plan_->block_ends[saved.block_end];
+  PlanStep step;
+  deriving_ = saved.block_end;
+  step.inputs = {RebuildInput(end.sum), RebuildInput(end.shortcut)};
+  deriving_ = -1;
+  step.kind = Kind::DERIVE;
+  step.node = end.norm;
+  step.value = saved.value;
+  step.saved = s;
+  step.release = section_ == last_section_[s];
+  step.buffer = TakeValue(saved.value, false, " derived");
+  for (int i : {0, 1}) step.states.push_back(state_buffer_.at({end.norm, i}));
+  Emit(step);
+  for (int input : step.inputs) Drop(input);
+  for (int value : {end.sum, end.shortcut}) UseSaved(saved_of_[value]);
+  return step.buffer;
+}
+
+void ProgramWriter::FetchKept(int s) {
+  const SavedValue& saved = plan_->saved[s];
   PlanStep step;
   step.kind = saved.keep == Keep::IMAGE ? Kind::INPUT : Kind::FETCH;
   step.value = saved.value;

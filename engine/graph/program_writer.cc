@@ -17,6 +17,7 @@ ProgramWriter::ProgramWriter(const Graph& graph, Plan* plan)
       saved_of_(graph.values.size(), -1),
       saved_buffer_(plan->saved.size(), -1),
       fetched_(plan->saved.size(), false),
+      fetching_(plan->saved.size()),
       last_section_(plan->saved.size(), -1),
       gradient_(graph.values.size(), -1),
       needs_gradient_(NeedsGradient(graph)) {

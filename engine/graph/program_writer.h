@@ -34,7 +34,10 @@ class ProgramWriter {
   int64_t SampleBytes(int value) const;
 
   // --- steps and sections
-  void Emit(PlanStep step) { plan_->steps.push_back(std::move(step)); }
+  void Emit(PlanStep step) {
+    step.only_for = deriving_;
+    plan_->steps.push_back(std::move(step));
+  }
   int Now() const { return static_cast<int>(plan_->steps.size()); }
   void Open(int section);
   void Close();
@@ -61,6 +64,9 @@ class ProgramWriter {
   void BackwardNode(const Action& action);
   void FetchFor(int n, PlanStep* step);
   void Fetch(int saved);
+  void FetchAlways(int saved);
+  void FetchKept(int saved);
+  int Derive(int saved);
   bool WantedWhole(int saved) const;
   int Rebuild(int value);
   int RebuildInput(int value);
@@ -88,6 +94,8 @@ class ProgramWriter {
   std::vector<int> saved_of_;                        // of a value, -1: not saved
   std::vector<int> saved_buffer_;       // what backward reads of a saved value, -1: not at hand
   std::vector<bool> fetched_;           // by saved value, in this section
+  std::vector<std::pair<int, int>> fetching_;  // by saved value: the steps, begin and end
+  int deriving_ = -1;                          // the block end for which steps are written
   std::vector<std::vector<int>> uses_;  // left in backward, by section and saved value
   std::vector<int> last_section_;       // that reads a saved value
   std::map<std::pair<int, int>, int> state_buffer_;  // (node, index)

@@ -95,6 +95,7 @@ bool Executor::Run::RunSection(const PlanSection& section, const std::function<b
 }
 
 void Executor::Run::Execute(const PlanStep& step) {
+  if (Skips(step)) return;
   switch (step.kind) {
     case Kind::INPUT:
       return MakeInput(step);
@@ -113,6 +114,8 @@ void Executor::Run::Execute(const PlanStep& step) {
       return Unpack(step);
     case Kind::FETCH:
       return Fetch(step);
+    case Kind::DERIVE:
+      return Derive(step);
     case Kind::BACKWARD:
     case Kind::GATHER_BACKWARD:
     case Kind::FINISH_BACKWARD:
@@ -264,6 +267,9 @@ void Executor::Run::Store(const PlanStep& step) {
   const SavedValue& saved = plan_.saved[step.saved];
   const Tensor tensor = ValueTensor(step.buffer, saved.value);
   ActivationRecord& record = RecordOf(step.saved);
+  if (saved.keep == Keep::DERIVE && DerivationOf(saved.block_end).derived) {
+    return RecordDerived(step, tensor);
+  }
   const bool raw = saved.keep == Keep::RAW;
   const CodecOptions codec_options = raw ? CodecOptions() : BoundOf(step, &record);
   if (!raw) DumpValue(saved, tensor, codec_options);
@@ -287,7 +293,7 @@ void Executor::Run::ObserveRebuilt(const PlanStep& step, const Tensor& tensor) {
   const SavedValue& saved = plan_.saved[step.saved];
   ActivationRecord& record = RecordOf(step.saved);
   record.codec = "rebuilt";
-  record.raw_bytes += tensor.bytes();
+  if (saved.raw_bytes > 0) record.raw_bytes += tensor.bytes();
   EncodeStatistics sources;
   for (size_t s = 0; s < plan_.saved.size(); ++s) {
     const std::vector<int>& serves = plan_.saved[s].serves;

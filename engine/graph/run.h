@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/graph/arena_ledger.h"
+#include "engine/graph/block_end_bounds.h"
 #include "engine/graph/executor.h"
 #include "engine/graph/norm_bounds.h"
 #include "engine/graph/saved_slices.h"
@@ -75,10 +76,17 @@ class Executor::Run {
 
   const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
   CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
+  CodecOptions UniformBound(const SavedValue& saved, double bound);
   void Introduce(const SavedValue& saved, const PlanStep& step);
   double SourcesNoiseBound(const SavedValue& saved, double asked) const;
   double GradientBound(const SavedValue& saved, ActivationRecord* record) const;
   std::vector<NormChannel> ChannelsOf(const SavedValue& saved, const PlanStep& step) const;
+  const Derivation& DerivationOf(int block_end);
+  std::vector<float> ScalesOf(int block_end) const;
+  std::vector<float> DerivationLimits(const SavedValue& saved);
+  void RecordDerived(const PlanStep& step, const Tensor& tensor);
+  void Derive(const PlanStep& step);
+  bool Skips(const PlanStep& step);
   void RecordStates(const PlanStep& step);
   ActivationRecord& RecordOf(int saved);
   ActivationRecord& RecordNamed(const std::string& layer, int value, const std::string& kind);
@@ -135,6 +143,7 @@ class Executor::Run {
   std::map<int, uint64_t> repeated_pixels_;     // by node, of the first slice
   std::map<int, std::vector<float>> patterns_;  // by node, weight gradient: slices so far
   std::map<int, CodecOptions> bounds_;          // by saved value, for all slices alike
+  std::map<int, Derivation> derivations_;       // by block end
   // By saved value, the uniform bound that would let as much noise through: of itself, and of what
   // is rebuilt from it.
   std::map<int, double> noise_bounds_, output_noise_bounds_;

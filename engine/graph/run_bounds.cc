@@ -63,16 +63,20 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
     bound = std::min(bound, chosen.rms_bound * rms);
   }
   if (saved.norm_consumer < 0) {
-    options.bound = ErrorBound::Uniform(static_cast<float>(bound));
-    record->error_bound = bound;
+    options = UniformBound(saved, bound);
+    options.mask = saved.mask;
+    const bool uniform = options.bound.channel.empty();
+    record->error_bound = uniform ? bound : Mean(options.bound.channel);
+    const double noise = uniform ? bound : NoiseBound(options.bound.channel);
     noise_bounds_[step.saved] =
-        saved.keep == Keep::REBUILD ? SourcesNoiseBound(saved, bound) : bound;
-    if (!saved.serves.empty()) output_noise_bounds_[step.saved] = bound;
+        saved.keep == Keep::REBUILD ? SourcesNoiseBound(saved, bound) : noise;
+    if (!saved.serves.empty()) output_noise_bounds_[step.saved] = noise;
     return options;
   }
   const std::vector<NormChannel> channels = ChannelsOf(saved, step);
   if (saved.sides) {
-    options = SidedBounds(channels, {chosen.channel_std_bound, chosen.inactive_std_bound, bound});
+    options = SidedBounds(channels, {chosen.channel_std_bound, chosen.inactive_std_bound, bound,
+                                     DerivationLimits(saved)});
   } else {
     options.bound =
         ErrorBound::PerChannel(ChannelBounds(channels, chosen.channel_std_bound, bound));
@@ -86,6 +90,26 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
     output_noise_bounds_[step.saved] = NoiseBound(output);
   }
   return options;
+}
+
+// The same for all channels, but where other values are derived from this one.
+CodecOptions Executor::Run::UniformBound(const SavedValue& saved, double bound) {
+  CodecOptions options;
+  const bool is_sum = saved.block_end >= 0;
+  const std::vector<float> limits = DerivationLimits(saved);
+  if (saved.keep == Keep::REBUILD || (limits.empty() && !is_sum)) {
+    options.bound = ErrorBound::Uniform(static_cast<float>(bound));
+    return options;
+  }
+  std::vector<float> bounds(graph_.values[saved.value].shape.c, static_cast<float>(bound));
+  Tighten(limits, &bounds);
+  if (!is_sum) {
+    options.bound = ErrorBound::PerChannel(std::move(bounds));
+    return options;
+  }
+  return SumBounds(std::move(bounds), ScalesOf(saved.block_end),
+                   executor_.controller_->options().inactive_std_bound,
+                   DerivationOf(saved.block_end).derived);
 }
 
 // What a rebuilt value's error is as large as: its source may be kept more tightly than the value
@@ -105,7 +129,13 @@ void Executor::Run::Introduce(const SavedValue& saved, const PlanStep& step) {
   BoundController& controller = *executor_.controller_;
   for (int served : saved.serves) {
     if (controller.Knows(served)) continue;
-    const double rms = saved.sides ? ExpectedOutputRms(ChannelsOf(saved, step)) : 0;
+    double rms = 0;
+    if (saved.block_end >= 0) {  // of what the ReLU passes, were the sum symmetrical
+      const Tensor sum = ValueTensor(step.buffer, saved.value);
+      rms = std::sqrt(backend_.SumOfSquares(sum) / 2 / static_cast<double>(sum.elements()));
+    } else if (saved.sides) {
+      rms = ExpectedOutputRms(ChannelsOf(saved, step));
+    }
     if (rms > 0) controller.ObserveValue(served, 0.5, rms);
   }
   if (saved.gradient_consumers.empty() || controller.Knows(saved.value)) return;

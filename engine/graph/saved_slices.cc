@@ -39,11 +39,20 @@ void SavedSlices::Get(int saved, int64_t first, const Tensor& out, bool release)
     if (count <= 0) continue;
     store_->Get(entry.id, begin - entry.first, count, out.Slice(begin - first, count));
     found += count;
-    if (!release) continue;
-    entry.left -= count;
-    if (entry.left == 0) store_->Release(entry.id);
   }
   ENCKE_CHECK(found == out.shape().n, "saved value ", saved, ": ", found, " of ", out.shape().n);
+  if (release) Forget(saved, first, out.shape().n);
+}
+
+void SavedSlices::Forget(int saved, int64_t first, int64_t count) {
+  std::vector<Entry>& entries = entries_.at(saved);
+  for (Entry& entry : entries) {
+    const int64_t begin = std::max(first, entry.first);
+    const int64_t inside = std::min(first + count, entry.first + entry.count) - begin;
+    if (inside <= 0) continue;
+    entry.left -= inside;
+    if (entry.left == 0) store_->Release(entry.id);
+  }
   entries.erase(std::remove_if(entries.begin(), entries.end(),
                                [](const Entry& entry) { return entry.left == 0; }),
                 entries.end());

@@ -29,6 +29,8 @@ class SavedSlices {
   // Fills `out` with samples from number `first` on, unless they are kept in place, and, with
   // `release`, forgets them: once for each sample. REQUIRES: they were Put.
   void Get(int saved, int64_t first, const Tensor& out, bool release);
+  // Forgets `count` samples from number `first` on.
+  void Forget(int saved, int64_t first, int64_t count);
 
  private:
   struct Entry {

@@ -163,6 +163,7 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.eliminate_raw = config.activations().baseline() == config::Activations::PLANNED;
   options.recompute_segments = config.activations().recompute();
   options.rematerialize = config.activations().rematerialize();
+  options.derive = config.activations().derive();
   const int64_t slice = config.activations().slice();
   options.least_slice = slice > 0 ? slice : kLeastSlice;
   options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;

@@ -181,6 +181,7 @@ void Trainer::Impl::RunIteration() {
   const double seconds = Seconds(start);
   if (dumps) parts_.executor().DumpActivations("");
   position_.iteration = plan.iteration;
+  for (const std::string& note : parts_.executor().TakeNotes()) LogInfo(note);
   updated_ = outcome.updated;
   Count(outcome.sum, seconds, parts_.loader().wait_seconds() - waited);
   UpdateProgress(plan.learning_rate);

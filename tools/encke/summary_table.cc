@@ -13,7 +13,7 @@ using nlohmann::ordered_json;
 std::string DescribeBound(const SavedValue& saved) {
   if (saved.exact) return "lossless";
   if (!saved.gradient_consumers.empty()) return "bound from dW";
-  if (saved.norm_consumer >= 0) return "bound from channel std";
+  if (saved.norm_consumer >= 0 || saved.sides) return "bound from channel std";
   return saved.rms ? "bound from rms" : "lossless";
 }
 
@@ -30,6 +30,8 @@ std::string Describe(const SavedValue& saved, const PlanOptions& options) {
       return "8-bit image";
     case Keep::REBUILD:
       return "made again";
+    case Keep::DERIVE:
+      return "derived from the block's output";
   }
   return "";
 }

@@ -258,6 +258,28 @@ void CpuBackend::BatchNormInference(float epsilon, bool relu, const Tensor& x, c
   });
 }
 
+void CpuBackend::BatchNormInvert(const NormChannels& norm, const Tensor& sum,
+                                 const Tensor& shortcut, const Tensor& x) {
+  CheckAlike(sum, shortcut);
+  CheckAlike(sum, x);
+  CheckChannels(x, {&norm.mean, &norm.inv_std, &norm.gamma, &norm.beta});
+  const Periods p(x.shape());
+  std::vector<float> factors = Scales(norm);
+  for (float& factor : factors) factor = 1.0f / factor;
+  const std::vector<float> means = p.Repeat(norm.mean.data<float>());
+  const std::vector<float> of_sum = p.Repeat(factors.data());
+  const std::vector<float> betas = p.Repeat(norm.beta.data<float>());
+  WithFloatType(x.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const T* ps = Elements<T>(sum);
+    const T* pk = Elements<T>(shortcut);
+    const float *mu = means.data(), *a = of_sum.data(), *b = betas.data();
+    MapChannels(p, Elements<T>(x), [=](int64_t i, int64_t place) ENCKE_INLINE {
+      return mu[place] + (Widen(ps[i]) - Widen(pk[i]) - b[place]) * a[place];
+    });
+  });
+}
+
 void CpuBackend::BatchNormBackwardSums(const NormChannels& norm, const Tensor& x, const Tensor& y,
                                        const Tensor& dy, const Tensor& sums, bool accumulate) {
   CheckAlike(x, dy);

@@ -71,6 +71,8 @@ class CpuBackend : public Backend {
   void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                           const Tensor& beta, const Tensor& mean, const Tensor& variance,
                           const Tensor& y) override;
+  void BatchNormInvert(const NormChannels& norm, const Tensor& sum, const Tensor& shortcut,
+                       const Tensor& x) override;
   void BatchNormBackwardSums(const NormChannels& norm, const Tensor& x, const Tensor& y,
                              const Tensor& dy, const Tensor& sums, bool accumulate) override;
   void BatchNormBackwardApply(const NormChannels& norm, const Tensor& x, const Tensor& y,

@@ -97,6 +97,20 @@ void CudaBackend::BatchNormInference(float epsilon, bool relu, const Tensor& x, 
   });
 }
 
+void CudaBackend::BatchNormInvert(const NormChannels& norm, const Tensor& sum,
+                                  const Tensor& shortcut, const Tensor& x) {
+  CheckAlike(sum, shortcut);
+  CheckAlike(sum, x);
+  CheckChannels(x, 1, {&norm.mean, &norm.inv_std, &norm.gamma, &norm.beta});
+  WithFloatType(x.dtype(), [&](auto type) {
+    using T = decltype(type);
+    ChannelMap(stream_.get(), RowsOf(x), x.shape().c,
+               NormInvertMap{norm.mean.data<float>(), norm.inv_std.data<float>(),
+                             norm.gamma.data<float>(), norm.beta.data<float>()},
+               x.data<T>(), sum.data<T>(), shortcut.data<T>());
+  });
+}
+
 void CudaBackend::BatchNormBackwardSums(const NormChannels& norm, const Tensor& x, const Tensor& y,
                                         const Tensor& dy, const Tensor& sums, bool accumulate) {
   const NormGate gate = GateOf(norm, x, y, dy, sums);

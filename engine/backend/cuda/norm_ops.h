@@ -105,6 +105,18 @@ struct NormInferenceMap {
   }
 };
 
+// x = mean + (sum - shortcut - shift) / scale.
+struct NormInvertMap {
+  const float *mean, *inv_std, *gamma, *beta;
+  using Channel = NormalizedChannel;  // `scale` is 1 / scale
+  ENCKE_HOST_DEVICE Channel Load(int64_t c) const {
+    return {mean[c], 1.0f / (gamma[c] * inv_std[c]), beta[c]};
+  }
+  ENCKE_HOST_DEVICE float operator()(const Channel& channel, float sum, float shortcut) const {
+    return channel.mean + (sum - shortcut - channel.shift) * channel.scale;
+  }
+};
+
 // What the output gradient counts behind a ReLU: where the output was above 0, as a third element
 // says or, where there is none and `gate` is set, as computing it again from x says.
 struct NormGate {

@@ -58,6 +58,28 @@ TEST_P(NormTest, BatchNormForward) {
   }
 }
 
+// x comes back from what normalising it and adding a shortcut gives, also in the place of that.
+TEST_P(NormTest, BatchNormInvert) {
+  if (dtype() == DType::BF16) GTEST_SKIP() << "the sum has lost what would come back";
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(shape.ToString());
+    const Values x = Random(shape.elements()), shortcut = Random(shape.elements());
+    Values gamma = Random(shape.c), inv_std = Random(shape.c);
+    for (double& g : gamma) g = g < 0 ? g - 0.5 : g + 0.5;
+    for (double& s : inv_std) s = 1.0 + std::abs(s);
+    const NormChannels norm = {MakeVector(Random(shape.c)), MakeVector(inv_std), MakeVector(gamma),
+                               MakeVector(Random(shape.c)), false};
+    const Tensor sum = Make(shape, dtype()), out = Make(shape, dtype());
+    const Tensor side = MakeActivation(shape, shortcut);
+    backend_->BatchNormApply(norm, MakeActivation(shape, x), sum);
+    backend_->Add(sum, side, sum);
+    backend_->BatchNormInvert(norm, sum, side, out);
+    ExpectClose(out, x, 5e-6);
+    backend_->BatchNormInvert(norm, sum, side, sum);
+    ExpectClose(sum, x, 5e-6);
+  }
+}
+
 // A mean a thousand times the deviation costs sums of squares in fp32 all their digits.
 TEST_P(NormTest, LargeMeanKeepsItsVariance) {
   if (dtype() == DType::BF16) GTEST_SKIP() << "bfloat16 cannot hold such values";

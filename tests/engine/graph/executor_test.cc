@@ -10,83 +10,10 @@
 #include "engine/core/rng.h"
 #include "engine/graph/plan_choice.h"
 #include "tests/engine/graph/test_networks.h"
+#include "tests/engine/graph/trainee.h"
 
 namespace encke {
 namespace {
-
-Batch MakeBatch(Allocator& allocator, const Shape& sample, int64_t count, int classes) {
-  Batch batch;
-  batch.images = Tensor::Empty(allocator, sample.WithBatch(count), DType::U8, MemoryCategory::DATA);
-  batch.labels = Tensor::Empty(allocator, {count, 1, 1, 1}, DType::I32, MemoryCategory::DATA);
-  Rng rng(3, RngStream::TEST);
-  for (int64_t i = 0; i < batch.images.elements(); ++i) {
-    batch.images.data<uint8_t>()[i] = static_cast<uint8_t>(rng.Below(256));
-  }
-  for (int64_t n = 0; n < count; ++n) {
-    batch.labels.data<int32_t>()[n] = static_cast<int32_t>(rng.Below(classes));
-  }
-  return batch;
-}
-
-std::vector<float> Flatten(const std::vector<Tensor>& tensors) {
-  std::vector<float> all;
-  for (const Tensor& tensor : tensors) {
-    if (!tensor.defined()) continue;
-    all.insert(all.end(), tensor.data<float>(), tensor.data<float>() + tensor.elements());
-  }
-  return all;
-}
-
-double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    norm += std::pow(static_cast<double>(b[i]), 2);
-  }
-  return std::sqrt(difference / norm);
-}
-
-class Trainee {
- public:
-  Trainee(Graph graph, bool compress, double tolerance = 0.05, int64_t batch = 6,
-          double assumed_ratio = 11)
-      : Trainee(std::move(graph), Plan(compress, assumed_ratio), tolerance, batch) {}
-
-  Trainee(Graph graph, const PlanOptions& plan, double tolerance = 0.05, int64_t batch = 6)
-      : backend_(NewBackend({})) {
-    ExecutorOptions options;
-    options.plan = plan;
-    options.plan.batches_held = 1;
-    options.controller.tolerance = tolerance;
-    options.controller.warmup = 0;
-    options.mean = {0.5f};
-    options.std = {0.25f};
-    executor_ = std::make_unique<Executor>(std::move(graph), *backend_, options);
-    executor_->InitializeParameters();
-    executor_->Prepare(batch);
-    batch_ = MakeBatch(backend_->allocator(), executor_->graph().values[0].shape, batch, 5);
-  }
-
-  Executor& executor() { return *executor_; }
-  const Batch& batch() const { return batch_; }
-  MemoryLedger& ledger() { return backend_->allocator().ledger(); }
-  std::vector<float> Gradients(const TrainOptions& options = {}, int64_t iteration = 1) {
-    EXPECT_TRUE(executor_->Train(batch_, iteration, options).finite);
-    return Flatten(executor_->gradients());
-  }
-
- private:
-  static PlanOptions Plan(bool compress, double assumed_ratio) {
-    PlanOptions options;
-    options.compress = compress;
-    options.assumed_ratio = assumed_ratio;
-    return options;
-  }
-
-  std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Executor> executor_;
-  Batch batch_;
-};
 
 TEST(ExecutorTest, GradientsAgreeWithCentralDifferences) {
   for (int which : {0, 1}) {

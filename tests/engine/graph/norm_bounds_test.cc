@@ -54,13 +54,16 @@ TEST(NormBoundsTest, ChannelsThatNothingOrEverythingPasses) {
 
 TEST(NormBoundsTest, BoundsFollowTheScaleOnTheActiveSideOnly) {
   const std::vector<NormChannel> channels = {{0, 2, 4, 0}, {0, 2, 0, 1}, {0, 2, 0.001f, 0}};
-  const CodecOptions bounds = SidedBounds(channels, {0.25, 0.5, 0.02});
+  const CodecOptions bounds = SidedBounds(channels, {0.25, 0.5, 0.02, {}});
   EXPECT_FLOAT_EQ(bounds.bound.channel[0], 0.02f / 4);
   EXPECT_FLOAT_EQ(bounds.bound.channel[1], 0.25f / 2) << "y does not depend on x";
   EXPECT_FLOAT_EQ(bounds.bound.channel[2], 0.25f / 2) << "y hardly depends on x";
   EXPECT_FLOAT_EQ(bounds.activity.inactive_bound[0], 0.5f / 2);
   EXPECT_EQ(bounds.activity.sign, (std::vector<int8_t>{1, 0, 1}));
-  const CodecOptions lossless = SidedBounds({{NAN, 1, 1, 0}}, {0.25, 0.5, 0.02});
+  const CodecOptions limited = SidedBounds(channels, {0.25, 0.5, 0.02, {0.01f, 0.01f, 1.0f}});
+  EXPECT_FLOAT_EQ(limited.bound.channel[0], 0.01f / 4) << "y itself may be wrong by so much only";
+  EXPECT_FLOAT_EQ(limited.bound.channel[2], 0.25f / 2);
+  const CodecOptions lossless = SidedBounds({{NAN, 1, 1, 0}}, {0.25, 0.5, 0.02, {}});
   EXPECT_TRUE(lossless.activity.empty());
   EXPECT_EQ(lossless.bound.uniform, 0);
 }

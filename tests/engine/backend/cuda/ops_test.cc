@@ -228,6 +228,11 @@ TEST_P(OpsTest, BatchNormForward) {
     const NormInferenceMap infer = {1e-3f, true, F(mean), F(variance), F(norm.gamma), F(norm.beta)};
     ChannelMap(2 * rows, c, infer, y.data<T>(), x.data<T>());
     ExpectIdentical(y, expected_y);
+    const Tensor shortcut = MakeRandom(shape);
+    backend_->BatchNormInvert(norm, x, shortcut, expected_y);
+    const NormInvertMap invert = {F(norm.mean), F(norm.inv_std), F(norm.gamma), F(norm.beta)};
+    ChannelMap(2 * rows, c, invert, y.data<T>(), x.data<T>(), shortcut.data<T>());
+    ExpectIdentical(y, expected_y);
   });
 }
 

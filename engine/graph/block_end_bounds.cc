@@ -1,0 +1,74 @@
+#include "engine/graph/block_end_bounds.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "engine/core/error.h"
+
+namespace encke {
+namespace {
+
+// Past this an input of its own takes less room and time (measured: doc/results).
+constexpr double kMostExtraBits = 1.0;
+// Of the largest magnitude of gamma: below, rounding of fp32 would show in the quotient.
+constexpr double kLeastGamma = 1e-3;
+constexpr double kActive = 0.5;   // share of a sum's elements, about, that the ReLU passes
+constexpr float kAnything = 1e6f;  // a bound that says nothing
+
+double ExtraBits(double asked, double limit) { return std::max(0.0, std::log2(asked / limit)); }
+
+std::string Format(const char* format, double number) {
+  char text[64];
+  std::snprintf(text, sizeof(text), format, number);
+  return text;
+}
+
+}  // namespace
+
+Derivation ChooseDerivation(const std::vector<float>& gamma, double fraction,
+                            const BlockEndAsked& asked) {
+  Derivation derivation;
+  double most = 0;
+  for (float g : gamma) most = std::max(most, std::abs(static_cast<double>(g)));
+  int64_t small = 0;
+  for (float g : gamma) small += !(std::abs(g) > kLeastGamma * most);
+  if (small > 0 || !std::isfinite(most)) {
+    derivation.reason = StrCat("kept: ", small, " of ", gamma.size(), " scales are almost 0");
+    return derivation;
+  }
+  for (float g : gamma) {
+    const double limit = fraction / std::sqrt(2.0) * std::abs(static_cast<double>(g));
+    derivation.limits.push_back(static_cast<float>(limit));
+    derivation.extra_bits +=
+        kActive * (ExtraBits(asked.sum, limit) + ExtraBits(asked.shortcut, limit));
+  }
+  derivation.extra_bits /= static_cast<double>(gamma.size());
+  const std::string bits = Format("%.1f", derivation.extra_bits);
+  derivation.derived = derivation.extra_bits <= kMostExtraBits;
+  derivation.reason =
+      derivation.derived
+          ? StrCat("derived from the block's output, at ", bits, " bits an element")
+          : StrCat("kept: deriving it would take ", bits, " bits an element");
+  if (!derivation.derived) derivation.limits.clear();
+  return derivation;
+}
+
+void Tighten(const std::vector<float>& limits, std::vector<float>* bounds) {
+  for (size_t c = 0; c < limits.size(); ++c) (*bounds)[c] = std::min((*bounds)[c], limits[c]);
+}
+
+CodecOptions SumBounds(std::vector<float> bounds, const std::vector<float>& gamma, double fraction,
+                       bool derived) {
+  CodecOptions options;
+  options.bound = ErrorBound::PerChannel(std::move(bounds));
+  for (float g : gamma) {
+    options.activity.inactive_bound.push_back(
+        derived ? static_cast<float>(fraction * std::abs(static_cast<double>(g))) : kAnything);
+  }
+  options.activity.threshold.assign(gamma.size(), 0.0f);
+  options.activity.sign.assign(gamma.size(), 1);
+  return options;
+}
+
+}  // namespace encke

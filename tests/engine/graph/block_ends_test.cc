@@ -1,0 +1,155 @@
+// Inputs of batch norms at the ends of residual blocks: found, derived within their bound where that
+// costs little, kept where it does not.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "engine/graph/block_end_bounds.h"
+#include "tests/engine/graph/test_networks.h"
+#include "tests/engine/graph/trainee.h"
+
+namespace encke {
+namespace {
+
+constexpr double kFraction = 0.25;
+
+TEST(ChooseDerivationTest, CostsTheBitsThatTighterBoundsTake) {
+  const std::vector<float> gamma(8, 1.0f);
+  const double limit = kFraction / std::sqrt(2.0);
+  const Derivation easy = ChooseDerivation(gamma, kFraction, {limit / 3, limit});
+  EXPECT_TRUE(easy.derived) << easy.reason;
+  EXPECT_EQ(easy.extra_bits, 0);
+  ASSERT_EQ(easy.limits.size(), 8u);
+  EXPECT_FLOAT_EQ(easy.limits[5], static_cast<float>(limit));
+  const Derivation dear = ChooseDerivation(gamma, kFraction, {8 * limit, 4 * limit});
+  EXPECT_FALSE(dear.derived);
+  EXPECT_DOUBLE_EQ(dear.extra_bits, 2.5);  // 3 and 2 bits of the active half
+  EXPECT_TRUE(dear.limits.empty()) << "what is kept asks nothing of others";
+  EXPECT_NE(dear.reason.find("2.5 bits"), std::string::npos) << dear.reason;
+}
+
+TEST(ChooseDerivationTest, KeepsWhatCannotBeDividedOut) {
+  std::vector<float> gamma(8, 1.0f);
+  for (float small : {0.0f, 1e-5f, std::nanf("")}) {
+    gamma[3] = small;
+    const Derivation derivation = ChooseDerivation(gamma, kFraction, {});
+    EXPECT_FALSE(derivation.derived) << small;
+    EXPECT_NE(derivation.reason.find("1 of 8 scales"), std::string::npos) << derivation.reason;
+  }
+  gamma[3] = -0.5f;
+  EXPECT_TRUE(ChooseDerivation(gamma, kFraction, {}).derived) << "a negative scale is as good";
+}
+
+TEST(SumBoundsTest, SidesAreThoseOfTheRelu) {
+  const CodecOptions options = SumBounds({0.1f, 0.2f}, {2.0f, -1.0f}, 0.5, true);
+  EXPECT_TRUE(options.activity.Active(1e-30f, 0));
+  EXPECT_FALSE(options.activity.Active(0.0f, 1));
+  EXPECT_FLOAT_EQ(options.BoundOf(0.3f, 1), 0.2f);
+  EXPECT_FLOAT_EQ(options.BoundOf(-0.3f, 0), 1.0f);
+}
+
+PlanOptions Options(bool derive, int64_t slice = 0) {
+  PlanOptions options;
+  options.derive = derive;
+  options.slice_bytes = slice > 0 ? 1 : 0;
+  options.least_slice = slice;
+  return options;
+}
+
+std::map<std::string, ActivationRecord> NormInputs(const Executor& executor) {
+  std::map<std::string, ActivationRecord> found;
+  for (const ActivationRecord& record : executor.records()) {
+    if (record.kind == "norm_input") found[record.layer] = record;
+  }
+  return found;
+}
+
+// Of every block whose shortcut is kept: not of those that project it.
+TEST(BlockEndsTest, OneTensorIsKeptInPlaceOfTwo) {
+  Trainee with(BottleneckNetwork(), Options(true)), without(BottleneckNetwork(), Options(false));
+  EXPECT_EQ(with.executor().plan().block_ends.size(), 1u)
+      << "block1 projects, block3 feeds no weights";
+  EXPECT_TRUE(without.executor().plan().block_ends.empty());
+  with.Gradients();
+  without.Gradients();
+  EXPECT_EQ(NormInputs(with.executor()).at("block2.conv3").codec, "derived");
+  EXPECT_EQ(NormInputs(with.executor()).at("block2.conv3").stored_bytes, 0);
+  EXPECT_EQ(NormInputs(with.executor()).at("block3.conv3").codec, "fast");
+  EXPECT_EQ(with.executor().raw_saved_bytes(), without.executor().raw_saved_bytes());
+  EXPECT_LT(with.executor().stored_bytes(), without.executor().stored_bytes());
+  const std::vector<std::string> notes = with.executor().TakeNotes();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("block2.conv3.bn derived"), std::string::npos) << notes[0];
+  with.Gradients();
+  EXPECT_TRUE(with.executor().TakeNotes().empty()) << "nothing new";
+}
+
+TEST(BlockEndsTest, ExactPassesGiveTheGradientsOfRaw) {
+  for (int which : {0, 1}) {
+    const auto network = [&] { return which == 0 ? ResidualNetwork() : BottleneckNetwork(); };
+    PlanOptions raw_options;
+    raw_options.compress = false;
+    Trainee raw(network(), raw_options);
+    TrainOptions exact;
+    exact.exact = true;
+    for (int64_t slice : {0, 1, 4}) {
+      Trainee derived(network(), Options(true, slice));
+      EXPECT_FALSE(derived.executor().plan().block_ends.empty());
+      EXPECT_LT(RelativeDifference(derived.Gradients(exact), raw.Gradients()), 1e-5) << slice;
+    }
+  }
+}
+
+// The gradients differ from those of raw about as much as without deriving, whatever the slices.
+TEST(BlockEndsTest, GradientsStayAsCloseToExactOnes) {
+  for (int which : {0, 1}) {
+    const auto network = [&] { return which == 0 ? ResidualNetwork() : BottleneckNetwork(); };
+    PlanOptions raw_options;
+    raw_options.compress = false;
+    Trainee raw(network(), raw_options);
+    Trainee kept(network(), Options(false));
+    const std::vector<float> exact = raw.Gradients();
+    const double before = RelativeDifference(kept.Gradients(), exact);
+    for (int64_t slice : {0, 1, 4}) {
+      Trainee derived(network(), Options(true, slice));
+      const double now = RelativeDifference(derived.Gradients(), exact);
+      EXPECT_LT(now, 1.5 * before + 0.01) << slice;
+      EXPECT_GT(now, 0.1 * before) << "lossy all the same";
+    }
+  }
+}
+
+// A scale that becomes 0 ends it, in the same program: the input is kept, and the next iteration
+// derives it again when the scale is back.
+TEST(BlockEndsTest, IsDecidedAnewInEachIteration) {
+  PlanOptions raw_options;
+  raw_options.compress = false;
+  for (int64_t slice : {0, 1}) {
+    Trainee raw(BottleneckNetwork(), raw_options), derived(BottleneckNetwork(), Options(true, slice));
+    const auto scale = [](Trainee& trainee) {
+      Executor& executor = trainee.executor();
+      for (size_t p = 0; p < executor.parameters().size(); ++p) {
+        if (executor.graph().parameters[p].name == "block2.conv3.bn.weight") {
+          return executor.parameters()[p].data<float>();
+        }
+      }
+      return static_cast<float*>(nullptr);
+    };
+    const auto codec = [&] { return NormInputs(derived.executor()).at("block2.conv3").codec; };
+    derived.Gradients({}, 1);
+    EXPECT_EQ(codec(), "derived");
+    scale(raw)[2] = scale(derived)[2] = 0.0f;
+    const std::vector<float> gradients = derived.Gradients({}, 2);
+    EXPECT_EQ(codec(), "fast");
+    EXPECT_LT(RelativeDifference(gradients, raw.Gradients({}, 2)), 0.2);
+    scale(derived)[2] = 1.0f;
+    derived.Gradients({}, 3);
+    EXPECT_EQ(codec(), "derived");
+    EXPECT_EQ(derived.executor().TakeNotes().size(), 3u);
+    EXPECT_EQ(derived.executor().store().stored_bytes(), 0) << "what was not needed is given back, too";
+  }
+}
+
+}  // namespace
+}  // namespace encke
