@@ -18,12 +18,6 @@ constexpr float kAnything = 1e6f;  // a bound that says nothing
 
 double ExtraBits(double asked, double limit) { return std::max(0.0, std::log2(asked / limit)); }
 
-std::string Format(const char* format, double number) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, number);
-  return text;
-}
-
 }  // namespace
 
 Derivation ChooseDerivation(const std::vector<float>& gamma, double fraction,
@@ -34,7 +28,7 @@ Derivation ChooseDerivation(const std::vector<float>& gamma, double fraction,
   int64_t small = 0;
   for (float g : gamma) small += !(std::abs(g) > kLeastGamma * most);
   if (small > 0 || !std::isfinite(most)) {
-    derivation.reason = StrCat("kept: ", small, " of ", gamma.size(), " scales are almost 0");
+    derivation.reason = StrCat(small, " of ", gamma.size(), " scales are almost 0");
     return derivation;
   }
   for (float g : gamma) {
@@ -44,12 +38,10 @@ Derivation ChooseDerivation(const std::vector<float>& gamma, double fraction,
         kActive * (ExtraBits(asked.sum, limit) + ExtraBits(asked.shortcut, limit));
   }
   derivation.extra_bits /= static_cast<double>(gamma.size());
-  const std::string bits = Format("%.1f", derivation.extra_bits);
   derivation.derived = derivation.extra_bits <= kMostExtraBits;
-  derivation.reason =
-      derivation.derived
-          ? StrCat("derived from the block's output, at ", bits, " bits an element")
-          : StrCat("kept: deriving it would take ", bits, " bits an element");
+  char text[64];
+  std::snprintf(text, sizeof(text), "at %.1f bits an element", derivation.extra_bits);
+  derivation.reason = text;
   if (!derivation.derived) derivation.limits.clear();
   return derivation;
 }

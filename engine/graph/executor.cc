@@ -72,10 +72,23 @@ void Executor::Prepare(int64_t batch) {
 }
 
 void Executor::NoteDerivation(const std::string& layer, const Derivation& derivation) {
-  const auto [found, added] = derived_.emplace(layer, derivation.derived);
-  if (!added && found->second == derivation.derived) return;
-  found->second = derivation.derived;
-  notes_.push_back(StrCat("input of ", layer, " ", derivation.reason));
+  Decision& decision = decisions_[layer];
+  decision.is_new = decision.is_new || decision.derived != derivation.derived;
+  decision.derived = derivation.derived;
+  decision.reason = derivation.reason;
+}
+
+std::vector<std::string> Executor::TakeNotes() {
+  std::string derived, kept;
+  for (auto& [layer, decision] : decisions_) {
+    if (!std::exchange(decision.is_new, false)) continue;
+    std::string& list = decision.derived ? derived : kept;
+    list += StrCat(list.empty() ? "" : ", ", layer, " (", decision.reason, ")");
+  }
+  std::vector<std::string> notes;
+  if (!derived.empty()) notes.push_back("inputs made from their block's output: " + derived);
+  if (!kept.empty()) notes.push_back("inputs kept beside their block's output: " + kept);
+  return notes;
 }
 
 void Executor::ReserveArena(int64_t bytes) {

@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "compression/activation_store.h"
@@ -112,9 +111,9 @@ class Executor {
     momentum_ = momentum;
   }
 
-  // What is decided otherwise than before about inputs of batch norms that could be derived, since
-  // the last call; for people.
-  std::vector<std::string> TakeNotes() { return std::exchange(notes_, {}); }
+  // Lines for people: inputs of batch norms that the last Train derived from what their block makes,
+  // or kept, otherwise than at the last call, and why.
+  std::vector<std::string> TakeNotes();
   // What the last Train kept, in forward order.
   const std::vector<ActivationRecord>& records() const { return records_; }
   // What the last Train without audit held, step by step of plan().
@@ -161,8 +160,11 @@ class Executor {
   std::shared_ptr<Buffer> batch_images_, batch_labels_;  // OnDevice
   std::vector<Tensor> parameters_, gradients_, velocity_;
   std::vector<std::vector<float>> statistics_;  // by parameter index
-  std::map<std::string, bool> derived_;         // by layer
-  std::vector<std::string> notes_;
+  struct Decision {
+    bool derived = false, is_new = true;
+    std::string reason;
+  };
+  std::map<std::string, Decision> decisions_;   // by layer, inputs that could be derived
   int64_t audits_ = 0;                          // made so far, one at a time
   std::vector<ActivationRecord> records_;
   MemoryTrace memory_trace_;

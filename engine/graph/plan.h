@@ -42,6 +42,10 @@ struct SavedPolicy {
   }
 };
 
+// Raw over stored bytes in a run's first iterations, which set the peak: of codec fast, and how many
+// times that is with codec dense (measured: doc/results/README.md).
+inline constexpr double kFastRatio = 11.0, kDenseOverFast = 1.3;
+
 struct PlanOptions {
   bool compress = true;                           // false: all tensors stay as they are
   std::array<SavedPolicy, kSavedKinds> policies;  // by SavedKind
@@ -69,7 +73,7 @@ struct PlanOptions {
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
-  double assumed_ratio = 11.0;
+  double assumed_ratio = kFastRatio;
   double optimizer_copies =
       1.0;                   // optimizer state over trained parameters (momentum 1, with EMA 2)
   bool probe = true;         // measure the noise in weight gradients, a few channels at a time

@@ -12,7 +12,6 @@ namespace {
 
 constexpr int64_t kGreatestSlice = 64 << 20;  // bytes of a layer's tensors, where slicing begins
 constexpr int64_t kLeastSlice = 1 << 20;      // below, slices of one sample are reached
-constexpr double kDenseOverFast = 1.5;        // ratio (doc/results/codec.md)
 constexpr double kMoreTwice = 0.15;           // PlanOptions::rematerialize where it must be
 constexpr int kSegments[] = {16, 8, 4};       // the more, the less is computed at a time
 

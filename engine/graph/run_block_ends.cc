@@ -13,7 +13,6 @@ const Derivation& Executor::Run::DerivationOf(int block_end) {
   if (found != derivations_.end()) return found->second;
   Derivation& derivation = derivations_[block_end];
   if (options_.exact) {
-    derivation.reason = "kept exactly";
     return derivation;
   }
   const BlockEnd& end = plan_.block_ends[block_end];

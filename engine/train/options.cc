@@ -168,6 +168,10 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.least_slice = slice > 0 ? slice : kLeastSlice;
   options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;
   options.policies = MakePolicies(config.activations());
+  const bool dense =
+      std::all_of(options.policies.begin(), options.policies.end(),
+                  [](const SavedPolicy& policy) { return policy.codec == "dense"; });
+  if (dense) options.assumed_ratio *= kDenseOverFast;
   if (config.activations().spill()) options.spill_above = PoolLimit(config.activations());
   options.probe =
       config.activations().probe() && config.activations().rule() == config::Activations::VARIANCE;

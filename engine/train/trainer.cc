@@ -181,7 +181,6 @@ void Trainer::Impl::RunIteration() {
   const double seconds = Seconds(start);
   if (dumps) parts_.executor().DumpActivations("");
   position_.iteration = plan.iteration;
-  for (const std::string& note : parts_.executor().TakeNotes()) LogInfo(note);
   updated_ = outcome.updated;
   Count(outcome.sum, seconds, parts_.loader().wait_seconds() - waited);
   UpdateProgress(plan.learning_rate);
@@ -245,6 +244,9 @@ void Trainer::Impl::LogIteration(bool audited) {
   const bool due = every > 0 && position_.iteration % every == 0;
   if (due || audited) log_.Activations(position_.iteration, parts_.executor().records());
   if (due || Finished()) log_.Memory(parts_.executor());
+  if (due || position_.iteration == 1) {
+    for (const std::string& note : parts_.executor().TakeNotes()) LogInfo(note);
+  }
   if (!due) return;
   log_.Interval(progress_, position_.meters.interval(), interval_throughput_, raw_bytes_,
                 stored_bytes_, offloaded_bytes_);
