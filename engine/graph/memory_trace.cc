@@ -20,6 +20,8 @@ const char* NameOf(PlanStep::Kind kind) {
       return "pack";
     case PlanStep::Kind::UNPACK:
       return "unpack";
+    case PlanStep::Kind::PREFETCH:
+      return "prefetch";
     case PlanStep::Kind::FETCH:
       return "fetch";
     case PlanStep::Kind::DERIVE:

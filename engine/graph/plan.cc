@@ -121,6 +121,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   plan.options = options;
   // Batches that wait do so in host memory.
   if (!backend.allocator().device().is_cpu()) plan.options.batches_held = 1;
+  plan.options.prefetch = options.prefetch || backend.PoolWorksAside();
   if (options.eliminates()) internal::RewriteGraph(&graph);
   graph.InferShapes(batch);
   if (options.training) {

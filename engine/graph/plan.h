@@ -70,6 +70,10 @@ struct PlanOptions {
   // Whether the input of a batch norm that ends a residual block is made from what the block makes
   // (BlockEnd), where that loses little.
   bool derive = true;
+  // Whether the values that a node's backward reads are decoded while the node before it is at work,
+  // at the cost of their memory for so long. MakePlan chooses it for backends whose pool works
+  // beside the computation.
+  bool prefetch = false;
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
@@ -175,6 +179,7 @@ struct PlanStep {
     STORE_MASK,       // bits of `other` > 0 into `buffer`
     PACK,             // states[saved] from `other` into `buffer`
     UNPACK,           // and back
+    PREFETCH,         // a FETCH of the same will follow
     FETCH,            // get saved[saved] out of the pool into `buffer`
     DERIVE,           // make saved[saved] from `inputs`, a block's sum and shortcut, or get it
     REBUILD,          // run `node` forward once more

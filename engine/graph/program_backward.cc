@@ -1,5 +1,6 @@
 // The backward pass: how saved values come back, where gradients go.
 #include <algorithm>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/graph/program_writer.h"
@@ -72,6 +73,7 @@ void ProgramWriter::BackwardNode(const Action& action) {
     }
   }
   FetchFor(n, &step);
+  if (plan_->options.prefetch && next_ != nullptr) PrefetchFor(*next_);
   GiveStates(n, !action.runs_again, &step);
   const bool loss = node.layer->IsLoss();
   const int output = node.outputs[0];
@@ -136,6 +138,31 @@ void ProgramWriter::FetchFor(int n, PlanStep* step) {
   }
 }
 
+// What the action reads of the pool, if it belongs to the same section; what it derives is not
+// foreseen.
+void ProgramWriter::PrefetchFor(const Action& action) {
+  const bool reads = action.kind == Kind::BACKWARD || action.kind == Kind::GATHER_BACKWARD;
+  if (!reads || action.section != section_) return;
+  for (int s : SavedReadBy(graph_, *plan_, action.node)) Prefetch(s);
+}
+
+void ProgramWriter::Prefetch(int s) {
+  const SavedValue& saved = plan_->saved[s];
+  if (fetched_[s] || prefetched_[s] >= 0) return;
+  if (saved.keep == Keep::REBUILD) {
+    std::vector<int> sources;
+    ListSources(saved.value, &sources);
+    for (int source : sources) Prefetch(source);
+  }
+  if (saved.keep != Keep::CODEC) return;
+  PlanStep step;
+  step.kind = Kind::PREFETCH;
+  step.value = saved.value;
+  step.saved = s;
+  step.buffer = prefetched_[s] = TakeValue(saved.value, WantedWhole(s), " decoded");
+  Emit(step);
+}
+
 // Brings a saved value back unless it is at hand already.
 void ProgramWriter::Fetch(int s) {
   const SavedValue& saved = plan_->saved[s];
@@ -193,7 +220,9 @@ void ProgramWriter::FetchKept(int s) {
   step.value = saved.value;
   step.saved = saved.keep == Keep::IMAGE ? -1 : s;
   step.release = section_ == last_section_[s];
-  if (saved.keep != Keep::RAW) {
+  if (prefetched_[s] >= 0) {
+    saved_buffer_[s] = std::exchange(prefetched_[s], -1);
+  } else if (saved.keep != Keep::RAW) {
     saved_buffer_[s] = TakeValue(saved.value, WantedWhole(s), " decoded");
   }
   step.buffer = saved_buffer_[s];

@@ -18,6 +18,7 @@ ProgramWriter::ProgramWriter(const Graph& graph, Plan* plan)
       saved_buffer_(plan->saved.size(), -1),
       fetched_(plan->saved.size(), false),
       fetching_(plan->saved.size()),
+      prefetched_(plan->saved.size(), -1),
       last_section_(plan->saved.size(), -1),
       gradient_(graph.values.size(), -1),
       needs_gradient_(NeedsGradient(graph)) {
@@ -94,9 +95,11 @@ void ProgramWriter::Close() {
 void ProgramWriter::Write() {
   Open(0);
   ForwardInput();
-  for (const Action& action : schedule_.actions()) {
-    if (action.section != section_) Open(action.section);
-    Write(action);
+  const std::vector<Action>& actions = schedule_.actions();
+  for (size_t a = 0; a < actions.size(); ++a) {
+    if (actions[a].section != section_) Open(actions[a].section);
+    next_ = a + 1 < actions.size() ? &actions[a + 1] : nullptr;
+    Write(actions[a]);
   }
   Close();
   plan_->logits_buffer = value_buffer_[logits_];

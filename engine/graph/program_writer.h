@@ -63,6 +63,8 @@ class ProgramWriter {
   void Backward(const Action& action);
   void BackwardNode(const Action& action);
   void FetchFor(int n, PlanStep* step);
+  void PrefetchFor(const Action& action);
+  void Prefetch(int saved);
   void Fetch(int saved);
   void FetchAlways(int saved);
   void FetchKept(int saved);
@@ -95,6 +97,8 @@ class ProgramWriter {
   std::vector<int> saved_buffer_;       // what backward reads of a saved value, -1: not at hand
   std::vector<bool> fetched_;           // by saved value, in this section
   std::vector<std::pair<int, int>> fetching_;  // by saved value: the steps, begin and end
+  std::vector<int> prefetched_;                // by saved value: its buffer, -1: not under way
+  const Action* next_ = nullptr;               // what is written after this action; null: nothing
   int deriving_ = -1;                          // the block end for which steps are written
   std::vector<std::vector<int>> uses_;  // left in backward, by section and saved value
   std::vector<int> last_section_;       // that reads a saved value

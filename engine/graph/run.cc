@@ -96,6 +96,7 @@ bool Executor::Run::RunSection(const PlanSection& section, const std::function<b
 
 void Executor::Run::Execute(const PlanStep& step) {
   if (Skips(step)) return;
+  if (!unread_.empty()) AwaitReaders(step);
   switch (step.kind) {
     case Kind::INPUT:
       return MakeInput(step);
@@ -112,6 +113,8 @@ void Executor::Run::Execute(const PlanStep& step) {
       return Pack(step);
     case Kind::UNPACK:
       return Unpack(step);
+    case Kind::PREFETCH:
+      return stored_.Prefetch(step.saved, now_.first, ValueTensor(step.buffer, step.value));
     case Kind::FETCH:
       return Fetch(step);
     case Kind::DERIVE:
@@ -141,6 +144,32 @@ Tensor Executor::Run::TensorOf(int buffer, const Shape& shape, DType dtype) cons
 Tensor Executor::Run::BytesOf(int buffer) const {
   if (buffer < 0) return Tensor();
   return TensorOf(buffer, {now_.count, 1, 1, plan_.buffers[buffer].sample_bytes}, DType::U8);
+}
+
+Executor::Run::Range Executor::Run::RangeOf(int buffer) const {
+  const PlannedBuffer& planned = plan_.buffers[buffer];
+  if (planned.sample_bytes == 0) return {planned.offset, planned.offset + planned.bytes};
+  const int64_t begin = planned.offset + (planned.whole ? now_.first * planned.sample_bytes : 0);
+  return {begin, begin + now_.count * planned.sample_bytes};
+}
+
+// The pool is done with what the step is about to overwrite.
+void Executor::Run::AwaitReaders(const PlanStep& step) {
+  if (step.kind == Kind::STORE) return;
+  std::vector<int> written = {step.buffer};
+  for (const std::vector<int>* list : {&step.outputs, &step.states, &step.input_gradients}) {
+    written.insert(written.end(), list->begin(), list->end());
+  }
+  for (int buffer : written) {
+    if (buffer < 0) continue;
+    const Range range = RangeOf(buffer);
+    const auto met = std::stable_partition(
+        unread_.begin(), unread_.end(), [&](const Unread& unread) {
+          return unread.range.end <= range.begin || range.end <= unread.range.begin;
+        });
+    for (auto i = met; i != unread_.end(); ++i) stored_.BeforeOverwrite(i->saved, i->first);
+    unread_.erase(met, unread_.end());
+  }
 }
 
 Tensor Executor::Run::ValueTensor(int buffer, int value) const {
@@ -280,6 +309,9 @@ void Executor::Run::Store(const PlanStep& step) {
   const StoredValue stored =
       stored_.Put(step.saved, saved.value, now_.first, tensor,
                   {codec, codec_options, saved.tier, graph_.values[saved.value].name, saved.floor});
+  if (!raw && backend_.PoolWorksAside()) {
+    unread_.push_back({step.saved, now_.first, RangeOf(step.buffer)});
+  }
   record.codec = stored.codec;
   record.raw_bytes += stored.raw_bytes;
   record.stored_bytes += stored.stored_bytes;

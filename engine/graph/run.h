@@ -28,6 +28,17 @@ class Executor::Run {
  private:
   using Kind = PlanStep::Kind;
 
+  // Bytes of the arena.
+  struct Range {
+    int64_t begin = 0, end = 0;
+  };
+  // A tensor that a pool beside the computation may not have read yet.
+  struct Unread {
+    int saved;
+    int64_t first;  // sample
+    Range range;
+  };
+
   // The samples that are worked on now.
   struct Now {
     int64_t first = 0, count = 0;
@@ -49,6 +60,7 @@ class Executor::Run {
   // What a buffer holds of the current slice.
   Tensor TensorOf(int buffer, const Shape& shape, DType dtype) const;
   Tensor BytesOf(int buffer) const;
+  Range RangeOf(int buffer) const;
   Tensor ValueTensor(int buffer, int value) const;
   std::vector<Tensor> ValueTensors(const std::vector<int>& buffers,
                                    const std::vector<int>& values) const;
@@ -68,6 +80,7 @@ class Executor::Run {
   void Pack(const PlanStep& step);
   void Unpack(const PlanStep& step);
   void Fetch(const PlanStep& step);
+  void AwaitReaders(const PlanStep& step);
   void Backward(const PlanStep& step);
   void BackwardParameters(const PlanStep& step);
   void AddGradients(const PlanStep& step);
@@ -135,6 +148,7 @@ class Executor::Run {
   ArenaLedger ledger_;
   SavedSlices stored_;
   Now now_;
+  std::vector<Unread> unread_;
   int64_t probe_ = -1;                          // number of the probes due, -1: none
   bool refresh_ = false;                        // gather statistics for the controller
   int audited_node_ = -1;                       // Audit::ONE

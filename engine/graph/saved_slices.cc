@@ -29,30 +29,43 @@ StoredValue SavedSlices::Put(int saved, int value, int64_t first, const Tensor& 
   return stored;
 }
 
-void SavedSlices::Get(int saved, int64_t first, const Tensor& out, bool release) {
-  std::vector<Entry>& entries = entries_.at(saved);
-  const int64_t end = first + out.shape().n;
-  int64_t found = 0;
-  for (Entry& entry : entries) {
+template <typename Visit>
+void SavedSlices::ForEachEntry(int saved, int64_t first, int64_t count, const Visit& visit) {
+  for (Entry& entry : entries_.at(saved)) {
     const int64_t begin = std::max(first, entry.first);
-    const int64_t count = std::min(end, entry.first + entry.count) - begin;
-    if (count <= 0) continue;
+    const int64_t inside = std::min(first + count, entry.first + entry.count) - begin;
+    if (inside > 0) visit(entry, begin, inside);
+  }
+}
+
+void SavedSlices::Prefetch(int saved, int64_t first, const Tensor& out) {
+  ForEachEntry(saved, first, out.shape().n, [&](const Entry& entry, int64_t begin, int64_t count) {
+    store_->Prefetch(entry.id, begin - entry.first, count, out.Slice(begin - first, count));
+  });
+}
+
+void SavedSlices::BeforeOverwrite(int saved, int64_t first) {
+  for (const Entry& entry : entries_.at(saved)) {
+    if (entry.first == first) store_->BeforeOverwrite(entry.id);
+  }
+}
+
+void SavedSlices::Get(int saved, int64_t first, const Tensor& out, bool release) {
+  int64_t found = 0;
+  ForEachEntry(saved, first, out.shape().n, [&](const Entry& entry, int64_t begin, int64_t count) {
     store_->Get(entry.id, begin - entry.first, count, out.Slice(begin - first, count));
     found += count;
-  }
+  });
   ENCKE_CHECK(found == out.shape().n, "saved value ", saved, ": ", found, " of ", out.shape().n);
   if (release) Forget(saved, first, out.shape().n);
 }
 
 void SavedSlices::Forget(int saved, int64_t first, int64_t count) {
-  std::vector<Entry>& entries = entries_.at(saved);
-  for (Entry& entry : entries) {
-    const int64_t begin = std::max(first, entry.first);
-    const int64_t inside = std::min(first + count, entry.first + entry.count) - begin;
-    if (inside <= 0) continue;
+  ForEachEntry(saved, first, count, [&](Entry& entry, int64_t, int64_t inside) {
     entry.left -= inside;
     if (entry.left == 0) store_->Release(entry.id);
-  }
+  });
+  std::vector<Entry>& entries = entries_.at(saved);
   entries.erase(std::remove_if(entries.begin(), entries.end(),
                                [](const Entry& entry) { return entry.left == 0; }),
                 entries.end());

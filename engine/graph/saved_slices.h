@@ -26,6 +26,10 @@ class SavedSlices {
   // is `value` of the graph. All slices of a value come with the same options.
   StoredValue Put(int saved, int value, int64_t first, const Tensor& slice,
                   const PutOptions& options);
+  // What Get with the same arguments will ask for (ActivationStore::Prefetch).
+  void Prefetch(int saved, int64_t first, const Tensor& out);
+  // The tensor of the slice that begins with sample `first` may be overwritten from now on.
+  void BeforeOverwrite(int saved, int64_t first);
   // Fills `out` with samples from number `first` on, unless they are kept in place, and, with
   // `release`, forgets them: once for each sample. REQUIRES: they were Put.
   void Get(int saved, int64_t first, const Tensor& out, bool release);
@@ -39,6 +43,10 @@ class SavedSlices {
     int64_t count;
     int64_t left;  // not released yet
   };
+
+  // Calls visit(entry, first, count) for the samples of [first, first + count) that each entry has.
+  template <typename Visit>
+  void ForEachEntry(int saved, int64_t first, int64_t count, const Visit& visit);
 
   ActivationStore* store_;
   SavedCodings* codings_;

@@ -35,6 +35,7 @@ class CudaBackend : public Backend {
   Allocator& host_allocator() override { return host_allocator_; }
   bool Supports(DType compute) const override;
   std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override;
+  bool PoolWorksAside() const override { return true; }
   bool Offloads() const override { return false; }
   int64_t PoolScratchBytes(const Shape&, DType, Tier) const override {
     return 0;

@@ -26,8 +26,9 @@ class Trainee {
           double assumed_ratio = 11)
       : Trainee(std::move(graph), Plan(compress, assumed_ratio), tolerance, batch) {}
 
-  Trainee(Graph graph, const PlanOptions& plan, double tolerance = 0.05, int64_t batch = 6)
-      : backend_(NewBackend({})) {
+  Trainee(Graph graph, const PlanOptions& plan, double tolerance = 0.05, int64_t batch = 6,
+          std::unique_ptr<Backend> backend = NewBackend({}))
+      : backend_(std::move(backend)) {
     ExecutorOptions options;
     options.plan = plan;
     options.plan.batches_held = 1;

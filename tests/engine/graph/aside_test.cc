@@ -1,0 +1,111 @@
+// A pool that works beside the computation: it reads what it is given as late, and writes what it is
+// asked for as early, as it may. The gradients are those of a pool that does everything at once.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "engine/backend/cpu/cpu_backend.h"
+#include "tests/engine/graph/test_networks.h"
+#include "tests/engine/graph/trainee.h"
+
+namespace encke {
+namespace {
+
+struct Calls {
+  int late = 0;   // values read when the computation was about to overwrite them
+  int early = 0;  // decoded by a Prefetch that a Get has asked for
+};
+
+class LateStore : public ActivationStore {
+ public:
+  LateStore(std::unique_ptr<ActivationStore> store, Calls* calls)
+      : store_(std::move(store)), calls_(calls) {}
+
+  StoredValue Put(int id, const Tensor& value, const PutOptions& options) override {
+    const StoredValue stored = store_->Put(id, value, options);  // for what it says
+    if (options.tier == Tier::IN_PLACE) return stored;
+    store_->Release(id);
+    unread_[id] = {value, options};
+    unread_[id].options.prior = nullptr;
+    return stored;
+  }
+  Tensor Get(int id, int64_t first, int64_t count, const Tensor& scratch) override {
+    Read(id);
+    const auto early = early_.find(id);
+    const bool there = early != early_.end() && early->second.first == scratch.raw() &&
+                       early->second.second == std::pair(first, count);
+    if (early != early_.end()) early_.erase(early);
+    calls_->early += there;
+    return there ? scratch : store_->Get(id, first, count, scratch);
+  }
+  void Release(int id) override {
+    if (unread_.erase(id) == 0) store_->Release(id);
+  }
+  void Prefetch(int id, int64_t first, int64_t count, const Tensor& scratch) override {
+    Read(id);
+    store_->Get(id, first, count, scratch);
+    early_[id] = {scratch.raw(), {first, count}};
+  }
+  void BeforeOverwrite(int id) override { calls_->late += Read(id); }
+  int64_t stored_bytes() const override { return store_->stored_bytes(); }
+  int64_t offloaded_bytes() const override { return store_->offloaded_bytes(); }
+
+ private:
+  struct Unread {
+    Tensor value;
+    PutOptions options;
+  };
+
+  bool Read(int id) {
+    const auto found = unread_.find(id);
+    if (found == unread_.end()) return false;
+    store_->Put(id, found->second.value, found->second.options);
+    unread_.erase(found);
+    return true;
+  }
+
+  std::unique_ptr<ActivationStore> store_;
+  Calls* calls_;
+  std::map<int, Unread> unread_;
+  std::map<int, std::pair<void*, std::pair<int64_t, int64_t>>> early_;  // where, which samples
+};
+
+class LateBackend : public cpu::CpuBackend {
+ public:
+  explicit LateBackend(Calls* calls) : calls_(calls) {}
+  bool PoolWorksAside() const override { return true; }
+  std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override {
+    return std::make_unique<LateStore>(CpuBackend::NewActivationStore(options), calls_);
+  }
+
+ private:
+  Calls* calls_;
+};
+
+TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
+  for (int which : {0, 1, 2, 3}) {
+    const auto network = [&] {
+      return which == 0   ? ResidualNetwork()
+             : which == 1 ? BranchNetwork()
+             : which == 2 ? BottleneckNetwork()
+                          : PreActivationNetwork();
+    };
+    for (int64_t slice : {0, 1, 4}) {
+      SCOPED_TRACE(StrCat(which, " ", slice));
+      PlanOptions plan;
+      plan.slice_bytes = slice > 0 ? 1 : 0;
+      plan.least_slice = slice;
+      Calls calls;
+      Trainee at_once(network(), plan);
+      Trainee aside(network(), plan, 0.05, 6, std::make_unique<LateBackend>(&calls));
+      for (int64_t iteration : {1, 2}) {
+        EXPECT_EQ(aside.Gradients({}, iteration), at_once.Gradients({}, iteration));
+      }
+      EXPECT_GT(calls.late, 0);
+      EXPECT_GT(calls.early, 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace encke
