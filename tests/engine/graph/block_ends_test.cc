@@ -2,6 +2,7 @@
 // costs little, kept where it does not.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -47,6 +48,37 @@ TEST(SumBoundsTest, SidesAreThoseOfTheRelu) {
   EXPECT_FALSE(options.activity.Active(0.0f, 1));
   EXPECT_FLOAT_EQ(options.BoundOf(0.3f, 1), 0.2f);
   EXPECT_FLOAT_EQ(options.BoundOf(-0.3f, 0), 1.0f);
+}
+
+// The largest errors that both may have, in the directions that add up.
+TEST(DerivedInputTest, KeepsTheBoundThatIsReported) {
+  const auto backend = NewBackend({});
+  const auto tensor = [&](const std::vector<float>& values) {
+    const auto count = static_cast<int64_t>(values.size());
+    const Tensor made = Tensor::Empty(backend->allocator(), Shape::Vector(count), DType::F32,
+                                      MemoryCategory::TRANSIENT);
+    std::copy(values.begin(), values.end(), made.data<float>());
+    return made;
+  };
+  const std::vector<float> gamma = {1.5f, -0.02f, 0.7f, 3.0f}, inv_std = {0.5f, 4.0f, 1.0f, 20.0f};
+  const NormChannels norm = {tensor({1, -2, 0, 5}), tensor(inv_std), tensor(gamma),
+                             tensor({0.1f, 2, -1, 0}), false};
+  const std::vector<float> limits = ChooseDerivation(gamma, kFraction, {}).limits;
+  const Tensor x = tensor({1.5f, -2.2f, 3, 5.01f}), shortcut = tensor({0, 1.7f, 0.3f, 9});
+  const Tensor sum = tensor({0, 0, 0, 0}), derived = tensor({0, 0, 0, 0});
+  backend->BatchNormApply(norm, x, sum);
+  backend->Add(sum, shortcut, sum);
+  for (int c = 0; c < 4; ++c) {
+    sum.data<float>()[c] += limits[c];
+    shortcut.data<float>()[c] -= limits[c];
+  }
+  backend->BatchNormInvert(norm, sum, shortcut, derived);
+  for (int c = 0; c < 4; ++c) {
+    const double error = std::abs(double{derived.data<float>()[c]} - x.data<float>()[c]);
+    const double bound = std::sqrt(2.0) * kFraction / inv_std[c];
+    EXPECT_LE(error, bound * 1.0001) << c;
+    EXPECT_GE(error, bound * 0.9999) << c << ": all of it is used";
+  }
 }
 
 PlanOptions Options(bool derive, int64_t slice = 0) {
