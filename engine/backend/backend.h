@@ -82,9 +82,9 @@ class Backend {
   virtual Allocator& host_allocator() { return allocator(); }
   virtual bool Supports(DType compute) const = 0;
   // The pool that encodes saved values where they are, on the device.
+  virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.
   virtual bool PoolWorksAside() const { return false; }
-  virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   virtual bool Offloads() const { return true; }  // whether that pool has Tier::FILE
   // Part of the WORKSPACE that this pool will need for a value.
   virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier) const {

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "engine/core/error.h"
 
 namespace encke {
 namespace {
 
-// Past this an input of its own takes less room and time (measured: doc/results).
+// Past this an input of its own takes less room (doc/decisions.md).
 constexpr double kMostExtraBits = 1.0;
 // Of the largest magnitude of gamma: below, rounding of fp32 would show in the quotient.
 constexpr double kLeastGamma = 1e-3;
@@ -20,9 +21,11 @@ double ExtraBits(double asked, double limit) { return std::max(0.0, std::log2(as
 
 }  // namespace
 
-Derivation ChooseDerivation(const std::vector<float>& gamma, double fraction,
+Derivation ChooseDerivation(std::vector<float> scales, double fraction,
                             const BlockEndAsked& asked) {
   Derivation derivation;
+  derivation.gamma = std::move(scales);
+  const std::vector<float>& gamma = derivation.gamma;
   double most = 0;
   for (float g : gamma) most = std::max(most, std::abs(static_cast<double>(g)));
   int64_t small = 0;
@@ -50,13 +53,16 @@ void Tighten(const std::vector<float>& limits, std::vector<float>* bounds) {
   for (size_t c = 0; c < limits.size(); ++c) (*bounds)[c] = std::min((*bounds)[c], limits[c]);
 }
 
-CodecOptions SumBounds(std::vector<float> bounds, const std::vector<float>& gamma, double fraction,
-                       bool derived) {
+CodecOptions SumBounds(std::vector<float> bounds, const Derivation& derivation,
+                       double inactive_fraction) {
+  const std::vector<float>& gamma = derivation.gamma;
   CodecOptions options;
   options.bound = ErrorBound::PerChannel(std::move(bounds));
   for (float g : gamma) {
     options.activity.inactive_bound.push_back(
-        derived ? static_cast<float>(fraction * std::abs(static_cast<double>(g))) : kAnything);
+        derivation.derived
+            ? static_cast<float>(inactive_fraction * std::abs(static_cast<double>(g)))
+            : kAnything);
   }
   options.activity.threshold.assign(gamma.size(), 0.0f);
   options.activity.sign.assign(gamma.size(), 1);

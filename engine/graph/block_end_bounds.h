@@ -17,6 +17,7 @@ struct BlockEndAsked {
 
 struct Derivation {
   bool derived = false;
+  std::vector<float> gamma;  // by channel
   // By channel: the most that the sum and the shortcut may each be wrong; empty: not derived.
   std::vector<float> limits;
   // Bits that an element of both together takes more because of that, mean over channels.
@@ -26,15 +27,15 @@ struct Derivation {
 
 // `fraction`: of its channel's standard deviation that an input of a batch norm may be wrong by,
 // in the sense of noise: each of the two gets 1 / sqrt(2) of it.
-Derivation ChooseDerivation(const std::vector<float>& gamma, double fraction,
+Derivation ChooseDerivation(std::vector<float> gamma, double fraction,
                             const BlockEndAsked& asked);
 
 // The least of both, channel by channel; an empty list limits nothing.
 void Tighten(const std::vector<float>& limits, std::vector<float>* bounds);
 
-// Of the sum: `bounds` where the block's ReLU passes it, `fraction` of gamma where it does not;
-// not derived, the latter says only that the ReLU stops it.
-CodecOptions SumBounds(std::vector<float> bounds, const std::vector<float>& gamma, double fraction,
-                       bool derived);
+// Of the sum: `bounds` where the block's ReLU passes it, `inactive_fraction` of gamma where it does
+// not; not derived, all that comes back of the latter is that the ReLU stops it.
+CodecOptions SumBounds(std::vector<float> bounds, const Derivation& derivation,
+                       double inactive_fraction);
 
 }  // namespace encke

@@ -73,7 +73,6 @@ void Executor::Prepare(int64_t batch) {
 
 void Executor::NoteDerivation(const std::string& layer, const Derivation& derivation) {
   Decision& decision = decisions_[layer];
-  decision.is_new = decision.is_new || decision.derived != derivation.derived;
   decision.derived = derivation.derived;
   decision.reason = derivation.reason;
 }
@@ -81,7 +80,7 @@ void Executor::NoteDerivation(const std::string& layer, const Derivation& deriva
 std::vector<std::string> Executor::TakeNotes() {
   std::string derived, kept;
   for (auto& [layer, decision] : decisions_) {
-    if (!std::exchange(decision.is_new, false)) continue;
+    if (std::exchange(decision.reported, decision.derived) == decision.derived) continue;
     std::string& list = decision.derived ? derived : kept;
     list += StrCat(list.empty() ? "" : ", ", layer, " (", decision.reason, ")");
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -161,7 +162,8 @@ class Executor {
   std::vector<Tensor> parameters_, gradients_, velocity_;
   std::vector<std::vector<float>> statistics_;  // by parameter index
   struct Decision {
-    bool derived = false, is_new = true;
+    bool derived = false;
+    std::optional<bool> reported;  // `derived` at the last TakeNotes
     std::string reason;
   };
   std::map<std::string, Decision> decisions_;   // by layer, inputs that could be derived

@@ -37,7 +37,7 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
 int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan) {
   int64_t bytes = 0;
   for (const SavedValue& saved : plan.saved) {
-    if (saved.keep != Keep::CODEC && saved.keep != Keep::DERIVE) continue;
+    if (!saved.encoded()) continue;
     const Shape shape = graph.values[saved.value].shape.WithBatch(plan.batch);
     bytes = std::max(bytes, backend.PoolScratchBytes(shape, plan.options.compute, saved.tier));
   }
@@ -121,7 +121,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   plan.options = options;
   // Batches that wait do so in host memory.
   if (!backend.allocator().device().is_cpu()) plan.options.batches_held = 1;
-  plan.options.prefetch = options.prefetch || backend.PoolWorksAside();
+  plan.prefetch = backend.PoolWorksAside();
   if (options.eliminates()) internal::RewriteGraph(&graph);
   graph.InferShapes(batch);
   if (options.training) {

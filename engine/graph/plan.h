@@ -42,8 +42,8 @@ struct SavedPolicy {
   }
 };
 
-// Raw over stored bytes in a run's first iterations, which set the peak: of codec fast, and how many
-// times that is with codec dense (measured: doc/results/README.md).
+// Assumed before anything is measured: raw over stored bytes of codec fast in a run's first
+// iterations, which set the peak, and how many times that is with codec dense.
 inline constexpr double kFastRatio = 11.0, kDenseOverFast = 1.3;
 
 struct PlanOptions {
@@ -70,10 +70,6 @@ struct PlanOptions {
   // Whether the input of a batch norm that ends a residual block is made from what the block makes
   // (BlockEnd), where that loses little.
   bool derive = true;
-  // Whether the values that a node's backward reads are decoded while the node before it is at work,
-  // at the cost of their memory for so long. MakePlan chooses it for backends whose pool works
-  // beside the computation.
-  bool prefetch = false;
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
   // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
@@ -117,15 +113,16 @@ struct SavedValue {
   // rest is free for it. -1: it keeps out of the arena.
   int64_t floor = -1;
 
+  bool encoded() const { return keep == Keep::CODEC || keep == Keep::DERIVE; }  // or may be
   // Whether backward may read something else than forward made.
   bool lossy() const {
-    return keep == Keep::CODEC || keep == Keep::REBUILD || keep == Keep::DERIVE;
+    return encoded() || keep == Keep::REBUILD;
   }
 };
 
 // The end of a residual block, output = relu(sum), sum = BN(input) + shortcut. What is kept is the
 // sum, with two bounds (SavedValue::sides): the output follows from it, and the input from it and
-// the shortcut, which is kept in any case.
+// the shortcut, which other readers need anyway.
 struct BlockEnd {
   int norm = -1, add = -1, relu = -1;                        // nodes
   int input = -1, shortcut = -1, sum = -1, output = -1;  // values
@@ -221,6 +218,9 @@ struct PeakPrediction {
 struct Plan {
   int64_t batch = 0;
   PlanOptions options;
+  // Whether what a node's backward reads of the pool is decoded while the node before it, in the same
+  // section, is at work, at the cost of its memory for so long: for pools that work aside.
+  bool prefetch = false;
   std::vector<PlanStep> steps;
   std::vector<PlanSection> sections;
   std::set<int> rematerialized;  // values

@@ -1,4 +1,6 @@
 // Ends of residual blocks, of which one tensor is kept in place of two.
+#include <optional>
+
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {
@@ -8,16 +10,15 @@ bool IsType(const Graph& graph, int node, const char* type) {
   return node >= 0 && graph.nodes[node].layer->type() == type;
 }
 
-// With side `side` of the sum as the batch norm's; false where it is none.
-bool FillSides(const Graph& graph, size_t side, BlockEnd* end) {
-  const std::vector<int>& sides = graph.nodes[end->add].inputs;
-  end->norm = graph.values[sides[side]].producer;
-  if (!IsType(graph, end->norm, "batch_norm") || !OnlyReader(graph, sides[side], end->add)) {
-    return false;
-  }
-  end->input = CanonicalValue(graph, graph.nodes[end->norm].inputs[0]);
-  end->shortcut = CanonicalValue(graph, sides[1 - side]);
-  return OnlyReader(graph, end->input, end->norm);
+// With side `side` of the sum as the batch norm's, if it is one.
+std::optional<BlockEnd> WithNorm(const Graph& graph, BlockEnd end, size_t side) {
+  const std::vector<int>& sides = graph.nodes[end.add].inputs;
+  end.norm = graph.values[sides[side]].producer;
+  if (!IsType(graph, end.norm, "batch_norm") || !OnlyReader(graph, sides[side], end.add)) return {};
+  end.input = CanonicalValue(graph, graph.nodes[end.norm].inputs[0]);
+  end.shortcut = CanonicalValue(graph, sides[1 - side]);
+  if (!OnlyReader(graph, end.input, end.norm)) return {};
+  return end;
 }
 
 }  // namespace
@@ -34,12 +35,9 @@ std::vector<BlockEnd> FindBlockEnds(const Graph& graph) {
     const bool sums = IsType(graph, end.add, "add") && graph.nodes[end.add].inputs.size() == 2 &&
                       OnlyReader(graph, end.sum, n);
     if (!sums) continue;
-    BlockEnd other = end;
-    if (FillSides(graph, 0, &end)) {
-      ends.push_back(end);
-    } else if (FillSides(graph, 1, &other)) {
-      ends.push_back(other);
-    }
+    std::optional<BlockEnd> found = WithNorm(graph, end, 0);
+    if (!found) found = WithNorm(graph, end, 1);
+    if (found) ends.push_back(*found);
   }
   return ends;
 }

@@ -112,6 +112,7 @@ class PoolPrediction {
 };
 
 std::string Describe(const Graph& graph, const Plan& plan, const PlanStep& step) {
+  if (step.kind == PlanStep::Kind::DERIVE) return graph.values[step.value].name;
   if (step.node >= 0) {
     const bool backward = step.kind == PlanStep::Kind::BACKWARD ||
                           step.kind == PlanStep::Kind::GATHER_BACKWARD ||

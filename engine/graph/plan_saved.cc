@@ -186,11 +186,12 @@ class DeriveChoice {
   std::vector<BlockEnd> Choose() {
     const auto policy = [&](SavedKind kind) { return options_.policies[static_cast<int>(kind)]; };
     if (!(policy(SavedKind::RELU) == policy(SavedKind::NORM_INPUT))) return {};
+    if (options_.compute != DType::F32) return {};  // whose rounding the quotient would magnify
     std::vector<BlockEnd> chosen;
     for (const BlockEnd& end : FindBlockEnds(graph_)) {
-      if (!IsBoundedCodec(end.input) || !IsBoundedCodec(end.output)) continue;
+      if (!IsBoundedCodec(end.input) || !FeedsWeightsOnly(end.output)) continue;
       Need* source = SourceOf(end.shortcut);
-      if (source == nullptr || !FeedsWeights(end.output) || !FeedsWeights(end.shortcut)) continue;
+      if (source == nullptr) continue;
       const int index = static_cast<int>(chosen.size());
       source->saved.shortcut_of.push_back(index);
       Apply(end, index);
@@ -211,20 +212,28 @@ class DeriveChoice {
            !need->saved.exact && FindCodec(need->saved.codec)->bounded();
   }
 
-  bool FeedsWeights(int value) const {
-    return !needs_->at(value).saved.gradient_consumers.empty();
+  // Whether weight gradients alone say how exact the value must be.
+  bool FeedsWeightsOnly(int value) const {
+    if (!IsBoundedCodec(value)) return false;
+    const SavedValue& saved = Find(value)->saved;
+    return !saved.gradient_consumers.empty() && saved.norm_consumer < 0 && !saved.rms &&
+           saved.serves.empty();
   }
 
-  // What decides how exact a shortcut comes back: itself, or the one value from which it is made
-  // again, channel by channel.
+  // What decides how exact a shortcut comes back: itself, or the input of the batch norm and ReLU,
+  // or the sum of the block, from which it is made again.
   Need* SourceOf(int shortcut) const {
+    if (FeedsWeightsOnly(shortcut)) return Find(shortcut);
     Need* need = Find(shortcut);
-    if (need == nullptr || IsBoundedCodec(shortcut)) return need;
-    if (need->saved.keep != Keep::REBUILD || need->saved.exact) return nullptr;
-    const Node& producer = graph_.nodes[graph_.values[shortcut].producer];
-    if (producer.inputs.size() != 1) return nullptr;
-    Need* source = Find(CanonicalValue(graph_, producer.inputs[0]));
-    return source != nullptr && source->saved.keep == Keep::CODEC ? source : nullptr;
+    const bool rebuilt = need != nullptr && need->saved.keep == Keep::REBUILD &&
+                         !need->saved.exact && !need->saved.gradient_consumers.empty();
+    if (!rebuilt) return nullptr;
+    const int producer = graph_.values[shortcut].producer;
+    if (graph_.nodes[producer].inputs.size() != 1) return nullptr;
+    Need* source = Find(CanonicalValue(graph_, graph_.nodes[producer].inputs[0]));
+    const bool known = source != nullptr && source->saved.keep == Keep::CODEC &&
+                       (source->saved.norm_consumer == producer || source->saved.block_end >= 0);
+    return known ? source : nullptr;
   }
 
   void Apply(const BlockEnd& end, int index) {
@@ -233,11 +242,10 @@ class DeriveChoice {
     input.keep = Keep::DERIVE;
     input.block_end = index;
     Need sum;
-    sum.saved = output;  // codec and tier
     sum.saved.value = end.sum;
-    sum.saved.mask = false;
-    sum.saved.gradient_consumers.clear();
-    sum.saved.shortcut_of.clear();
+    sum.saved.keep = Keep::CODEC;
+    sum.saved.codec = output.codec;
+    sum.saved.tier = output.tier;
     sum.saved.sides = true;
     sum.saved.serves = {end.output};
     sum.saved.block_end = index;

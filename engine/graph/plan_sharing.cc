@@ -46,8 +46,7 @@ std::vector<int64_t> BytesAtATime(const Plan& plan) {
 }  // namespace
 
 bool IsPooled(const SavedValue& saved) {
-  const bool encoded = saved.keep == Keep::CODEC || saved.keep == Keep::DERIVE;
-  return encoded && saved.tier == Tier::MEMORY;
+  return saved.encoded() && saved.tier == Tier::MEMORY;
 }
 
 void ShareArena(Plan* plan) {

@@ -73,7 +73,7 @@ void ProgramWriter::BackwardNode(const Action& action) {
     }
   }
   FetchFor(n, &step);
-  if (plan_->options.prefetch && next_ != nullptr) PrefetchFor(*next_);
+  if (plan_->prefetch && next_ != nullptr) PrefetchFor(*next_);
   GiveStates(n, !action.runs_again, &step);
   const bool loss = node.layer->IsLoss();
   const int output = node.outputs[0];
@@ -167,7 +167,7 @@ void ProgramWriter::Prefetch(int s) {
 void ProgramWriter::Fetch(int s) {
   const SavedValue& saved = plan_->saved[s];
   if (saved.keep == Keep::MASK) return;
-  if (fetched_[s]) return FetchAlways(s);
+  if (fetched_[s]) return MakeUnconditional(s);
   fetched_[s] = true;
   fetching_[s].first = Now();
   if (saved.keep == Keep::REBUILD) {
@@ -181,7 +181,7 @@ void ProgramWriter::Fetch(int s) {
 }
 
 // What was brought back for a derivation alone is wanted by someone else, too.
-void ProgramWriter::FetchAlways(int s) {
+void ProgramWriter::MakeUnconditional(int s) {
   const auto [begin, end] = fetching_[s];
   if (plan_->saved[s].keep == Keep::DERIVE || begin == end) return;
   if (deriving_ >= 0 && plan_->steps[begin].only_for == deriving_) return;
@@ -189,7 +189,7 @@ void ProgramWriter::FetchAlways(int s) {
   if (plan_->saved[s].keep != Keep::REBUILD) return;
   std::vector<int> sources;
   ListSources(plan_->saved[s].value, &sources);
-  for (int source : sources) FetchAlways(source);
+  for (int source : sources) MakeUnconditional(source);
 }
 
 // From a block's sum and shortcut, or out of the pool: the executor knows.

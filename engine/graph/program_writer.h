@@ -34,6 +34,7 @@ class ProgramWriter {
   int64_t SampleBytes(int value) const;
 
   // --- steps and sections
+  // What is written while a derivation is prepared is for it alone.
   void Emit(PlanStep step) {
     step.only_for = deriving_;
     plan_->steps.push_back(std::move(step));
@@ -66,7 +67,7 @@ class ProgramWriter {
   void PrefetchFor(const Action& action);
   void Prefetch(int saved);
   void Fetch(int saved);
-  void FetchAlways(int saved);
+  void MakeUnconditional(int saved);
   void FetchKept(int saved);
   int Derive(int saved);
   bool WantedWhole(int saved) const;

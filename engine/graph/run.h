@@ -95,7 +95,6 @@ class Executor::Run {
   double GradientBound(const SavedValue& saved, ActivationRecord* record) const;
   std::vector<NormChannel> ChannelsOf(const SavedValue& saved, const PlanStep& step) const;
   const Derivation& DerivationOf(int block_end);
-  std::vector<float> ScalesOf(int block_end) const;
   std::vector<float> DerivationLimits(const SavedValue& saved);
   void RecordDerived(const PlanStep& step, const Tensor& tensor);
   void Derive(const PlanStep& step);

@@ -20,15 +20,12 @@ const Derivation& Executor::Run::DerivationOf(int block_end) {
   const auto asked = [&](int value) {
     return controller.Knows(value) ? controller.BoundFor(value, update_) : 0.0;
   };
-  derivation = ChooseDerivation(ScalesOf(block_end), controller.options().channel_std_bound,
+  const Node& norm = graph_.nodes[end.norm];
+  derivation = ChooseDerivation(HostFloats(executor_.parameters_[norm.parameters[0]]),
+                                controller.options().channel_std_bound,
                                 {asked(end.output), asked(end.shortcut)});
-  executor_.NoteDerivation(graph_.nodes[end.norm].name, derivation);
+  executor_.NoteDerivation(norm.name, derivation);
   return derivation;
-}
-
-std::vector<float> Executor::Run::ScalesOf(int block_end) const {
-  const Node& node = graph_.nodes[plan_.block_ends[block_end].norm];
-  return HostFloats(executor_.parameters_[node.parameters[0]]);
 }
 
 // By channel: how wrong the value may be for what is derived from it; empty: nothing is.
@@ -49,16 +46,17 @@ std::vector<float> Executor::Run::DerivationLimits(const SavedValue& saved) {
 
 // Nothing is kept. The bound is what the two limits add up to.
 void Executor::Run::RecordDerived(const PlanStep& step, const Tensor& tensor) {
-  const SavedValue& saved = plan_.saved[step.saved];
   ActivationRecord& record = RecordOf(step.saved);
   record.codec = "derived";
   record.raw_bytes += tensor.bytes();
   if (now_.continues) return;
+  const Shape channels = Shape::Vector(tensor.shape().c);
   double sum = 0;
-  const std::vector<NormChannel> channels = ChannelsOf(saved, step);
-  for (const NormChannel& channel : channels) sum += 1.0 / channel.inv_std;
+  for (float inv_std : HostFloats(TensorOf(step.states.at(1), channels, DType::F32))) {
+    sum += 1.0 / inv_std;
+  }
   record.error_bound = std::sqrt(2.0) * executor_.controller_->options().channel_std_bound * sum /
-                       static_cast<double>(channels.size());
+                       static_cast<double>(tensor.shape().c);
 }
 
 void Executor::Run::Derive(const PlanStep& step) {

@@ -107,9 +107,8 @@ CodecOptions Executor::Run::UniformBound(const SavedValue& saved, double bound) 
     options.bound = ErrorBound::PerChannel(std::move(bounds));
     return options;
   }
-  return SumBounds(std::move(bounds), ScalesOf(saved.block_end),
-                   executor_.controller_->options().inactive_std_bound,
-                   DerivationOf(saved.block_end).derived);
+  return SumBounds(std::move(bounds), DerivationOf(saved.block_end),
+                   executor_.controller_->options().inactive_std_bound);
 }
 
 // What a rebuilt value's error is as large as: its source may be kept more tightly than the value

@@ -5,10 +5,24 @@
 #include "engine/core/error.h"
 
 namespace encke {
+namespace {
+
+constexpr int64_t kMostSamples = int64_t{1} << 20, kMostSaved = int64_t{1} << 11;
+
+// The same in every iteration, whatever else is stored: pools may remember values by it.
+int IdOf(int saved, int64_t first) {
+  ENCKE_CHECK(saved < kMostSaved && first < kMostSamples, saved, " ", first);
+  return static_cast<int>(saved * kMostSamples + first);
+}
+
+}  // namespace
 
 SavedSlices::~SavedSlices() {
   for (const auto& [saved, entries] : entries_) {
-    for (const Entry& entry : entries) store_->Release(entry.id);
+    for (const Entry& entry : entries) {
+      store_->BeforeOverwrite(entry.id);
+      store_->Release(entry.id);
+    }
   }
 }
 
@@ -19,13 +33,14 @@ StoredValue SavedSlices::Put(int saved, int value, int64_t first, const Tensor& 
   const bool alone = learnt == nullptr;  // no slice before it
   sharing.learnt = &learnt;
   if (alone) sharing.prior = codings_->PriorOf(value, options, iteration_);
-  const StoredValue stored = store_->Put(next_id_, slice, sharing);
+  const int id = IdOf(saved, first);
+  const StoredValue stored = store_->Put(id, slice, sharing);
   if (sharing.prior != nullptr) {
     codings_->Used(value, stored);
   } else if (alone && learnt != nullptr) {
     codings_->Learnt(value, options, iteration_, stored, *learnt);
   }
-  entries_[saved].push_back({next_id_++, first, slice.shape().n, slice.shape().n});
+  entries_[saved].push_back({id, first, slice.shape().n, slice.shape().n});
   return stored;
 }
 

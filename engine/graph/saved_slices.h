@@ -53,7 +53,6 @@ class SavedSlices {
   int64_t iteration_;
   std::map<int, std::vector<Entry>> entries_;                 // by saved value
   std::map<int, std::shared_ptr<const ValueCoding>> learnt_;  // by saved value
-  int next_id_ = 0;
 };
 
 }  // namespace encke

@@ -58,11 +58,25 @@ def finished_result(folder):
         return json.load(file)
 
 
+def result_of(options, mode, seed, seconds):
+    training, evaluation = read_metrics(newest_run(os.path.join(run_folder(options.work, mode, seed), "runs")))
+    peak = training["memory_peak"]
+    return {
+        "mode": mode,
+        "seed": seed,
+        "top1": evaluation["eval_top1"],
+        "loss": evaluation["eval_loss"],
+        "ratio": training["ratio"],
+        # Beyond parameters, gradients and optimizer state, which no mode changes.
+        "peak": peak["total"] - peak["parameter"] - peak["gradient"] - peak["optimizer"],
+        "seconds": seconds,
+    }
+
+
 def train(options, mode, seed):
     folder = run_folder(options.work, mode, seed)
-    result = finished_result(folder)
-    if result:
-        return result
+    if finished_result(folder):
+        return result_of(options, mode, seed, finished_result(folder)["seconds"])
     os.makedirs(folder, exist_ok=True)
     command = [options.encke, "train", options.recipe, "--seed", str(seed), "--epochs", str(options.epochs)]
     command += ["--threads", str(options.threads), "--output", os.path.join(folder, "runs")] + arguments_of(mode)
@@ -74,15 +88,7 @@ def train(options, mode, seed):
     start = time.time()
     with open(os.path.join(folder, "log.txt"), "a") as log:
         subprocess.run(command, stdout=log, stderr=log, check=True)
-    training, evaluation = read_metrics(newest_run(os.path.join(folder, "runs")))
-    result = {
-        "mode": mode,
-        "seed": seed,
-        "top1": evaluation["eval_top1"],
-        "loss": evaluation["eval_loss"],
-        "ratio": training["ratio"],
-        "seconds": round(time.time() - start),
-    }
+    result = result_of(options, mode, seed, round(time.time() - start))
     with open(os.path.join(folder, "result.json"), "w") as file:
         json.dump(result, file)
     print(f"{mode} seed {seed}: {result['top1']:.2f}%", file=sys.stderr, flush=True)
@@ -102,6 +108,7 @@ def standard_error(values):
 
 def summarise(options, results):
     baseline = {r["seed"]: r["top1"] for r in results if r["mode"] == options.modes[0]}
+    peaks = {r["seed"]: r["peak"] for r in results if r["mode"] == options.modes[0]}
     rows = []
     for mode in options.modes:
         own = [r for r in results if r["mode"] == mode]
@@ -113,6 +120,7 @@ def summarise(options, results):
             "mean_difference": round(mean(differences), 3),
             "standard_error": round(standard_error(differences), 3) if len(own) > 1 else None,
             "mean_ratio": round(mean([r["ratio"] for r in own]), 2),
+            "mean_peak_ratio": round(mean([peaks[r["seed"]] / r["peak"] for r in own]), 2),
         })
     return rows
 
@@ -135,10 +143,10 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(options.parallel) as pool:
         results = list(pool.map(lambda job: train(options, *job), jobs))
     rows = summarise(options, results)
-    print(f"{'mode':32} {'top-1':>8} {'difference':>11} {'std. error':>11} {'ratio':>7}")
+    print(f"{'mode':32} {'top-1':>8} {'difference':>11} {'std. error':>11} {'ratio':>7} {'peak':>6}")
     for row in rows:
         error = "" if row["standard_error"] is None else f"{row['standard_error']:.2f}"
-        print(f"{row['mode']:32} {row['mean_top1']:8.2f} {row['mean_difference']:+11.2f} {error:>11} {row['mean_ratio']:7.1f}")
+        print(f"{row['mode']:32} {row['mean_top1']:8.2f} {row['mean_difference']:+11.2f} {error:>11} {row['mean_ratio']:7.1f} {row['mean_peak_ratio']:6.1f}")
     if options.json:
         report = {"recipe": options.recipe, "epochs": options.epochs, "threads": options.threads, "rows": rows,
                   "command": " ".join(sys.argv)}

@@ -108,12 +108,14 @@ struct NormInferenceMap {
 // x = mean + (sum - shortcut - shift) / scale.
 struct NormInvertMap {
   const float *mean, *inv_std, *gamma, *beta;
-  using Channel = NormalizedChannel;  // `scale` is 1 / scale
+  struct Channel {
+    float mean, factor, shift;
+  };
   ENCKE_HOST_DEVICE Channel Load(int64_t c) const {
     return {mean[c], 1.0f / (gamma[c] * inv_std[c]), beta[c]};
   }
   ENCKE_HOST_DEVICE float operator()(const Channel& channel, float sum, float shortcut) const {
-    return channel.mean + (sum - shortcut - channel.shift) * channel.scale;
+    return channel.mean + (sum - shortcut - channel.shift) * channel.factor;
   }
 };
 

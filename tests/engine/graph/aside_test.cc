@@ -22,6 +22,8 @@ class LateStore : public ActivationStore {
       : store_(std::move(store)), calls_(calls) {}
 
   StoredValue Put(int id, const Tensor& value, const PutOptions& options) override {
+    const std::string& name = names_.emplace(id, options.name).first->second;
+    EXPECT_EQ(name, options.name) << "an id means one value, also when others are not stored";
     const StoredValue stored = store_->Put(id, value, options);  // for what it says
     if (options.tier == Tier::IN_PLACE) return stored;
     store_->Release(id);
@@ -66,6 +68,7 @@ class LateStore : public ActivationStore {
 
   std::unique_ptr<ActivationStore> store_;
   Calls* calls_;
+  std::map<int, std::string> names_;  // by id, over all iterations
   std::map<int, Unread> unread_;
   std::map<int, std::pair<void*, std::pair<int64_t, int64_t>>> early_;  // where, which samples
 };
@@ -104,6 +107,37 @@ TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
       EXPECT_GT(calls.late, 0);
       EXPECT_GT(calls.early, 0);
     }
+  }
+}
+
+// A block's input is derived, then kept, then all is kept exactly; and a smaller batch.
+TEST(PoolAsideTest, DecisionsMayChangeFromIterationToIteration) {
+  for (int64_t slice : {0, 1}) {
+    PlanOptions plan;
+    plan.slice_bytes = slice > 0 ? 1 : 0;
+    plan.least_slice = slice;
+    Calls calls;
+    Trainee at_once(BottleneckNetwork(), plan);
+    Trainee aside(BottleneckNetwork(), plan, 0.05, 6, std::make_unique<LateBackend>(&calls));
+    for (Trainee* trainee : {&at_once, &aside}) trainee->Gradients({}, 1);
+    for (Trainee* trainee : {&at_once, &aside}) {
+      Executor& executor = trainee->executor();
+      for (size_t p = 0; p < executor.parameters().size(); ++p) {
+        const std::string& name = executor.graph().parameters[p].name;
+        if (name == "block2.conv3.bn.weight") executor.parameters()[p].data<float>()[0] = 0;
+      }
+    }
+    EXPECT_EQ(aside.Gradients({}, 2), at_once.Gradients({}, 2));
+    TrainOptions exact;
+    exact.exact = true;
+    EXPECT_EQ(aside.Gradients(exact, 3), at_once.Gradients(exact, 3));
+    std::vector<std::vector<float>> of_part;
+    for (Trainee* trainee : {&at_once, &aside}) {
+      const Batch& batch = trainee->batch();
+      trainee->executor().Train({batch.images.Slice(0, 5), batch.labels.Slice(0, 5)}, 4);
+      of_part.push_back(Flatten(trainee->executor().gradients()));
+    }
+    EXPECT_EQ(of_part[0], of_part[1]);
   }
 }
 

@@ -43,7 +43,8 @@ TEST(ChooseDerivationTest, KeepsWhatCannotBeDividedOut) {
 }
 
 TEST(SumBoundsTest, SidesAreThoseOfTheRelu) {
-  const CodecOptions options = SumBounds({0.1f, 0.2f}, {2.0f, -1.0f}, 0.5, true);
+  const Derivation derivation = ChooseDerivation({2.0f, -1.0f}, kFraction, {});
+  const CodecOptions options = SumBounds({0.1f, 0.2f}, derivation, 0.5);
   EXPECT_TRUE(options.activity.Active(1e-30f, 0));
   EXPECT_FALSE(options.activity.Active(0.0f, 1));
   EXPECT_FLOAT_EQ(options.BoundOf(0.3f, 1), 0.2f);
@@ -150,6 +151,26 @@ TEST(BlockEndsTest, GradientsStayAsCloseToExactOnes) {
       EXPECT_LT(now, 1.5 * before + 0.01) << slice;
       EXPECT_GT(now, 0.1 * before) << "lossy all the same";
     }
+  }
+}
+
+// Wherever the pool keeps what is derived from.
+TEST(BlockEndsTest, AFileGivesTheSameGradients) {
+  PlanOptions in_file = Options(true, 1);
+  for (SavedPolicy& policy : in_file.policies) policy.tier = Tier::FILE;
+  Trainee file(BottleneckNetwork(), in_file), memory(BottleneckNetwork(), Options(true, 1));
+  EXPECT_EQ(file.executor().plan().block_ends.size(), 1u);
+  EXPECT_EQ(file.Gradients(), memory.Gradients());
+}
+
+TEST(BlockEndsTest, NothingIsDerivedWhereItWouldNotBeWhatWasAskedFor) {
+  PlanOptions unequal = Options(true), half = Options(true);
+  unequal.policies[static_cast<int>(SavedKind::NORM_INPUT)].codec = "dense";
+  half.compute = DType::BF16;
+  const auto backend = NewBackend({});
+  for (const PlanOptions& options : {unequal, half}) {
+    Graph graph = BottleneckNetwork();
+    EXPECT_TRUE(MakePlan(graph, *backend, 4, options).block_ends.empty());
   }
 }
 
