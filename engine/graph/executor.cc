@@ -161,14 +161,17 @@ std::string Executor::FirstNonFiniteNode(const Batch& batch, int64_t iteration) 
 void Executor::TakeStatistics() {
   for (size_t p = 0; p < parameters_.size(); ++p) {
     if (graph_.parameters[p].spec.trained()) continue;
-    statistics_[p].resize(parameters_[p].elements());
-    backend_.CopyToHost(parameters_[p], statistics_[p].data());
+    if (!statistics_[p].defined()) {
+      statistics_[p] = Tensor::Empty(backend_.allocator(), parameters_[p].shape(), DType::F32,
+                                     MemoryCategory::WORKSPACE);
+    }
+    backend_.Copy(parameters_[p], statistics_[p]);
   }
 }
 
 void Executor::RestoreStatistics() {
   for (size_t p = 0; p < parameters_.size(); ++p) {
-    if (!statistics_[p].empty()) backend_.CopyFromHost(statistics_[p].data(), parameters_[p]);
+    if (statistics_[p].defined()) backend_.Copy(statistics_[p], parameters_[p]);
   }
 }
 

@@ -160,7 +160,7 @@ class Executor {
   std::shared_ptr<Buffer> probe_memory_;                 // plan_.probe_bytes
   std::shared_ptr<Buffer> batch_images_, batch_labels_;  // OnDevice
   std::vector<Tensor> parameters_, gradients_, velocity_;
-  std::vector<std::vector<float>> statistics_;  // by parameter index
+  std::vector<Tensor> statistics_;              // by parameter index, as they were before Train
   struct Decision {
     bool derived = false;
     std::optional<bool> reported;  // `derived` at the last TakeNotes

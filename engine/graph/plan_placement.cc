@@ -47,6 +47,8 @@ MemoryUse Constant(const Graph& graph, const Plan& plan) {
     Add(&use, MemoryCategory::GRADIENT, trained * float_bytes);
     Add(&use, MemoryCategory::OPTIMIZER,
         static_cast<int64_t>(trained * float_bytes * plan.options.optimizer_copies));
+    // Running statistics, in case the iteration fails.
+    Add(&use, MemoryCategory::WORKSPACE, (all - trained) * float_bytes);
   }
   Add(&use, MemoryCategory::WORKSPACE,
       plan.workspace_bytes + plan.pool_scratch_bytes + plan.probe_bytes);
