@@ -54,11 +54,11 @@ class ActivationStore {
  public:
   virtual ~ActivationStore() = default;
 
-  // Keeps `value` under `id`, which must be free and means the same value in every iteration, since a
-  // pool may learn from one for the next. Unless IN_PLACE, the pool does not refer to the
-  // tensor any more after the call. Error(MEMORY), which names the value, when the pool's limit
-  // would be passed and spilling is not allowed; also when the machine's memory or the file's disk
-  // is full. An Error leaves nothing of the value behind.
+  // Keeps `value` under `id`, which must be free and means the same value in every iteration, since
+  // a pool may learn from one for the next. Unless IN_PLACE, the pool does not refer to the tensor
+  // any more after the call. Error(MEMORY), which names the value, when the pool's limit would be
+  // passed and spilling is not allowed; also when the machine's memory or the file's disk is full.
+  // An Error leaves nothing of the value behind.
   virtual StoredValue Put(int id, const Tensor& value, const PutOptions& options) = 0;
   // Samples [first, first + count) of value `id`: IN_PLACE the kept tensor itself, otherwise
   // `scratch`, filled. REQUIRES: `id` was Put and not Released. Error(CORRUPTION), which names

@@ -14,7 +14,7 @@ namespace {
 constexpr double kMostExtraBits = 1.0;
 // Of the largest magnitude of gamma: below, rounding of fp32 would show in the quotient.
 constexpr double kLeastGamma = 1e-3;
-constexpr double kActive = 0.5;   // share of a sum's elements, about, that the ReLU passes
+constexpr double kActive = 0.5;    // share of a sum's elements, about, that the ReLU passes
 constexpr float kAnything = 1e6f;  // a bound that says nothing
 
 double ExtraBits(double asked, double limit) { return std::max(0.0, std::log2(asked / limit)); }

@@ -27,8 +27,7 @@ struct Derivation {
 
 // `fraction`: of its channel's standard deviation that an input of a batch norm may be wrong by,
 // in the sense of noise: each of the two gets 1 / sqrt(2) of it.
-Derivation ChooseDerivation(std::vector<float> gamma, double fraction,
-                            const BlockEndAsked& asked);
+Derivation ChooseDerivation(std::vector<float> gamma, double fraction, const BlockEndAsked& asked);
 
 // The least of both, channel by channel; an empty list limits nothing.
 void Tighten(const std::vector<float>& limits, std::vector<float>* bounds);

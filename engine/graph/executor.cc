@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -78,15 +79,16 @@ void Executor::NoteDerivation(const std::string& layer, const Derivation& deriva
 }
 
 std::vector<std::string> Executor::TakeNotes() {
-  std::string derived, kept;
+  std::map<std::string, std::string> layers;  // by what is said of them
   for (auto& [layer, decision] : decisions_) {
     if (std::exchange(decision.reported, decision.derived) == decision.derived) continue;
-    std::string& list = decision.derived ? derived : kept;
-    list += StrCat(list.empty() ? "" : ", ", layer, " (", decision.reason, ")");
+    const char* what = decision.derived ? "inputs made from their block's output"
+                                        : "inputs kept beside their block's output";
+    std::string& list = layers[StrCat(what, ", ", decision.reason)];
+    list += (list.empty() ? "" : ", ") + layer;
   }
   std::vector<std::string> notes;
-  if (!derived.empty()) notes.push_back("inputs made from their block's output: " + derived);
-  if (!kept.empty()) notes.push_back("inputs kept beside their block's output: " + kept);
+  for (const auto& [what, list] : layers) notes.push_back(StrCat(what, ": ", list));
   return notes;
 }
 

@@ -112,8 +112,8 @@ class Executor {
     momentum_ = momentum;
   }
 
-  // Lines for people: inputs of batch norms that the last Train derived from what their block makes,
-  // or kept, otherwise than at the last call, and why.
+  // Lines for people: inputs of batch norms that the last Train derived from what their block
+  // makes, or kept, otherwise than at the last call, and why.
   std::vector<std::string> TakeNotes();
   // What the last Train kept, in forward order.
   const std::vector<ActivationRecord>& records() const { return records_; }
@@ -160,14 +160,14 @@ class Executor {
   std::shared_ptr<Buffer> probe_memory_;                 // plan_.probe_bytes
   std::shared_ptr<Buffer> batch_images_, batch_labels_;  // OnDevice
   std::vector<Tensor> parameters_, gradients_, velocity_;
-  std::vector<Tensor> statistics_;              // by parameter index, as they were before Train
+  std::vector<Tensor> statistics_;  // by parameter index, as they were before Train
   struct Decision {
     bool derived = false;
     std::optional<bool> reported;  // `derived` at the last TakeNotes
     std::string reason;
   };
-  std::map<std::string, Decision> decisions_;   // by layer, inputs that could be derived
-  int64_t audits_ = 0;                          // made so far, one at a time
+  std::map<std::string, Decision> decisions_;  // by layer, inputs that could be derived
+  int64_t audits_ = 0;                         // made so far, one at a time
   std::vector<ActivationRecord> records_;
   MemoryTrace memory_trace_;
   std::string dump_folder_;

@@ -70,8 +70,7 @@ CodecOptions SidedBounds(const std::vector<NormChannel>& channels,
     const NormChannel& c = channels[i];
     const double deviation = 1.0 / c.inv_std;
     const double limit = options.output_limits.empty() ? INFINITY : options.output_limits[i];
-    const double output =
-        std::min(options.output, limit) / std::abs(static_cast<double>(c.scale));
+    const double output = std::min(options.output, limit) / std::abs(static_cast<double>(c.scale));
     const double active = std::min(options.active * deviation, c.scale == 0 ? INFINITY : output);
     bounds.bound.channel.push_back(UsableBound(active));
     bounds.activity.inactive_bound.push_back(UsableBound(options.inactive * deviation));

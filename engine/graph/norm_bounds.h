@@ -14,9 +14,9 @@ struct NormChannel {
 };
 
 struct NormBoundOptions {
-  double active = 0.25;   // fraction of the channel's standard deviation
-  double inactive = 0.5;  // of elements that a ReLU behind the batch norm stops
-  double output = 0;      // bound on y where the ReLU passes it; infinite: none
+  double active = 0.25;              // fraction of the channel's standard deviation
+  double inactive = 0.5;             // of elements that a ReLU behind the batch norm stops
+  double output = 0;                 // bound on y where the ReLU passes it; infinite: none
   std::vector<float> output_limits;  // others, by channel; empty: none
 };
 

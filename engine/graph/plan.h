@@ -102,29 +102,27 @@ struct SavedValue {
   // Of a batch norm with a ReLU behind it: which side of the ReLU an element is on survives, and
   // only what the ReLU passes needs a tight bound.
   bool sides = false;
-  std::vector<int> serves;  // values that are rebuilt from this one, whose bounds it must meet
-  int block_end = -1;       // into Plan::block_ends: of which it is the `input` or the `sum`
+  std::vector<int> serves;       // values that are rebuilt from this one, whose bounds it must meet
+  int block_end = -1;            // into Plan::block_ends: of which it is the `input` or the `sum`
   std::vector<int> shortcut_of;  // block ends whose shortcut it is, or that is rebuilt from it
-  bool rms = false;         // VALUE_RMS
-  bool exact = false;       // EXACT: a bound of 0
-  int64_t raw_bytes = 0;        // 0: another value, of the same size, is kept in its place
-  int64_t predicted_bytes = 0;  // stored
+  bool rms = false;              // VALUE_RMS
+  bool exact = false;            // EXACT: a bound of 0
+  int64_t raw_bytes = 0;         // 0: another value, of the same size, is kept in its place
+  int64_t predicted_bytes = 0;   // stored
   // Bytes of the arena's lower end that are occupied some time while the value is in the pool; the
   // rest is free for it. -1: it keeps out of the arena.
   int64_t floor = -1;
 
   bool encoded() const { return keep == Keep::CODEC || keep == Keep::DERIVE; }  // or may be
   // Whether backward may read something else than forward made.
-  bool lossy() const {
-    return encoded() || keep == Keep::REBUILD;
-  }
+  bool lossy() const { return encoded() || keep == Keep::REBUILD; }
 };
 
 // The end of a residual block, output = relu(sum), sum = BN(input) + shortcut. What is kept is the
 // sum, with two bounds (SavedValue::sides): the output follows from it, and the input from it and
 // the shortcut, which other readers need anyway.
 struct BlockEnd {
-  int norm = -1, add = -1, relu = -1;                        // nodes
+  int norm = -1, add = -1, relu = -1;                    // nodes
   int input = -1, shortcut = -1, sum = -1, output = -1;  // values
 };
 
@@ -193,8 +191,8 @@ struct PlanStep {
   int buffer = -1;
   int other = -1;
   int value = -1;          // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
-  bool release = false;  // FETCH, DERIVE: the last one, the pool may forget the samples
-  int only_for = -1;     // done only where this block end's input is derived; -1: always
+  bool release = false;    // FETCH, DERIVE: the last one, the pool may forget the samples
+  int only_for = -1;       // done only where this block end's input is derived; -1: always
   bool parameters = true;  // BACKWARD: their gradients, too; else BACKWARD_PARAMETERS follows
   // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
@@ -218,8 +216,8 @@ struct PeakPrediction {
 struct Plan {
   int64_t batch = 0;
   PlanOptions options;
-  // Whether what a node's backward reads of the pool is decoded while the node before it, in the same
-  // section, is at work, at the cost of its memory for so long: for pools that work aside.
+  // Whether what a node's backward reads of the pool is decoded while the node before it, in the
+  // same section, is at work, at the cost of its memory for so long: for pools that work aside.
   bool prefetch = false;
   std::vector<PlanStep> steps;
   std::vector<PlanSection> sections;

@@ -45,9 +45,7 @@ std::vector<int64_t> BytesAtATime(const Plan& plan) {
 
 }  // namespace
 
-bool IsPooled(const SavedValue& saved) {
-  return saved.encoded() && saved.tier == Tier::MEMORY;
-}
+bool IsPooled(const SavedValue& saved) { return saved.encoded() && saved.tier == Tier::MEMORY; }
 
 void ShareArena(Plan* plan) {
   const std::vector<int64_t> heights = OccupiedUpTo(*plan);

@@ -1,7 +1,6 @@
 #include "engine/graph/run.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -9,14 +8,6 @@
 #include "engine/core/packed_samples.h"
 
 namespace encke {
-namespace {
-
-double Microseconds(std::chrono::steady_clock::time_point since) {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - since)
-      .count();
-}
-
-}  // namespace
 
 Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Phase phase,
                    int64_t iteration, const TrainOptions& options)
@@ -146,32 +137,6 @@ Tensor Executor::Run::BytesOf(int buffer) const {
   return TensorOf(buffer, {now_.count, 1, 1, plan_.buffers[buffer].sample_bytes}, DType::U8);
 }
 
-Executor::Run::Range Executor::Run::RangeOf(int buffer) const {
-  const PlannedBuffer& planned = plan_.buffers[buffer];
-  if (planned.sample_bytes == 0) return {planned.offset, planned.offset + planned.bytes};
-  const int64_t begin = planned.offset + (planned.whole ? now_.first * planned.sample_bytes : 0);
-  return {begin, begin + now_.count * planned.sample_bytes};
-}
-
-// The pool is done with what the step is about to overwrite.
-void Executor::Run::AwaitReaders(const PlanStep& step) {
-  if (step.kind == Kind::STORE) return;
-  std::vector<int> written = {step.buffer};
-  for (const std::vector<int>* list : {&step.outputs, &step.states, &step.input_gradients}) {
-    written.insert(written.end(), list->begin(), list->end());
-  }
-  for (int buffer : written) {
-    if (buffer < 0) continue;
-    const Range range = RangeOf(buffer);
-    const auto met = std::stable_partition(
-        unread_.begin(), unread_.end(), [&](const Unread& unread) {
-          return unread.range.end <= range.begin || range.end <= unread.range.begin;
-        });
-    for (auto i = met; i != unread_.end(); ++i) stored_.BeforeOverwrite(i->saved, i->first);
-    unread_.erase(met, unread_.end());
-  }
-}
-
 Tensor Executor::Run::ValueTensor(int buffer, int value) const {
   const int producer = graph_.values[value].producer;
   const bool loss = producer >= 0 && graph_.nodes[producer].layer->IsLoss();
@@ -292,123 +257,8 @@ void Executor::Run::RecordStates(const PlanStep& step) {
   }
 }
 
-void Executor::Run::Store(const PlanStep& step) {
-  const SavedValue& saved = plan_.saved[step.saved];
-  const Tensor tensor = ValueTensor(step.buffer, saved.value);
-  ActivationRecord& record = RecordOf(step.saved);
-  if (saved.keep == Keep::DERIVE && DerivationOf(saved.block_end).derived) {
-    return RecordDerived(step, tensor);
-  }
-  const bool raw = saved.keep == Keep::RAW;
-  const CodecOptions codec_options = raw ? CodecOptions() : BoundOf(step, &record);
-  if (!raw) DumpValue(saved, tensor, codec_options);
-  if (Audits(saved)) KeepExact(saved, tensor);
-  KeepForProbes(step.saved, tensor);
-  if (saved.keep == Keep::REBUILD) return ObserveRebuilt(step, tensor);
-  const std::string codec = options_.exact && !raw ? CodecForExact(saved.codec) : saved.codec;
-  const StoredValue stored =
-      stored_.Put(step.saved, saved.value, now_.first, tensor,
-                  {codec, codec_options, saved.tier, graph_.values[saved.value].name, saved.floor});
-  if (!raw && backend_.PoolWorksAside()) {
-    unread_.push_back({step.saved, now_.first, RangeOf(step.buffer)});
-  }
-  record.codec = stored.codec;
-  record.raw_bytes += stored.raw_bytes;
-  record.stored_bytes += stored.stored_bytes;
-  record.offloaded_bytes += stored.offloaded_bytes;
-  record.encode_us += stored.encode_seconds * 1e6;
-  if (!raw) ObserveStored(step.saved, stored.statistics);
-}
-
-// Of a value that is not kept but made again from others: its active elements are theirs.
-void Executor::Run::ObserveRebuilt(const PlanStep& step, const Tensor& tensor) {
-  const SavedValue& saved = plan_.saved[step.saved];
-  ActivationRecord& record = RecordOf(step.saved);
-  record.codec = "rebuilt";
-  if (saved.raw_bytes > 0) record.raw_bytes += tensor.bytes();
-  EncodeStatistics sources;
-  for (size_t s = 0; s < plan_.saved.size(); ++s) {
-    const std::vector<int>& serves = plan_.saved[s].serves;
-    const bool source = std::find(serves.begin(), serves.end(), saved.value) != serves.end();
-    const auto encoded = encoded_.find(static_cast<int>(s));  // one with later readers comes later
-    if (source && encoded != encoded_.end()) sources.Add(encoded->second);
-  }
-  if (sources.elements == 0) return;  // recomputed, exactly
-  const double active = static_cast<double>(sources.nonzero) /
-                        static_cast<double>(std::max<int64_t>(sources.elements, 1));
-  EncodeStatistics seen;
-  seen.elements = tensor.elements();
-  seen.nonzero = std::llround(active * static_cast<double>(seen.elements));
-  if (refresh_) seen.sum_of_squares = backend_.SumOfSquares(tensor);
-  ObserveStored(step.saved, seen);
-}
-
-// What encoding has seen of a value.
-void Executor::Run::ObserveStored(int s, const EncodeStatistics& statistics) {
-  const SavedValue& saved = plan_.saved[s];
-  ActivationRecord& record = RecordOf(s);
-  EncodeStatistics& seen = encoded_[s];
-  seen.Add(statistics);
-  const double elements = static_cast<double>(std::max<int64_t>(seen.elements, 1));
-  record.nonzero_fraction = static_cast<double>(seen.nonzero) / elements;
-  if (!now_.last) return;
-  BoundController& controller = *executor_.controller_;
-  if (saved.keep == Keep::CODEC || refresh_) {
-    controller.ObserveValue(saved.value, record.nonzero_fraction,
-                            std::sqrt(seen.sum_of_squares / elements));
-  }
-  for (int consumer : saved.gradient_consumers) {
-    record.predicted_sigma =
-        std::max(record.predicted_sigma,
-                 controller.PredictedSigma(saved.value, consumer, noise_bounds_.at(s)));
-  }
-}
-
-void Executor::Run::StoreMask(const PlanStep& step) {
-  const Tensor value = ValueTensor(step.other, step.value);
-  const Tensor bits = BytesOf(step.buffer);
-  ForEachPacked(value, 1, [&](const Tensor& part, int64_t first, int64_t count) {
-    backend_.PackMask(part, bits.Slice(first, count));
-  });
-  ActivationRecord& record = RecordNamed(graph_.values[step.value].name, step.value, "mask");
-  record.shape = graph_.values[step.value].shape;
-  record.codec = "bits";
-  record.raw_bytes += value.bytes();
-  record.stored_bytes += bits.bytes();
-  record.error_bound = 0;
-}
-
-void Executor::Run::Pack(const PlanStep& step) {
-  const SavedState& state = plan_.states[step.saved];
-  const Tensor bits = BytesOf(step.buffer);
-  ForEachPacked(StateTensor(state, step.other), state.bits,
-                [&](const Tensor& part, int64_t first, int64_t count) {
-                  backend_.PackBits(part, state.bits, bits.Slice(first, count));
-                });
-}
-
 // -----------------------------------------------------------------------------------------------------------
 // backward
-
-void Executor::Run::Unpack(const PlanStep& step) {
-  const SavedState& state = plan_.states[step.saved];
-  const Tensor bits = BytesOf(step.other);
-  ForEachPacked(StateTensor(state, step.buffer), state.bits,
-                [&](const Tensor& part, int64_t first, int64_t count) {
-                  backend_.UnpackBits(bits.Slice(first, count), state.bits, part);
-                });
-}
-
-Tensor Executor::Run::StateTensor(const SavedState& state, int buffer) const {
-  const StateSpec spec = graph_.nodes[state.node].layer->States()[state.index];
-  return TensorOf(buffer, spec.shape.WithBatch(now_.count), DType::U8);
-}
-
-void Executor::Run::Fetch(const PlanStep& step) {
-  const auto start = std::chrono::steady_clock::now();
-  stored_.Get(step.saved, now_.first, ValueTensor(step.buffer, step.value), step.release);
-  RecordOf(step.saved).decode_us += Microseconds(start);
-}
 
 BackwardContext Executor::Run::MakeBackwardContext(const PlanStep& step) const {
   const Node& node = graph_.nodes[step.node];

@@ -10,8 +10,8 @@ namespace {
 
 constexpr int kEvaluationPrefetch = 1;  // keeps the workers busy; memory counts
 
-// What the tensors of a layer may take in a slice: about a share of the last cache, so that what one
-// layer writes is still there when the next one reads it.
+// What the tensors of a layer may take in a slice: about a share of the last cache, so that what
+// one layer writes is still there when the next one reads it.
 constexpr int64_t kSliceBytes = 16 << 20;
 // Samples of a slice, at least: each reads all weights, which takes time where fc layers are large.
 constexpr int64_t kLeastSlice = 2;
@@ -168,9 +168,8 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.least_slice = slice > 0 ? slice : kLeastSlice;
   options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;
   options.policies = MakePolicies(config.activations());
-  const bool dense =
-      std::all_of(options.policies.begin(), options.policies.end(),
-                  [](const SavedPolicy& policy) { return policy.codec == "dense"; });
+  const bool dense = std::all_of(options.policies.begin(), options.policies.end(),
+                                 [](const SavedPolicy& policy) { return policy.codec == "dense"; });
   if (dense) options.assumed_ratio *= kDenseOverFast;
   if (config.activations().spill()) options.spill_above = PoolLimit(config.activations());
   options.probe =

@@ -166,8 +166,8 @@ TEST(Summary, ThePredictedPeakKnowsWhatIsOffloaded) {
   const Sandbox sandbox;
   // Not derived, which takes one policy for all: the same values are kept in all four.
   const auto summary = [&](const std::vector<std::string>& settings) {
-    std::vector<std::string> arguments = {"summary", "resnet20", "--batch", "64",
-                                          "--json",  "--set",    "activations.derive=false"};
+    std::vector<std::string> arguments = {
+        "summary", "resnet20", "--batch", "64", "--json", "--set", "activations.derive=false"};
     for (const std::string& setting : settings) {
       arguments.insert(arguments.end(), {"--set", "activations." + setting});
     }

@@ -1,5 +1,5 @@
-// A pool that works beside the computation: it reads what it is given as late, and writes what it is
-// asked for as early, as it may. The gradients are those of a pool that does everything at once.
+// A pool that works beside the computation: it reads what it is given as late, and writes what it
+// is asked for as early, as it may. The gradients are those of a pool that does everything at once.
 #include <gtest/gtest.h>
 
 #include <map>

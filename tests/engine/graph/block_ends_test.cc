@@ -1,5 +1,5 @@
-// Inputs of batch norms at the ends of residual blocks: found, derived within their bound where that
-// costs little, kept where it does not.
+// Inputs of batch norms at the ends of residual blocks: found, derived within their bound where
+// that costs little, kept where it does not.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -114,7 +114,7 @@ TEST(BlockEndsTest, OneTensorIsKeptInPlaceOfTwo) {
   const std::vector<std::string> notes = with.executor().TakeNotes();
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_EQ(notes[0],
-            "inputs made from their block's output: block2.conv3.bn (at 0.0 bits an element)");
+            "inputs made from their block's output, at 0.0 bits an element: block2.conv3.bn");
   with.Gradients();
   EXPECT_TRUE(with.executor().TakeNotes().empty()) << "nothing new";
 }
@@ -180,7 +180,8 @@ TEST(BlockEndsTest, IsDecidedAnewInEachIteration) {
   PlanOptions raw_options;
   raw_options.compress = false;
   for (int64_t slice : {0, 1}) {
-    Trainee raw(BottleneckNetwork(), raw_options), derived(BottleneckNetwork(), Options(true, slice));
+    Trainee raw(BottleneckNetwork(), raw_options),
+        derived(BottleneckNetwork(), Options(true, slice));
     const auto scale = [](Trainee& trainee) {
       Executor& executor = trainee.executor();
       for (size_t p = 0; p < executor.parameters().size(); ++p) {
@@ -204,7 +205,8 @@ TEST(BlockEndsTest, IsDecidedAnewInEachIteration) {
     scale(derived)[2] = 1.0f;
     derived.Gradients({}, 3);
     EXPECT_EQ(codec(), "derived");
-    EXPECT_EQ(derived.executor().store().stored_bytes(), 0) << "what was not needed is given back, too";
+    EXPECT_EQ(derived.executor().store().stored_bytes(), 0)
+        << "what was not needed is given back, too";
   }
 }
 
