@@ -124,11 +124,15 @@ void Executor::Run::Execute(const PlanStep& step) {
 // ------------------------------------------------------------------------------------------------------------
 // tensors
 
+// In the arena, of the current slice.
+int64_t Executor::Run::OffsetOf(int buffer) const {
+  const PlannedBuffer& planned = plan_.buffers[buffer];
+  return planned.offset + (planned.whole ? now_.first * planned.sample_bytes : 0);
+}
+
 Tensor Executor::Run::TensorOf(int buffer, const Shape& shape, DType dtype) const {
   if (buffer < 0) return Tensor();
-  const PlannedBuffer& planned = plan_.buffers[buffer];
-  const int64_t skipped = planned.whole ? now_.first * planned.sample_bytes : 0;
-  return Tensor(executor_.arena_, planned.offset + skipped, shape, dtype);
+  return Tensor(executor_.arena_, OffsetOf(buffer), shape, dtype);
 }
 
 // As plain bytes, a sample for each row.

@@ -60,6 +60,7 @@ class Executor::Run {
   // What a buffer holds of the current slice.
   Tensor TensorOf(int buffer, const Shape& shape, DType dtype) const;
   Tensor BytesOf(int buffer) const;
+  int64_t OffsetOf(int buffer) const;
   Range RangeOf(int buffer) const;
   Tensor ValueTensor(int buffer, int value) const;
   std::vector<Tensor> ValueTensors(const std::vector<int>& buffers,

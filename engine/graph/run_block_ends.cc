@@ -12,9 +12,7 @@ const Derivation& Executor::Run::DerivationOf(int block_end) {
   const auto found = derivations_.find(block_end);
   if (found != derivations_.end()) return found->second;
   Derivation& derivation = derivations_[block_end];
-  if (options_.exact) {
-    return derivation;
-  }
+  if (options_.exact) return derivation;
   const BlockEnd& end = plan_.block_ends[block_end];
   const BoundController& controller = *executor_.controller_;
   const auto asked = [&](int value) {

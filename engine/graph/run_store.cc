@@ -133,9 +133,9 @@ void Executor::Run::Fetch(const PlanStep& step) {
 
 Executor::Run::Range Executor::Run::RangeOf(int buffer) const {
   const PlannedBuffer& planned = plan_.buffers[buffer];
-  if (planned.sample_bytes == 0) return {planned.offset, planned.offset + planned.bytes};
-  const int64_t begin = planned.offset + (planned.whole ? now_.first * planned.sample_bytes : 0);
-  return {begin, begin + now_.count * planned.sample_bytes};
+  const bool samples = planned.sample_bytes > 0;
+  const int64_t begin = OffsetOf(buffer);
+  return {begin, begin + (samples ? now_.count * planned.sample_bytes : planned.bytes)};
 }
 
 // The pool is done with what the step is about to overwrite.

@@ -86,21 +86,13 @@ class LateBackend : public cpu::CpuBackend {
 };
 
 TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
-  for (int which : {0, 1, 2, 3}) {
-    const auto network = [&] {
-      return which == 0   ? ResidualNetwork()
-             : which == 1 ? BranchNetwork()
-             : which == 2 ? BottleneckNetwork()
-                          : PreActivationNetwork();
-    };
+  for (int which = 0; which < kTestNetworks; ++which) {
     for (int64_t slice : {0, 1, 4}) {
       SCOPED_TRACE(StrCat(which, " ", slice));
-      PlanOptions plan;
-      plan.slice_bytes = slice > 0 ? 1 : 0;
-      plan.least_slice = slice;
       Calls calls;
-      Trainee at_once(network(), plan);
-      Trainee aside(network(), plan, 0.05, 6, std::make_unique<LateBackend>(&calls));
+      Trainee at_once(TestNetwork(which), InSlices(slice));
+      Trainee aside(TestNetwork(which), InSlices(slice), 0.05, 6,
+                    std::make_unique<LateBackend>(&calls));
       for (int64_t iteration : {1, 2}) {
         EXPECT_EQ(aside.Gradients({}, iteration), at_once.Gradients({}, iteration));
       }
@@ -113,19 +105,13 @@ TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
 // A block's input is derived, then kept, then all is kept exactly; and a smaller batch.
 TEST(PoolAsideTest, DecisionsMayChangeFromIterationToIteration) {
   for (int64_t slice : {0, 1}) {
-    PlanOptions plan;
-    plan.slice_bytes = slice > 0 ? 1 : 0;
-    plan.least_slice = slice;
     Calls calls;
-    Trainee at_once(BottleneckNetwork(), plan);
-    Trainee aside(BottleneckNetwork(), plan, 0.05, 6, std::make_unique<LateBackend>(&calls));
-    for (Trainee* trainee : {&at_once, &aside}) trainee->Gradients({}, 1);
+    Trainee at_once(BottleneckNetwork(), InSlices(slice));
+    Trainee aside(BottleneckNetwork(), InSlices(slice), 0.05, 6,
+                  std::make_unique<LateBackend>(&calls));
     for (Trainee* trainee : {&at_once, &aside}) {
-      Executor& executor = trainee->executor();
-      for (size_t p = 0; p < executor.parameters().size(); ++p) {
-        const std::string& name = executor.graph().parameters[p].name;
-        if (name == "block2.conv3.bn.weight") executor.parameters()[p].data<float>()[0] = 0;
-      }
+      trainee->Gradients({}, 1);
+      ParameterNamed(trainee->executor(), "block2.conv3.bn.weight")[0] = 0;
     }
     EXPECT_EQ(aside.Gradients({}, 2), at_once.Gradients({}, 2));
     TrainOptions exact;

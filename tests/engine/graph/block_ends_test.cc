@@ -83,10 +83,8 @@ TEST(DerivedInputTest, KeepsTheBoundThatIsReported) {
 }
 
 PlanOptions Options(bool derive, int64_t slice = 0) {
-  PlanOptions options;
+  PlanOptions options = InSlices(slice);
   options.derive = derive;
-  options.slice_bytes = slice > 0 ? 1 : 0;
-  options.least_slice = slice;
   return options;
 }
 
@@ -122,9 +120,7 @@ TEST(BlockEndsTest, OneTensorIsKeptInPlaceOfTwo) {
 TEST(BlockEndsTest, ExactPassesGiveTheGradientsOfRaw) {
   for (int which : {0, 1}) {
     const auto network = [&] { return which == 0 ? ResidualNetwork() : BottleneckNetwork(); };
-    PlanOptions raw_options;
-    raw_options.compress = false;
-    Trainee raw(network(), raw_options);
+    Trainee raw(network(), false);
     TrainOptions exact;
     exact.exact = true;
     for (int64_t slice : {0, 1, 4}) {
@@ -139,9 +135,7 @@ TEST(BlockEndsTest, ExactPassesGiveTheGradientsOfRaw) {
 TEST(BlockEndsTest, GradientsStayAsCloseToExactOnes) {
   for (int which : {0, 1}) {
     const auto network = [&] { return which == 0 ? ResidualNetwork() : BottleneckNetwork(); };
-    PlanOptions raw_options;
-    raw_options.compress = false;
-    Trainee raw(network(), raw_options);
+    Trainee raw(network(), false);
     Trainee kept(network(), Options(false));
     const std::vector<float> exact = raw.Gradients();
     const double before = RelativeDifference(kept.Gradients(), exact);
@@ -177,19 +171,10 @@ TEST(BlockEndsTest, NothingIsDerivedWhereItWouldNotBeWhatWasAskedFor) {
 // A scale that becomes 0 ends it, in the same program: the input is kept, and the next iteration
 // derives it again when the scale is back.
 TEST(BlockEndsTest, IsDecidedAnewInEachIteration) {
-  PlanOptions raw_options;
-  raw_options.compress = false;
   for (int64_t slice : {0, 1}) {
-    Trainee raw(BottleneckNetwork(), raw_options),
-        derived(BottleneckNetwork(), Options(true, slice));
+    Trainee raw(BottleneckNetwork(), false), derived(BottleneckNetwork(), Options(true, slice));
     const auto scale = [](Trainee& trainee) {
-      Executor& executor = trainee.executor();
-      for (size_t p = 0; p < executor.parameters().size(); ++p) {
-        if (executor.graph().parameters[p].name == "block2.conv3.bn.weight") {
-          return executor.parameters()[p].data<float>();
-        }
-      }
-      return static_cast<float*>(nullptr);
+      return ParameterNamed(trainee.executor(), "block2.conv3.bn.weight");
     };
     const auto codec = [&] { return NormInputs(derived.executor()).at("block2.conv3").codec; };
     derived.Gradients({}, 1);

@@ -69,13 +69,8 @@ TEST(ExecutorTest, ExactStorageGivesTheGradientsOfRaw) {
 // Slices of a batch of 6 that have 1 to 4 samples (so that the last one may be shorter), by the
 // bytes that a layer may take; and what they do to memory.
 TEST(ExecutorTest, SlicesGiveTheGradientsOfTheBatch) {
-  for (int which : {0, 1, 2, 3}) {
-    const auto network = [&] {
-      return which == 0   ? ResidualNetwork()
-             : which == 1 ? BranchNetwork()
-             : which == 2 ? BottleneckNetwork()
-                          : PreActivationNetwork();
-    };
+  for (int which = 0; which < kTestNetworks; ++which) {
+    const auto network = [&] { return TestNetwork(which); };
     Trainee whole(network(), false);
     const std::vector<float> expected = whole.Gradients();
     for (bool compress : {false, true}) {

@@ -13,6 +13,7 @@
 #include "layers/fully_connected.h"
 #include "layers/softmax_cross_entropy.h"
 #include "tests/engine/graph/test_networks.h"
+#include "tests/engine/graph/trainee.h"
 
 namespace encke {
 namespace {
@@ -45,18 +46,7 @@ Graph Network(int64_t groups) {
 }
 
 Batch RandomBatch(Allocator& allocator) {
-  Batch batch;
-  batch.images =
-      Tensor::Empty(allocator, {kBatch, kPixels, kPixels, 3}, DType::U8, MemoryCategory::DATA);
-  batch.labels = Tensor::Empty(allocator, {kBatch, 1, 1, 1}, DType::I32, MemoryCategory::DATA);
-  Rng rng(5, RngStream::TEST);
-  for (int64_t i = 0; i < batch.images.elements(); ++i) {
-    batch.images.data<uint8_t>()[i] = static_cast<uint8_t>(rng.Below(256));
-  }
-  for (int64_t n = 0; n < kBatch; ++n) {
-    batch.labels.data<int32_t>()[n] = static_cast<int32_t>(rng.Below(kClasses));
-  }
-  return batch;
+  return MakeBatch(allocator, {1, kPixels, kPixels, 3}, kBatch, kClasses, 5);
 }
 
 // Groups of the probed convolution, and bytes of a slice (0: the batch is not sliced).

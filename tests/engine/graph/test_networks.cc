@@ -133,4 +133,10 @@ Graph BranchNetwork() {
   return maker.Finish(maker.Then("fc2", Fc(kClasses), x));
 }
 
+Graph TestNetwork(int number) {
+  constexpr Graph (*kMakers[kTestNetworks])() = {ResidualNetwork, BranchNetwork, BottleneckNetwork,
+                                                 PreActivationNetwork};
+  return kMakers[number]();
+}
+
 }  // namespace encke

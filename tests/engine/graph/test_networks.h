@@ -9,7 +9,8 @@ namespace encke {
 // pool, fc. 3 x 12 x 12.
 Graph ResidualNetwork();
 // conv-bn-pool-relu, then bottleneck blocks, whose last convolution makes by far the largest
-// tensors, the first with projection: large inputs of batch norms made from small ones. 3 x 12 x 12.
+// tensors, the first with projection: large inputs of batch norms made from small ones. 3 x 12
+// x 12.
 Graph BottleneckNetwork();
 // A pre-activation block, whose input is read by a batch norm and, later, by the sum; then two wide
 // fc layers joined by a sum. 3 x 12 x 12.
@@ -17,5 +18,9 @@ Graph PreActivationNetwork();
 // Convolutions with bias, LRN, branches of asymmetric kernels joined by concat, dropout, two fc
 // layers. 3 x 12 x 12.
 Graph BranchNetwork();
+
+// Each of the above, by number.
+inline constexpr int kTestNetworks = 4;
+Graph TestNetwork(int number);
 
 }  // namespace encke

@@ -5,14 +5,22 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "engine/graph/executor.h"
 
 namespace encke {
 
-// Random bytes and labels, always the same.
-Batch MakeBatch(Allocator& allocator, const Shape& sample, int64_t count, int classes);
+// Random bytes and labels, always the same for a seed.
+Batch MakeBatch(Allocator& allocator, const Shape& sample, int64_t count, int classes,
+                uint64_t seed = 3);
+
+// Of a plan in slices of so many samples; 0: of the whole batch.
+PlanOptions InSlices(int64_t samples);
+
+// The elements of the parameter of this name. REQUIRES: there is one.
+float* ParameterNamed(Executor& executor, const std::string& name);
 
 // All elements of the tensors that are defined, one after the other.
 std::vector<float> Flatten(const std::vector<Tensor>& tensors);
