@@ -11,7 +11,8 @@
 namespace encke {
 
 // Moves each planned buffer from UNUSED to its category for the steps between its first and its
-// last, which for one of the whole batch are those of the first and the last slice; whatever is
+// last, which for one of the whole batch are those of the first and the last slice (bytes that
+// belong to another buffer as well, once that one is through); whatever is
 // still booked at the end (or when an error ends the run) goes back. What is held at the beginning
 // and at the end of each step is noted in `trace`, where there is one. All three must outlive it.
 class ArenaLedger {
@@ -26,13 +27,14 @@ class ArenaLedger {
 
  private:
   void Note(int step);
+  void Book(int buffer, int64_t bytes);
   void Release(int buffer);
 
   const Plan* plan_;
   MemoryLedger* ledger_;
   MemoryTrace* trace_;
-  std::vector<std::vector<int>> first_, last_;  // buffers by step
-  std::vector<bool> booked_;                    // by buffer
+  std::vector<std::vector<int>> first_, last_, shared_until_;  // buffers by step
+  std::vector<int64_t> booked_;                                // bytes, by buffer
 };
 
 }  // namespace encke

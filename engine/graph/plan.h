@@ -160,6 +160,10 @@ struct PlannedBuffer {
   int64_t sample_bytes = 0;  // 0: it does not hold samples
   bool whole = false;        // holds the samples of the whole batch, else those of a slice
   int first = 0, last = 0;   // steps between which it holds something, both included
+  // Bytes that until step `shared_until` belong to other buffers as well, which are read to their
+  // end there while this one is written behind: counted as theirs.
+  int64_t shared_bytes = 0;
+  int shared_until = -1;
   MemoryCategory category = MemoryCategory::TRANSIENT;
   std::string what;  // "layer1.0.conv1", for people
 };

@@ -118,6 +118,18 @@ bool Rematerialize(const Graph& graph, Plan* plan);
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 
+// A buffer of the whole batch that is written first where another is read last, slice by slice: it
+// may lie where that one has been read, behind it.
+struct Trail {
+  int read = -1, written = -1;  // buffers
+  int64_t gap = 0;              // bytes by which `written` has to begin before `read` at least ...
+  bool above = false;           // ... or behind it, where the last slice goes first
+};
+std::vector<Trail> FindTrails(const Plan& plan);
+
+// Sets shared_bytes and shared_until of the buffers that trail others. REQUIRES: offsets.
+void BookTrails(const std::vector<Trail>& trails, Plan* plan);
+
 // Offsets in the arena, in whichever of several orders lets arena and slabs take least together
 // when the pool `shares` the arena, else largest first: each at the lowest place that is free
 // during its lifetime (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory

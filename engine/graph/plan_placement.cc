@@ -1,6 +1,8 @@
 // Where each buffer lies in the arena, and what the peak will be.
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/graph/plan_internal.h"
@@ -20,16 +22,56 @@ bool IsLeft(const Plan& plan, const PlannedBuffer& buffer) {
   return buffer.first < plan.backward_begin && plan.backward_begin <= buffer.last;
 }
 
-// The lowest offset at which `buffer` fits between those placed already (ordered by offset).
-int64_t LowestGap(const PlannedBuffer& buffer, const std::vector<const PlannedBuffer*>& placed) {
-  int64_t offset = 0;
-  for (const PlannedBuffer* other : placed) {
-    if (!LivesMeet(buffer, *other)) continue;
-    if (offset + buffer.bytes <= other->offset) break;
-    offset = std::max(offset, other->offset + other->bytes);
+int64_t RoundUp(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// By pair of buffers: how far the second has to begin above the first at least.
+using Gaps = std::map<std::pair<int, int>, int64_t>;
+
+Gaps GapsOf(const std::vector<Trail>& trails) {
+  Gaps gaps;
+  for (const Trail& trail : trails) {
+    const int below = trail.above ? trail.read : trail.written;
+    const int above = trail.above ? trail.written : trail.read;
+    gaps[{below, above}] = RoundUp(trail.gap);
   }
-  return offset;
+  return gaps;
 }
+
+// Places buffers one after another, each at the lowest offset that those before leave free.
+class Placement {
+ public:
+  Placement(const Gaps& gaps, Plan* plan) : gaps_(gaps), buffers_(&plan->buffers) {}
+
+  void Place(int b) {
+    PlannedBuffer& buffer = (*buffers_)[b];
+    std::vector<Interval> taken;  // offsets strictly inside are not free
+    for (int other : placed_) {
+      const PlannedBuffer& there = (*buffers_)[other];
+      if (!LivesMeet(buffer, there)) continue;
+      taken.push_back({there.offset - Distance(b, other), there.offset + Distance(other, b)});
+    }
+    std::sort(taken.begin(), taken.end());
+    buffer.offset = 0;
+    for (const auto& [begin, end] : taken) {
+      if (buffer.offset <= begin) break;
+      buffer.offset = std::max(buffer.offset, end);
+    }
+    placed_.push_back(b);
+  }
+
+ private:
+  using Interval = std::pair<int64_t, int64_t>;
+
+  // From the beginning of one buffer to that of another above it, at least.
+  int64_t Distance(int below, int above) const {
+    const auto gap = gaps_.find({below, above});
+    return gap == gaps_.end() ? (*buffers_)[below].bytes : gap->second;
+  }
+
+  const Gaps& gaps_;
+  std::vector<PlannedBuffer>* buffers_;
+  std::vector<int> placed_;
+};
 
 void Add(MemoryUse* use, MemoryCategory category, int64_t bytes) {
   use->bytes[static_cast<int>(category)] += bytes;
@@ -130,18 +172,18 @@ std::string Describe(const Graph& graph, const Plan& plan, const PlanStep& step)
   return step.value >= 0 ? graph.values[step.value].name : "";
 }
 
-void PlaceInOrder(const std::vector<int>& order, Plan* plan) {
-  plan->arena_bytes = 0;
-  std::vector<const PlannedBuffer*> placed;
-  for (int index : order) {
-    PlannedBuffer& buffer = plan->buffers[index];
-    buffer.offset = LowestGap(buffer, placed);
-    plan->arena_bytes = std::max(plan->arena_bytes, buffer.offset + buffer.bytes);
-    const auto after = std::upper_bound(
-        placed.begin(), placed.end(), &buffer,
-        [](const PlannedBuffer* a, const PlannedBuffer* b) { return a->offset < b->offset; });
-    placed.insert(after, &buffer);
+int64_t ArenaBytes(const Plan& plan) {
+  int64_t bytes = 0;
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    bytes = std::max(bytes, buffer.offset + buffer.bytes);
   }
+  return bytes;
+}
+
+void PlaceInOrder(const std::vector<int>& order, const Gaps& gaps, Plan* plan) {
+  Placement placement(gaps, plan);
+  for (int b : order) placement.Place(b);
+  plan->arena_bytes = ArenaBytes(*plan);
 }
 
 // Bytes alive at the step of a buffer's life when the fewest are.
@@ -192,19 +234,23 @@ std::vector<std::vector<int>> Orders(const Plan& plan, bool shares) {
 std::vector<int64_t> BytesAlive(const Plan& plan) {
   std::vector<int64_t> alive(plan.steps.size(), 0);
   for (const PlannedBuffer& buffer : plan.buffers) {
-    for (int s = buffer.first; s <= buffer.last; ++s) alive[s] += buffer.bytes;
+    for (int s = buffer.first; s <= buffer.last; ++s) {
+      alive[s] += buffer.bytes - (s <= buffer.shared_until ? buffer.shared_bytes : 0);
+    }
   }
   return alive;
 }
 
 void PlaceBuffers(Plan* plan, bool shares) {
   for (PlannedBuffer& buffer : plan->buffers) {
-    buffer.bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    buffer.bytes = RoundUp(buffer.bytes);
   }
+  const std::vector<Trail> trails = FindTrails(*plan);
+  const Gaps gaps = GapsOf(trails);
   std::vector<PlannedBuffer> best;
   int64_t least = 0;
   for (const std::vector<int>& order : Orders(*plan, shares)) {
-    PlaceInOrder(order, plan);
+    PlaceInOrder(order, gaps, plan);
     if (shares) ShareArena(plan);
     const int64_t held = plan->arena_bytes + BytesInMemory(plan->options, PredictSlabs(*plan));
     if (!best.empty() && held >= least) continue;
@@ -212,10 +258,8 @@ void PlaceBuffers(Plan* plan, bool shares) {
     least = held;
   }
   plan->buffers = best;
-  plan->arena_bytes = 0;
-  for (const PlannedBuffer& buffer : best) {
-    plan->arena_bytes = std::max(plan->arena_bytes, buffer.offset + buffer.bytes);
-  }
+  plan->arena_bytes = ArenaBytes(*plan);
+  BookTrails(trails, plan);
   if (shares) ShareArena(plan);
 }
 
@@ -225,7 +269,10 @@ void PredictPeak(const Graph& graph, Plan* plan) {
   plan->predicted_in_use.clear();
   std::vector<MemoryUse> born(steps + 1), dead(steps + 1);
   for (const PlannedBuffer& buffer : plan->buffers) {
-    Add(&born[buffer.first], buffer.category, buffer.bytes);
+    Add(&born[buffer.first], buffer.category, buffer.bytes - buffer.shared_bytes);
+    if (buffer.shared_bytes > 0) {
+      Add(&born[buffer.shared_until + 1], buffer.category, buffer.shared_bytes);
+    }
     Add(&dead[buffer.last + 1], buffer.category, buffer.bytes);
   }
   const MemoryUse constant = Constant(graph, *plan);

@@ -39,7 +39,35 @@ const SavedValue* FindSaved(const Plan& plan, const Graph& graph, const std::str
   return nullptr;
 }
 
-void ExpectNoCollision(const Plan& plan) {
+bool Overlap(int64_t a, int64_t a_end, int64_t b, int64_t b_end) { return a < b_end && b < a_end; }
+
+// Whether `written` begins in the sliced section in which `read` ends, and what slices up to any
+// one have written never lies where that one or a later one reads.
+bool Trails(const Plan& plan, const PlannedBuffer& read, const PlannedBuffer& written) {
+  if (!read.whole || !written.whole || read.first >= written.first) return false;
+  const auto section =
+      std::find_if(plan.sections.begin(), plan.sections.end(),
+                   [&](const PlanSection& s) { return read.last >= s.first && read.last < s.end; });
+  if (section == plan.sections.end() || written.first < section->first) return false;
+  for (int64_t begin = 0; begin < plan.batch; begin += section->samples) {
+    const int64_t end = std::min(begin + section->samples, plan.batch);
+    const int64_t to_read = section->reversed ? 0 : begin;
+    const int64_t read_end = section->reversed ? end : plan.batch;
+    const int64_t have_written = section->reversed ? begin : 0;
+    const int64_t written_end = section->reversed ? plan.batch : end;
+    if (Overlap(read.offset + to_read * read.sample_bytes,
+                read.offset + read_end * read.sample_bytes,
+                written.offset + have_written * written.sample_bytes,
+                written.offset + written_end * written.sample_bytes)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// How many pairs share memory, one behind the other.
+int ExpectNoCollision(const Plan& plan) {
+  int trailing = 0;
   for (size_t a = 0; a < plan.buffers.size(); ++a) {
     const PlannedBuffer& x = plan.buffers[a];
     EXPECT_LE(x.offset + x.bytes, plan.arena_bytes) << x.what;
@@ -47,10 +75,12 @@ void ExpectNoCollision(const Plan& plan) {
     for (size_t b = a + 1; b < plan.buffers.size(); ++b) {
       const PlannedBuffer& y = plan.buffers[b];
       const bool time = x.first <= y.last && y.first <= x.last;
-      const bool space = x.offset < y.offset + y.bytes && y.offset < x.offset + x.bytes;
-      EXPECT_FALSE(time && space) << x.what << " and " << y.what;
+      if (!time || !Overlap(x.offset, x.offset + x.bytes, y.offset, y.offset + y.bytes)) continue;
+      EXPECT_TRUE(Trails(plan, x, y) || Trails(plan, y, x)) << x.what << " and " << y.what;
+      ++trailing;
     }
   }
+  return trailing;
 }
 
 // Every buffer a step touches is alive then.
@@ -104,17 +134,19 @@ TEST_P(PlanTest, BuffersNeverCollide) {
 }
 
 TEST_P(PlanTest, BuffersOfSlicesNeverCollide) {
+  int trailing = 0;
   for (const auto& network : {ResidualNetwork, BranchNetwork, BottleneckNetwork}) {
     Graph graph = network();
     for (int64_t bytes : {1, 20000, 60000}) {
       options_.slice_bytes = bytes;
       const Plan plan = Make(graph, 16);
-      ExpectNoCollision(plan);
+      trailing += ExpectNoCollision(plan);
       ExpectBuffersAlive(plan);
       ExpectFloorsHold(plan);
       EXPECT_LT(plan.smallest_slice(), 16);
     }
   }
+  EXPECT_GT(trailing, 0);
 }
 
 // What an iteration's middle leaves free of the arena is lent to the pool.

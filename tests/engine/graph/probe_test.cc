@@ -45,14 +45,22 @@ Graph Network(int64_t groups) {
   return builder.Finish(x, NewSoftmaxCrossEntropy());
 }
 
-Batch RandomBatch(Allocator& allocator) {
-  return MakeBatch(allocator, {1, kPixels, kPixels, 3}, kBatch, kClasses, 5);
+Batch RandomBatch(Allocator& allocator, uint64_t seed = 5) {
+  return MakeBatch(allocator, {1, kPixels, kPixels, 3}, kBatch, kClasses, seed);
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 // Groups of the probed convolution, and bytes of a slice (0: the batch is not sliced).
 class ProbeTest : public testing::TestWithParam<std::pair<int64_t, int64_t>> {
  protected:
-  ProbeTest() : backend_(NewBackend({})), batch_(RandomBatch(backend_->allocator())) {
+  ProbeTest() : backend_(NewBackend({})) { Start(5); }
+
+  void Start(uint64_t seed) {
+    batch_ = RandomBatch(backend_->allocator(), seed);
     ExecutorOptions options;
     options.controller.warmup = 0;
     options.controller.tolerance = 1e-3;  // the output gradients are alike, so little is enough
@@ -86,10 +94,17 @@ class ProbeTest : public testing::TestWithParam<std::pair<int64_t, int64_t>> {
   std::unique_ptr<Executor> executor_;
 };
 
+// One batch has few independent output gradients, so a single one may be a third off.
 TEST_P(ProbeTest, WhiteErrorsNeedNoCorrection) {
-  const ActivationRecord audit = Audited();
-  EXPECT_NEAR(audit.correction, 1.0, 0.15);
-  EXPECT_NEAR(audit.measured_sigma / audit.predicted_sigma, 1.0, 0.2);
+  std::vector<double> corrections, quotients;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Start(seed);
+    const ActivationRecord audit = Audited();
+    corrections.push_back(audit.correction);
+    quotients.push_back(audit.measured_sigma / audit.predicted_sigma);
+  }
+  EXPECT_NEAR(Median(corrections), 1.0, 0.15);
+  EXPECT_NEAR(Median(quotients), 1.0, 0.15);
 }
 
 // Each channel has one value, and so one error, at all pixels of all samples.
