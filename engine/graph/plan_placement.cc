@@ -197,6 +197,30 @@ std::vector<int64_t> LeastAliveBeside(const Plan& plan) {
   return least;
 }
 
+// The same order, but with buffers that may share memory, one behind the other, right after each
+// other.
+std::vector<int> Chained(const std::vector<int>& order, const std::vector<Trail>& trails) {
+  std::map<int, std::vector<int>> partners;
+  for (const Trail& trail : trails) {
+    partners[trail.read].push_back(trail.written);
+    partners[trail.written].push_back(trail.read);
+  }
+  std::vector<bool> taken(order.size(), false);
+  std::vector<int> chained;
+  for (int first : order) {
+    std::vector<int> next = {first};
+    while (!next.empty()) {
+      const int b = next.back();
+      next.pop_back();
+      if (taken[b]) continue;
+      taken[b] = true;
+      chained.push_back(b);
+      next.insert(next.end(), partners[b].begin(), partners[b].end());
+    }
+  }
+  return chained;
+}
+
 // In which to place buffers. Where the pool shares the arena, what forward leaves to backward comes
 // first, at the bottom, so that the upper end is free for the pool; and of that more is free at the
 // right time when what lives in quiet times lies below what lives at the peak only. No order is
@@ -247,9 +271,13 @@ void PlaceBuffers(Plan* plan, bool shares) {
   }
   const std::vector<Trail> trails = FindTrails(*plan);
   const Gaps gaps = GapsOf(trails);
+  std::vector<std::vector<int>> orders = Orders(*plan, shares);
+  for (size_t i = 0, count = orders.size(); i < count && !trails.empty(); ++i) {
+    orders.push_back(Chained(orders[i], trails));
+  }
   std::vector<PlannedBuffer> best;
   int64_t least = 0;
-  for (const std::vector<int>& order : Orders(*plan, shares)) {
+  for (const std::vector<int>& order : orders) {
     PlaceInOrder(order, gaps, plan);
     if (shares) ShareArena(plan);
     const int64_t held = plan->arena_bytes + BytesInMemory(plan->options, PredictSlabs(*plan));

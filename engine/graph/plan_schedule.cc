@@ -126,16 +126,14 @@ void Schedule::CutSections() {
   for (size_t begin = 0; begin < actions_.size();) {
     size_t end = begin;
     int64_t samples = plan_.batch;
-    bool backward = true;
     do {
-      backward = backward && IsBackward(actions_[end].kind);
       samples = std::min(samples, SamplesFor(WorkingBytes(actions_[end])));
       ++end;
     } while (end < actions_.size() && !Finishes(actions_[end].kind) &&
              !CutsBefore(end, samples, cuts));
     const bool whole = samples == plan_.batch;
     if (sections_.empty() || !whole || sections_.back().samples != plan_.batch) {
-      sections_.push_back({samples, backward});
+      sections_.push_back({samples, sections_.size() % 2 == 1});
     }
     for (size_t a = begin; a < end; ++a) {
       actions_[a].section = static_cast<int>(sections_.size()) - 1;

@@ -55,7 +55,8 @@ std::vector<Trail> FindTrails(const Plan& plan) {
     for (int r : read) {
       for (int w : written) {
         const int64_t gap = GapBetween(plan.buffers[r], plan.buffers[w], plan.batch, section);
-        trails.push_back({r, w, gap, section.reversed});
+        const PlannedBuffer& lower = plan.buffers[section.reversed ? r : w];
+        if (gap < lower.bytes) trails.push_back({r, w, gap, section.reversed});
       }
     }
   }

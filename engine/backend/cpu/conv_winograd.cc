@@ -68,9 +68,10 @@ WinogradConv::WinogradConv(const ConvCall& call, const winograd::Kernels& kernel
       windows_(Windows(call)),
       results_{to_, kTile, 0, 0},
       group_(ChannelsInGroup(from_.c, to_.c, max_filter_bytes)),
-      tiles_(from_.c),
+      chunk_(winograd::ChunkFor(from_.c)),
+      tiles_(chunk_, from_.c),
       filter_stride_(OddLines(from_.c * group_)),
-      product_stride_(OddLines(winograd::kChunk * kColumns)),
+      product_stride_(OddLines(chunk_ * kColumns)),
       scratch_floats_(std::max(tiles_.floats() + kPositions * product_stride_,
                                kFilterTaps * kChannelStep * group_)) {
   WorkspaceLayout layout;
@@ -130,7 +131,7 @@ void WinogradConv::Store(const Job& job, int64_t first, int64_t count, const Cha
 void WinogradConv::RunTiles(const Job& job, const Channels& group, int64_t begin, int64_t end,
                             float* scratch) const {
   float* products = scratch + tiles_.floats();
-  winograd::ForChunks(begin, end, [&](int64_t first, int64_t count) {
+  winograd::ForChunks(begin, end, chunk_, [&](int64_t first, int64_t count) {
     TransformTiles(grid_, windows_, kernels_.transform_input, job.from, job.zeros, from_.c, first,
                    count, tiles_, scratch);
     for (int64_t column = 0; column < group.count; column += kColumns) {

@@ -6,7 +6,7 @@
 // Then each thread takes its part of the tiles, chunk by chunk, within its second-level cache:
 //
 //   w --> filters [36, C, group] (shared) -+
-//   x --> tiles [36, kChunk, C] -----------+--> products [36, kChunk, kColumns] --> y
+//   x --> tiles [36, chunk, C] -----------+--> products [36, chunk, kColumns] --> y
 //
 // The workspace is bounded by the filter and the number of threads, not by images and batch.
 //
@@ -82,6 +82,7 @@ class WinogradConv : public ConvPlan {
   winograd::TileGrid grid_;
   winograd::TileSquares windows_, results_;
   int64_t group_;  // output channels whose filters are transformed at once
+  int64_t chunk_;  // tiles
   winograd::TileLayout tiles_;
   int64_t filter_stride_, product_stride_;
   int64_t scratch_floats_;

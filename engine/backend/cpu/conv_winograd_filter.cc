@@ -1,6 +1,7 @@
 #include "engine/backend/cpu/conv_winograd_filter.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/backend/cpu/conv_winograd.h"
 #include "engine/backend/cpu/simd.h"
@@ -24,13 +25,19 @@ int64_t Part(int64_t channels, int64_t parts) {
   return RoundUp(Parts(channels, parts), kChannelStep);
 }
 
-// Output channels of an area: an even share for each thread whose products with `c` channels fit.
-int64_t OutputArea(int64_t k, int64_t c, int64_t max_bytes) {
-  int64_t shares = Threads();
-  while (Part(k, shares) > kChannelStep &&
-         kPositions * Part(k, shares) * c * SizeOf(DType::F32) > max_bytes)
-    shares += Threads();
-  return Part(k, shares);
+// Channels of an area of [k, c] whose products fit `max_bytes`, so many areas that each thread has
+// one: about as many of both kinds, since each area transforms its own.
+std::pair<int64_t, int64_t> AreaFor(int64_t k, int64_t c, int64_t max_bytes) {
+  int64_t k_area = Part(k, 1), c_area = Part(c, 1);
+  const auto too_large = [&] {
+    const int64_t areas = Parts(k, k_area) * Parts(c, c_area);
+    return areas < Threads() || kPositions * k_area * c_area * SizeOf(DType::F32) > max_bytes;
+  };
+  while (too_large() && std::max(k_area, c_area) > kChannelStep) {
+    int64_t& larger = k_area >= c_area ? k_area : c_area;
+    larger = Part(larger, 2);
+  }
+  return {k_area, c_area};
 }
 
 }  // namespace
@@ -56,10 +63,11 @@ WinogradFilterConv::WinogradFilterConv(const ConvCall& call, const winograd::Ker
       grid_(y_),
       windows_{x_, winograd::kWindow, call.options.pad_top, call.options.pad_left},
       results_{y_, kTile, 0, 0},
-      k_area_(OutputArea(y_.c, x_.c, max_product_bytes)),
-      c_area_(Part(x_.c, Parts(Threads(), Parts(y_.c, k_area_)))),
-      tiles_(c_area_),
-      gradients_(k_area_),
+      k_area_(AreaFor(y_.c, x_.c, max_product_bytes).first),
+      c_area_(AreaFor(y_.c, x_.c, max_product_bytes).second),
+      chunk_(winograd::ChunkFor(std::max(k_area_, c_area_))),
+      tiles_(chunk_, c_area_),
+      gradients_(chunk_, k_area_),
       product_stride_(OddLines(k_area_ * c_area_)),
       scratch_floats_(tiles_.floats() + gradients_.floats() + kPositions * product_stride_) {
   WorkspaceLayout layout;
@@ -101,7 +109,7 @@ void WinogradFilterConv::RunArea(const Job& job, const Area& area, float* scratc
   float* tiles = scratch;
   float* gradients = tiles + tiles_.floats();
   float* products = gradients + gradients_.floats();
-  winograd::ForChunks(0, grid_.count, [&](int64_t first, int64_t count) {
+  winograd::ForChunks(0, grid_.count, chunk_, [&](int64_t first, int64_t count) {
     TransformTiles(grid_, windows_, kernels_.transform_input, job.x + area.c, job.zeros,
                    area.c_count, first, count, tiles_, tiles);
     TransformTiles(grid_, results_, kernels_.transform_gradient, job.dy + area.k, job.zeros,

@@ -4,8 +4,8 @@
 // The pairs of channels are cut into areas, each the work of one thread, which takes the tiles
 // chunk by chunk within its second-level cache:
 //
-//   dy --> gradients [36, kChunk, k_area] -+
-//   x  --> tiles     [36, kChunk, c_area] -+--> products [36, k_area, c_area] (+=) --> dw (+=)
+//   dy --> gradients [36, chunk, k_area] -+
+//   x  --> tiles     [36, chunk, c_area] -+--> products [36, k_area, c_area] (+=) --> dw (+=)
 //
 // All of this memory is the thread's own. Threads transform the same tiles again, for which they
 // need not wait for each other. The sums do not depend on the number of threads.
@@ -21,13 +21,13 @@ namespace encke::cpu {
 
 class WinogradFilterConv : public ConvPlan {
  public:
-  static constexpr int64_t kMaxProductBytes = int64_t{5} << 20;
+  static constexpr int64_t kMaxProductBytes = int64_t{5} << 19;
 
   static bool Computes(const ConvCall& call);
   // Whether it does so faster than the other plans.
   static bool Wins(const ConvCall& call);
 
-  // Areas have products of at most `max_product_bytes`, but 16 output channels.
+  // Areas have products of at most `max_product_bytes`, but 16 channels of both kinds.
   // REQUIRES: Computes(call), and this machine runs the kernels.
   WinogradFilterConv(const ConvCall& call, const winograd::Kernels& kernels,
                      int64_t max_product_bytes = kMaxProductBytes);
@@ -61,6 +61,7 @@ class WinogradFilterConv : public ConvPlan {
   winograd::TileGrid grid_;
   winograd::TileSquares windows_, results_;
   int64_t k_area_, c_area_;  // channels of an area, at most
+  int64_t chunk_;            // tiles
   winograd::TileLayout tiles_, gradients_;
   int64_t product_stride_;
   int64_t scratch_floats_;

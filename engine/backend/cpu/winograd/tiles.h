@@ -46,12 +46,17 @@ inline int64_t OddLines(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; 
 inline int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 // Tiles that a thread holds transformed at once: enough that filters are worth fetching for them,
-// and no more, so that they stay in the second-level cache.
-constexpr int64_t kChunk = 64;
+// and no more, so that they stay near its second-level cache and the workspace small.
+inline int64_t ChunkFor(int64_t channels) {
+  constexpr int64_t kMaxFloats = int64_t{5} << 17;  // 2.5 MiB
+  const int64_t fit = kMaxFloats / (kPositions * channels) / kRowStep * kRowStep;
+  return fit < 16 ? 16 : (fit > 64 ? 64 : fit);
+}
 
-// Transformed tiles: position p of tile i begins at p * stride + i * row.
+// `chunk` transformed tiles: position p of tile i begins at p * stride + i * row.
 struct TileLayout {
-  explicit TileLayout(int64_t channels) : row(OddLines(channels)), stride(OddLines(kChunk * row)) {}
+  TileLayout(int64_t chunk, int64_t channels)
+      : row(OddLines(channels)), stride(OddLines(chunk * row)) {}
   int64_t floats() const { return kPositions * stride; }
 
   int64_t row, stride;
@@ -66,10 +71,10 @@ void TransformTiles(const TileGrid& grid, const TileSquares& squares, TileTransf
                     const float* data, const float* zeros, int64_t channels, int64_t first,
                     int64_t count, const TileLayout& layout, float* out);
 
-// Calls body(first, count) for parts of [begin, end) of about equal size, at most kChunk each.
+// Calls body(first, count) for parts of [begin, end) of about equal size, at most `chunk` each.
 template <typename Body>
-void ForChunks(int64_t begin, int64_t end, const Body& body) {
-  const int64_t parts = (end - begin + kChunk - 1) / kChunk;
+void ForChunks(int64_t begin, int64_t end, int64_t chunk, const Body& body) {
+  const int64_t parts = (end - begin + chunk - 1) / chunk;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t first = begin + (end - begin) * i / parts;
     body(first, begin + (end - begin) * (i + 1) / parts - first);
