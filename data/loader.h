@@ -34,7 +34,7 @@ struct LoaderOptions {
   AugmentOptions augmentation;
   int64_t resize_shorter = 0;  // 0: the larger of height and width
   int workers = 1;
-  int prefetch = 2;          // batches held ready at most
+  int prefetch = 1;          // batches held ready at most
   bool skip_broken = false;  // replace an image that does not decode by the next one, and count it
   uint64_t seed = 1;
 };

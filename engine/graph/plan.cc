@@ -11,6 +11,10 @@
 namespace encke {
 namespace {
 
+// Of the room beside the peak, for what is decoded once: tried in turn, as not all of it can be
+// used.
+constexpr double kShares[] = {1.0, 0.75, 0.5, 0.25};
+
 // Of the slices that the plan's steps work on. Leaves the graph's shapes at some slice's.
 int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
   std::map<int64_t, std::set<int>> nodes;  // by samples of a slice
@@ -134,6 +138,18 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     plan.rematerialized = next.rematerialized;
     next = Completed(plan, graph, shares);
     if (next.peak.use.total() < best.peak.use.total()) best = next;
+  }
+  for (double share : kShares) {
+    if (!plan.options.training || !plan.options.compress || !Sliced(best)) break;
+    plan.rematerialized = best.rematerialized;
+    plan.decoded_once = internal::ChooseDecodedOnce(graph, best, share);
+    Plan next = Completed(plan, graph, shares);
+    if (getenv("DUMP"))
+      printf("share %g: %zu once, total %.1f (%.1f)\n", share, plan.decoded_once.size(),
+             next.peak.use.total() / 1048576.0, best.peak.use.total() / 1048576.0);
+    if (next.peak.use.total() > best.peak.use.total()) continue;
+    best = std::move(next);
+    break;
   }
   best.workspace_bytes = Workspace(graph, backend, best);
   graph.InferShapes(batch);

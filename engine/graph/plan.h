@@ -227,6 +227,7 @@ struct Plan {
   std::vector<PlanStep> steps;
   std::vector<PlanSection> sections;
   std::set<int> rematerialized;  // values
+  std::set<int> decoded_once;    // into `saved`: held whole from the first section that reads it on
   int backward_begin = 0;        // the first step that is not forward's
   std::vector<PlannedBuffer> buffers;
   std::vector<SavedValue> saved;

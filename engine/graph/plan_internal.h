@@ -115,6 +115,11 @@ Shape ProbedInput(const Graph& graph, int node);
 // is fullest; whether there was anything. REQUIRES: `plan` is complete.
 bool Rematerialize(const Graph& graph, Plan* plan);
 
+// Inputs of batch norms that may be decoded once, for the pass that gathers, and held whole until
+// the next has read them, as far as no step of `plan`, which is complete, then holds more than
+// `share` of what is free at that step beside the peak.
+std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, double share);
+
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 

@@ -19,12 +19,14 @@ void ProgramWriter::CountUses() {
     for (size_t s = 0; s < uses.size(); ++s) {
       const SavedValue& saved = plan_->saved[s];
       if (uses[s] == 0 || saved.keep != Keep::DERIVE) continue;
+      if (DecodedOnce(static_cast<int>(s)) && first_section_[s] >= 0) continue;  // still there
       const BlockEnd& end = plan_->block_ends[saved.block_end];
       ++uses[saved_of_[end.sum]];
       ++uses[saved_of_[end.shortcut]];
     }
     for (int s = static_cast<int>(uses.size()) - 1; s >= 0; --s) {
       if (uses[s] == 0) continue;
+      if (first_section_[s] < 0) first_section_[s] = static_cast<int>(section);
       last_section_[s] = static_cast<int>(section);
       if (plan_->saved[s].keep != Keep::REBUILD) continue;
       std::vector<int> sources;
@@ -204,8 +206,8 @@ int ProgramWriter::Derive(int s) {
   step.node = end.norm;
   step.value = saved.value;
   step.saved = s;
-  step.release = section_ == last_section_[s];
-  step.buffer = TakeValue(saved.value, false, " derived");
+  step.release = section_ == last_section_[s] || DecodedOnce(s);
+  step.buffer = TakeValue(saved.value, WantedWhole(s), " derived");
   for (int i : {0, 1}) step.states.push_back(state_buffer_.at({end.norm, i}));
   Emit(step);
   for (int input : step.inputs) Drop(input);
@@ -219,7 +221,7 @@ void ProgramWriter::FetchKept(int s) {
   step.kind = saved.keep == Keep::IMAGE ? Kind::INPUT : Kind::FETCH;
   step.value = saved.value;
   step.saved = saved.keep == Keep::IMAGE ? -1 : s;
-  step.release = section_ == last_section_[s];
+  step.release = section_ == last_section_[s] || DecodedOnce(s);
   if (prefetched_[s] >= 0) {
     saved_buffer_[s] = std::exchange(prefetched_[s], -1);
   } else if (saved.keep != Keep::RAW) {
@@ -229,8 +231,9 @@ void ProgramWriter::FetchKept(int s) {
   Emit(step);
 }
 
-// Whether a node of this section reads all slices of it together.
+// Whether a node of this section reads all slices of it together, or a later section reads it.
 bool ProgramWriter::WantedWhole(int s) const {
+  if (DecodedOnce(s)) return true;
   const std::vector<Action>& actions = schedule_.actions();
   return std::any_of(actions.begin(), actions.end(), [&](const Action& action) {
     if (action.kind != Kind::BACKWARD || action.section != section_) return false;
@@ -296,9 +299,10 @@ void ProgramWriter::RunAgain(int n, std::vector<int> inputs, int output) {
 void ProgramWriter::UseSaved(int s) {
   if (--uses_[section_][s] > 0) return;
   const Keep keep = plan_->saved[s].keep;
-  const bool placed = keep == Keep::RAW || keep == Keep::MASK;
-  if (!placed || section_ == last_section_[s]) Drop(saved_buffer_[s]);
-  fetched_[s] = false;
+  const bool placed = keep == Keep::RAW || keep == Keep::MASK || DecodedOnce(s);
+  const bool last = section_ == last_section_[s];
+  if (!placed || last) Drop(saved_buffer_[s]);
+  fetched_[s] = DecodedOnce(s) && !last;
 }
 
 // `last`: nobody reads them later.

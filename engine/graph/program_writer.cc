@@ -19,6 +19,7 @@ ProgramWriter::ProgramWriter(const Graph& graph, Plan* plan)
       fetched_(plan->saved.size(), false),
       fetching_(plan->saved.size()),
       prefetched_(plan->saved.size(), -1),
+      first_section_(plan->saved.size(), -1),
       last_section_(plan->saved.size(), -1),
       gradient_(graph.values.size(), -1),
       needs_gradient_(NeedsGradient(graph)) {

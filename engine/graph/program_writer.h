@@ -71,6 +71,7 @@ class ProgramWriter {
   void FetchKept(int saved);
   int Derive(int saved);
   bool WantedWhole(int saved) const;
+  bool DecodedOnce(int saved) const { return plan_->decoded_once.count(saved) > 0; }
   int Rebuild(int value);
   int RebuildInput(int value);
   void RunAgain(int n, std::vector<int> inputs, int output);
@@ -102,7 +103,7 @@ class ProgramWriter {
   const Action* next_ = nullptr;               // what is written after this action; null: nothing
   int deriving_ = -1;                          // the block end for which steps are written
   std::vector<std::vector<int>> uses_;         // left in backward, by section and saved value
-  std::vector<int> last_section_;              // that reads a saved value
+  std::vector<int> first_section_, last_section_;  // that read a saved value, -1: none
   std::map<std::pair<int, int>, int> state_buffer_;  // (node, index)
   std::map<std::pair<int, int>, int> state_of_;      // (node, index) -> plan->states
   std::vector<int> gradient_;                        // of a canonical value, -1: none yet

@@ -1,0 +1,70 @@
+// Which inputs of batch norms are decoded once. Backward reads them in two sections, for the sums
+// over the batch and to apply them, and what each section needs it decodes, slice by slice. Held
+// whole from one to the other they cost memory, which there is wherever the peak is not.
+#include <algorithm>
+
+#include "engine/graph/plan_internal.h"
+
+namespace encke::internal {
+namespace {
+
+struct Candidate {
+  int saved = -1;
+  int64_t bytes = 0;       // of the whole batch
+  int64_t decoded = 0;     // bytes that are decoded once less
+  int first = 0, end = 0;  // steps in which it would be held
+};
+
+// By saved value: the sections in which steps bring it back.
+std::vector<std::set<int>> SectionsReading(const Plan& plan) {
+  std::vector<std::set<int>> sections(plan.saved.size());
+  for (int section = 0; section < static_cast<int>(plan.sections.size()); ++section) {
+    for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
+      const PlanStep& step = plan.steps[s];
+      const bool brings = step.kind == PlanStep::Kind::FETCH || step.kind == PlanStep::Kind::DERIVE;
+      if (brings) sections[step.saved].insert(section);
+    }
+  }
+  return sections;
+}
+
+std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
+  std::vector<Candidate> candidates;
+  const std::vector<std::set<int>> sections = SectionsReading(plan);
+  for (size_t s = 0; s < plan.saved.size(); ++s) {
+    const SavedValue& saved = plan.saved[s];
+    if (saved.norm_consumer < 0 || !saved.encoded() || sections[s].size() < 2) continue;
+    Candidate candidate;
+    candidate.saved = static_cast<int>(s);
+    candidate.bytes =
+        plan.batch * graph.values[saved.value].shape.sample() * SizeOf(plan.options.compute);
+    // Deriving takes the block's sum and its shortcut.
+    candidate.decoded = (saved.keep == Keep::DERIVE ? 2 : 1) * candidate.bytes;
+    candidate.first = plan.sections[*sections[s].begin()].first;
+    candidate.end = plan.sections[*sections[s].rbegin()].end;
+    candidates.push_back(candidate);
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.decoded > b.decoded; });
+  return candidates;
+}
+
+}  // namespace
+
+std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, double share) {
+  std::vector<int64_t> room;
+  for (int64_t in_use : plan.predicted_in_use) {
+    room.push_back(
+        static_cast<int64_t>(share * static_cast<double>(plan.peak.use.total() - in_use)));
+  }
+  std::set<int> chosen;
+  for (const Candidate& candidate : ListCandidates(graph, plan)) {
+    const auto begin = room.begin() + candidate.first, end = room.begin() + candidate.end;
+    if (*std::min_element(begin, end) < candidate.bytes) continue;
+    std::for_each(begin, end, [&](int64_t& bytes) { bytes -= candidate.bytes; });
+    chosen.insert(candidate.saved);
+  }
+  return chosen;
+}
+
+}  // namespace encke::internal
