@@ -58,6 +58,19 @@ Plan Completed(Plan plan, const Graph& graph, bool shares_arena) {
   return plan;
 }
 
+// Makes of `best` a plan that decodes less often and takes no more. `plan`: the same, to begin
+// with.
+void DecodeOnce(Plan plan, const Graph& graph, bool shares_arena, Plan* best) {
+  for (double share : kShares) {
+    plan.decoded_once = internal::ChooseDecodedOnce(graph, *best, share);
+    if (plan.decoded_once.empty()) return;
+    Plan next = Completed(plan, graph, shares_arena);
+    if (next.peak.use.total() > best->peak.use.total()) continue;
+    *best = std::move(next);
+    return;
+  }
+}
+
 }  // namespace
 
 const char* NameOf(Keep keep) {
@@ -139,18 +152,8 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     next = Completed(plan, graph, shares);
     if (next.peak.use.total() < best.peak.use.total()) best = next;
   }
-  for (double share : kShares) {
-    if (!plan.options.training || !plan.options.compress || !Sliced(best)) break;
-    plan.rematerialized = best.rematerialized;
-    plan.decoded_once = internal::ChooseDecodedOnce(graph, best, share);
-    Plan next = Completed(plan, graph, shares);
-    if (getenv("DUMP"))
-      printf("share %g: %zu once, total %.1f (%.1f)\n", share, plan.decoded_once.size(),
-             next.peak.use.total() / 1048576.0, best.peak.use.total() / 1048576.0);
-    if (next.peak.use.total() > best.peak.use.total()) continue;
-    best = std::move(next);
-    break;
-  }
+  plan.rematerialized = best.rematerialized;
+  if (Sliced(best) && options.training) DecodeOnce(plan, graph, shares, &best);
   best.workspace_bytes = Workspace(graph, backend, best);
   graph.InferShapes(batch);
   best.pool_scratch_bytes = PoolScratch(graph, backend, best);

@@ -1,6 +1,7 @@
-// Which inputs of batch norms are decoded once. Backward reads them in two sections, for the sums
-// over the batch and to apply them, and what each section needs it decodes, slice by slice. Held
-// whole from one to the other they cost memory, which there is wherever the peak is not.
+// Which saved values are decoded once. A batch norm's backward reads its input in two sections, for
+// the sums over the batch and to apply them, and a block's sum serves in more; what a section needs
+// it decodes, slice by slice. Held whole from the first section to the last it costs memory, which
+// there is wherever the peak is not.
 #include <algorithm>
 
 #include "engine/graph/plan_internal.h"
@@ -33,13 +34,14 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   const std::vector<std::set<int>> sections = SectionsReading(plan);
   for (size_t s = 0; s < plan.saved.size(); ++s) {
     const SavedValue& saved = plan.saved[s];
-    if (saved.norm_consumer < 0 || !saved.encoded() || sections[s].size() < 2) continue;
+    if (!saved.encoded() || sections[s].size() < 2) continue;
     Candidate candidate;
     candidate.saved = static_cast<int>(s);
     candidate.bytes =
         plan.batch * graph.values[saved.value].shape.sample() * SizeOf(plan.options.compute);
     // Deriving takes the block's sum and its shortcut.
-    candidate.decoded = (saved.keep == Keep::DERIVE ? 2 : 1) * candidate.bytes;
+    candidate.decoded = static_cast<int64_t>(sections[s].size() - 1) *
+                        (saved.keep == Keep::DERIVE ? 2 : 1) * candidate.bytes;
     candidate.first = plan.sections[*sections[s].begin()].first;
     candidate.end = plan.sections[*sections[s].rbegin()].end;
     candidates.push_back(candidate);

@@ -115,9 +115,9 @@ Shape ProbedInput(const Graph& graph, int node);
 // is fullest; whether there was anything. REQUIRES: `plan` is complete.
 bool Rematerialize(const Graph& graph, Plan* plan);
 
-// Inputs of batch norms that may be decoded once, for the pass that gathers, and held whole until
-// the next has read them, as far as no step of `plan`, which is complete, then holds more than
-// `share` of what is free at that step beside the peak.
+// Saved values that may be decoded once, for the first section that reads them, and held whole
+// until the last has, as far as they take no more at any step than `share` of what is free there
+// beside the peak of `plan`, which is complete.
 std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, double share);
 
 // Steps and buffers with their lifetimes.

@@ -178,6 +178,7 @@ TEST(BlockEndsTest, IsDecidedAnewInEachIteration) {
       return ParameterNamed(trainee.executor(), "block2.conv3.bn.weight");
     };
     const auto codec = [&] { return NormInputs(derived.executor()).at("block2.conv3").codec; };
+    EXPECT_EQ(derived.executor().plan().decoded_once.empty(), slice == 0);
     derived.Gradients({}, 1);
     EXPECT_EQ(codec(), "derived");
     scale(raw)[2] = scale(derived)[2] = 0.0f;

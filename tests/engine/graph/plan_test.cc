@@ -149,6 +149,36 @@ TEST_P(PlanTest, BuffersOfSlicesNeverCollide) {
   EXPECT_GT(trailing, 0);
 }
 
+// What one step brings back, whole, for sections to come is there until the last of them ends.
+TEST_P(PlanTest, DecodesOnceWhatItHasRoomFor) {
+  if (!GetParam()) return;
+  size_t once = 0;
+  for (int which = 0; which < kTestNetworks; ++which) {
+    Graph graph = TestNetwork(which);
+    options_.slice_bytes = 1;
+    options_.least_slice = 2;
+    const Plan plan = Make(graph, 16);
+    once += plan.decoded_once.size();
+    for (int s : plan.decoded_once) {
+      std::vector<const PlanStep*> brings;
+      for (const PlanStep& step : plan.steps) {
+        const bool fetches =
+            step.kind == PlanStep::Kind::FETCH || step.kind == PlanStep::Kind::DERIVE;
+        if (fetches && step.saved == s) brings.push_back(&step);
+      }
+      ASSERT_EQ(brings.size(), 1u) << graph.values[plan.saved[s].value].name;
+      EXPECT_TRUE(brings[0]->release);
+      const PlannedBuffer& buffer = plan.buffers[brings[0]->buffer];
+      EXPECT_TRUE(buffer.whole);
+      const auto ends_inside = [&](const PlanSection& section) {
+        return buffer.first < section.end && section.end <= buffer.last;
+      };
+      EXPECT_TRUE(std::any_of(plan.sections.begin(), plan.sections.end(), ends_inside));
+    }
+  }
+  EXPECT_GT(once, 0u);
+}
+
 // What an iteration's middle leaves free of the arena is lent to the pool.
 TEST_P(PlanTest, SlabsTakeLessThanThePool) {
   if (!GetParam()) return;
