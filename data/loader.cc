@@ -43,15 +43,22 @@ class BatchPool {
             Tensor(entry.labels, 0, {samples, 1, 1, 1}, DType::I32)};
   }
 
+  void ReleaseUnused() {
+    entries_.erase(std::remove_if(entries_.begin(), entries_.end(), IsFree), entries_.end());
+  }
+
  private:
   struct Entry {
     std::shared_ptr<Buffer> images, labels;
   };
 
+  static bool IsFree(const Entry& entry) {
+    return entry.images.use_count() == 1 && entry.labels.use_count() == 1;
+  }
+
   const Entry& FindFree() {
-    for (const Entry& entry : entries_) {
-      if (entry.images.use_count() == 1 && entry.labels.use_count() == 1) return entry;
-    }
+    const auto found = std::find_if(entries_.begin(), entries_.end(), IsFree);
+    if (found != entries_.end()) return *found;
     entries_.push_back({allocator_.Allocate(shape_.elements(), MemoryCategory::DATA),
                         allocator_.Allocate(shape_.n * SizeOf(DType::I32), MemoryCategory::DATA)});
     return entries_.back();
@@ -100,6 +107,8 @@ class ThreadedLoader : public Loader {
   int64_t samples_per_epoch() const override {
     return options_.drop_last ? batches_ * options_.batch : records_;
   }
+  void ReleaseUnused() override { pool_.ReleaseUnused(); }
+
   double wait_seconds() const override { return wait_seconds_; }
   int64_t skipped_records() const override { return skipped_; }
 

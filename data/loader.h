@@ -59,6 +59,9 @@ class Loader {
   // nor another Tensor refers to it. Throws what a worker met, naming the record.
   virtual bool Next(Batch* batch) = 0;
 
+  // Gives back the memory of batches that are over, until it is wanted again.
+  virtual void ReleaseUnused() = 0;
+
   virtual double wait_seconds()
       const = 0;  // spent in Next, waiting for workers, since construction
   virtual int64_t skipped_records() const = 0;  // broken images skipped, since construction

@@ -271,6 +271,7 @@ void Trainer::Impl::EvaluateIfPending() {
 EvaluationResult Trainer::Impl::Evaluate() {
   std::vector<Tensor>& parameters = parts_.executor().parameters();
   if (parts_.average() != nullptr) parts_.average()->Swap(parameters);
+  if (!options_.evaluate_only) parts_.loader().ReleaseUnused();
   const EvaluationResult result = EvaluateNetwork(parts_.executor(), parts_.test_data(),
                                                   MakeLoaderOptions(config_, Split::TEST),
                                                   [] { return stop_requested.load(); });

@@ -222,6 +222,8 @@ TEST(LoaderTest, MemoryIsChargedAsDataAndUsedAgain) {
     const int64_t batch_bytes = 8 * 16 + 8 * 4;
     EXPECT_GT(data_bytes(), 0);
     EXPECT_LE(data_bytes(), (3 + 2) * batch_bytes);  // slots, the batch in use, the one kept
+    loader->ReleaseUnused();
+    EXPECT_EQ(data_bytes(), batch_bytes);  // the one kept
     kept = Tensor();
   }
   EXPECT_EQ(data_bytes(), 0);
