@@ -19,7 +19,8 @@ struct LearntCoding;  // compression/value_coding.h
 enum class Tier {
   IN_PLACE,  // as it is, not encoded
   MEMORY,    // encoded, in slabs
-  FILE,      // encoded, in the offload file, every chunk with a checksum
+  FILE,      // encoded, in the offload file, every chunk with a checksum; on a GPU in page-locked
+             // memory of the host, without
 };
 
 // How a value is to be kept. The first three do not matter IN_PLACE.
@@ -45,7 +46,7 @@ struct StoredValue {
   std::string codec;  // "raw" IN_PLACE
   int64_t raw_bytes = 0;
   int64_t stored_bytes = 0;     // headers, chunk tables and alignment included, in every tier
-  int64_t offloaded_bytes = 0;  // the part of stored_bytes that is in the file
+  int64_t offloaded_bytes = 0;  // the part of stored_bytes that is offloaded
   EncodeStatistics statistics;  // IN_PLACE, where elements are not looked at, only their number
   double encode_seconds = 0;
 };
@@ -81,7 +82,7 @@ class ActivationStore {
   virtual void BeforeOverwrite(int /*id*/) {}
 
   virtual int64_t stored_bytes() const = 0;     // of the values kept now
-  virtual int64_t offloaded_bytes() const = 0;  // of these, in the file
+  virtual int64_t offloaded_bytes() const = 0;  // of these, offloaded
 };
 
 struct StoreOptions {

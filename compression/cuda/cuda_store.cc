@@ -5,7 +5,8 @@
 #include <deque>
 #include <map>
 
-#include "compression/cuda/arena_book.h"
+#include "compression/cuda/encode_arenas.h"
+#include "compression/cuda/host_reader.h"
 #include "compression/cuda/value_code.h"
 #include "engine/core/error.h"
 
@@ -13,8 +14,6 @@ namespace encke::cuda {
 namespace {
 
 constexpr int kRecords = 4096;  // values that are stored at a time, or wait for others to come free
-constexpr int kMaxArenas = 64;
-constexpr int64_t kLeastArena = 32 << 20;
 
 // A value's worst case: every chunk copied, and the tables.
 uint64_t MostBytes(const Chunking& chunking, uint32_t segments, DType dtype, int64_t elements) {
@@ -35,7 +34,7 @@ class CudaStore : public ActivationStore {
   void BeforeOverwrite(int id) override;
 
   int64_t stored_bytes() const override { return stored_; }
-  int64_t offloaded_bytes() const override { return 0; }
+  int64_t offloaded_bytes() const override { return offloaded_; }
 
  private:
   struct Value {
@@ -43,16 +42,20 @@ class CudaStore : public ActivationStore {
     Shape shape;
     DType dtype;
     StoredValueView view;
+    bool offloaded;
     int64_t bytes;                        // stored, as far as known
     std::shared_ptr<CodecEvent> encoded;  // the tensor has been read
     std::shared_ptr<CodecEvent> decoded;  // the elements are in `target`
     void* target;
     int64_t first, count;  // samples in `target`
+    // Where it lies in its arena, once that is known.
+    uint64_t begin = 0, end = 0;
   };
   // Something that the device will have found out when `done` is over.
   struct Finding {
     int id = 0;
     int number = 0;
+    bool offloaded = false;
     StoredValue value;  // but for what is found
     std::shared_ptr<CodecEvent> done = std::make_shared<CodecEvent>();
   };
@@ -66,10 +69,12 @@ class CudaStore : public ActivationStore {
 
   StoredValue Keep(int id, const Tensor& value);
   Value& At(int id);
-  Value& Open(int id, const Tensor& value, const Chunking& chunking, bool marked);
-  int FindArena(uint64_t most);
-  void AddArena(uint64_t most);
-  void MergeArenas();
+  Value& Open(int id, const Tensor& value, const Chunking& chunking, bool marked, bool offload);
+  EncodeArenas& ArenasOf(bool offloaded);
+  void MakeRoom(EncodeArenas* arenas, uint64_t most);
+  int OldestNumber() const;
+  void AwaitSize(int id);
+  StoredValueView Staged(const Value& value);
   EncodeScratch ReserveFor(const Chunking& chunking, const ValueCode& code);
   void Decode(int id, int64_t first, int64_t count, const Tensor& scratch);
   void ReadRecord(int number);
@@ -85,31 +90,33 @@ class CudaStore : public ActivationStore {
   const ValueRecord& Found(int number) const {
     return reinterpret_cast<const ValueRecord*>(found_.data())[number % kRecords];
   }
-  uint64_t* CounterOf(int arena) const { return static_cast<uint64_t*>(counters_->data()) + arena; }
 
   Allocator& allocator_;
   const CudaStoreOptions options_;
   int multiprocessors_ = 0;
   CodecStream stream_;
   CodecEvent ready_;  // what the computation has done so far
-  ArenaBook book_;
-  std::vector<std::shared_ptr<Buffer>> arenas_;
-  std::shared_ptr<Buffer> counters_, records_, scratch_, statistics_;
+  EncodeArenas arenas_;
+  std::unique_ptr<EncodeArenas> host_arenas_;  // of what is offloaded, and what brings it back;
+  std::unique_ptr<HostReader> reader_;         // made when they are first needed
+  std::shared_ptr<Buffer> records_, scratch_, statistics_;
   PinnedBytes found_;  // the records, read back
   std::map<int, ValueCode> codes_;
   std::map<int, Value> values_;
   std::map<int, Tensor> in_place_;
   std::deque<Finding> sizes_, decodings_;  // in the order of stream_
   int next_number_ = 0;
-  int64_t stored_ = 0, held_ = 0;
+  int64_t stored_ = 0, offloaded_ = 0;
 };
 
 CudaStore::CudaStore(Allocator& allocator, const CudaStoreOptions& options)
-    : allocator_(allocator), options_(options), found_(kRecords * sizeof(ValueRecord)) {
+    : allocator_(allocator),
+      options_(options),
+      arenas_(allocator, ArenaPlace::DEVICE, options.limit_bytes, stream_.get()),
+      found_(kRecords * sizeof(ValueRecord)) {
   ENCKE_CODEC_CUDA(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount,
                                           allocator.device().index));
   records_ = allocator.Allocate(kRecords * sizeof(ValueRecord), MemoryCategory::SAVED);
-  counters_ = allocator.Allocate(kMaxArenas * sizeof(uint64_t), MemoryCategory::SAVED);
 }
 
 CudaStore::Value& CudaStore::At(int id) {
@@ -134,14 +141,12 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   ENCKE_CHECK(value.dtype() == DType::F32 || value.dtype() == DType::BF16, NameOf(value.dtype()));
   const std::string& codec = options.codec;
   const bool known = codec == "raw" || codec == "fast" || codec == "dense";
-  if (!known || options.tier == Tier::FILE) {
-    throw Error(ErrorKind::DEVICE,
-                known ? "nothing is offloaded to a file from a GPU"
-                      : StrCat("codec ", codec, " does not run on a GPU"),
-                options.name, known ? "keep it in memory" : "use fast or dense");
+  if (!known) {
+    throw Error(ErrorKind::DEVICE, StrCat("codec ", codec, " does not run on a GPU"), options.name,
+                "use fast or dense");
   }
+  const bool offload = options.tier == Tier::FILE;
   TakeFindings();
-  if (book_.empty() && arenas_.size() > 1) MergeArenas();
   ready_.Record(options_.compute);
   ready_.MakeWait(stream_.get());
   const Chunking chunking(value.shape(), value.dtype(), options_.chunk_bytes);
@@ -149,7 +154,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   code.Update(allocator_, value, chunking, codec == "dense",
               codec == "raw" ? CodecOptions() : options.coding, stream_.get());
   const EncodeScratch scratch = ReserveFor(chunking, code);
-  Value& stored = Open(id, value, chunking, code.device().dense == nullptr);
+  Value& stored = Open(id, value, chunking, code.device().dense == nullptr, offload);
   stored.view.statistics = scratch.statistics;
   LaunchEncode(stored.view, value.raw(), code.device(), scratch.dense, scratch.warps,
                stream_.get());
@@ -166,6 +171,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   sizes_.emplace_back();
   sizes_.back().id = id;
   sizes_.back().number = stored.number;
+  sizes_.back().offloaded = offload;
   sizes_.back().value = partly;
   sizes_.back().done->Record(stream_.get());
   if (!code.last) {
@@ -178,57 +184,46 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
 // Books the value's space and describes it for the kernels. Marks are for FAST; those chunks of
 // DENSE values that fall back to it are few.
 CudaStore::Value& CudaStore::Open(int id, const Tensor& value, const Chunking& chunking,
-                                  bool marked) {
+                                  bool marked, bool offload) {
   const auto largest = static_cast<uint32_t>(chunking.Largest().elements());
   const uint32_t segments = marked ? SegmentsOf(largest) : 0;
   const uint64_t most = MostBytes(chunking, segments, value.dtype(), value.elements());
-  const int arena = FindArena(most);
-  ENCKE_CHECK(next_number_ - book_.Oldest(next_number_) < kRecords, "too many values");
-  book_.Open(next_number_, arena, most);
-  const DeviceArena memory = {static_cast<uint8_t*>(arenas_[arena]->data()), CounterOf(arena),
-                              static_cast<uint64_t>(arenas_[arena]->bytes())};
+  EncodeArenas& arenas = ArenasOf(offload);
+  MakeRoom(&arenas, most);
+  ENCKE_CHECK(next_number_ - OldestNumber() < kRecords, "too many values");
   const int number = next_number_++;
-  const StoredValueView view = {memory, RecordOf(number), chunking, segments, nullptr};
+  const StoredValueView view = {arenas.Open(number, most), RecordOf(number), chunking, segments,
+                                nullptr};
   const auto placed = values_.emplace(
-      id, Value{number, value.shape(), value.dtype(), view, 0, std::make_shared<CodecEvent>(),
-                std::make_shared<CodecEvent>(), nullptr, 0, 0});
+      id, Value{number, value.shape(), value.dtype(), view, offload, 0,
+                std::make_shared<CodecEvent>(), std::make_shared<CodecEvent>(), nullptr, 0, 0});
   return placed.first->second;
 }
 
-int CudaStore::FindArena(uint64_t most) {
-  int arena = book_.Find(most);
-  if (arena >= 0) return arena;
+EncodeArenas& CudaStore::ArenasOf(bool offloaded) {
+  if (!offloaded) return arenas_;
+  if (host_arenas_ == nullptr) {
+    host_arenas_ = std::make_unique<EncodeArenas>(allocator_, ArenaPlace::HOST, 0, stream_.get());
+    reader_ = std::make_unique<HostReader>(allocator_);
+  }
+  return *host_arenas_;
+}
+
+void CudaStore::MakeRoom(EncodeArenas* arenas, uint64_t most) {
+  if (arenas->empty() && arenas->several()) {
+    ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+    arenas->Merge();
+  }
+  if (arenas->Fits(most)) return;
   // What is under way may have taken far less than its most.
   ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
   TakeFindings();
-  arena = book_.Find(most);
-  if (arena >= 0) return arena;
-  AddArena(most);
-  return book_.Find(most);
+  if (!arenas->Fits(most)) arenas->Add(most);
 }
 
-// The more there is already, the larger the next.
-void CudaStore::AddArena(uint64_t most) {
-  const auto least = static_cast<int64_t>(most);
-  int64_t bytes = std::max({least, kLeastArena, held_});
-  if (options_.limit_bytes > 0) bytes = std::min(bytes, options_.limit_bytes - held_);
-  if (bytes < least || arenas_.size() == kMaxArenas) {
-    throw Error(ErrorKind::MEMORY, "the pool of saved values is full", "CUDA",
-                "a smaller batch, a greater tolerance or a higher limit");
-  }
-  const int arena = book_.AddArena(static_cast<uint64_t>(bytes));
-  arenas_.push_back(allocator_.Allocate(bytes, MemoryCategory::UNUSED));
-  held_ += bytes;
-  ENCKE_CODEC_CUDA(cudaMemsetAsync(CounterOf(arena), 0, sizeof(uint64_t), stream_.get()));
-}
-
-// One arena in place of several, as large as the last iteration needed.
-void CudaStore::MergeArenas() {
-  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
-  book_.RemoveArenas();
-  arenas_.clear();
-  held_ = 0;
-  AddArena(book_.TakePeak());
+int CudaStore::OldestNumber() const {
+  const int oldest = arenas_.Oldest(next_number_);
+  return host_arenas_ == nullptr ? oldest : std::min(oldest, host_arenas_->Oldest(next_number_));
 }
 
 CudaStore::EncodeScratch CudaStore::ReserveFor(const Chunking& chunking, const ValueCode& code) {
@@ -253,7 +248,11 @@ uint8_t* CudaStore::Reserve(uint64_t bytes, std::shared_ptr<Buffer>* buffer) {
 
 void CudaStore::SetBytes(Value* value, int64_t bytes) {
   const int64_t more = bytes - value->bytes;
-  allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, more);
+  if (value->offloaded) {
+    offloaded_ += more;
+  } else {
+    allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, more);
+  }
   value->bytes = bytes;
   stored_ += more;
 }
@@ -282,13 +281,16 @@ void CudaStore::TakeSize(const Finding& finding) {
   ENCKE_CHECK(record.overflowed == 0, "value ", finding.id, " did not fit its arena");
   StoredValue stored = finding.value;
   stored.stored_bytes = static_cast<int64_t>(record.end - record.begin);
+  stored.offloaded_bytes = finding.offloaded ? stored.stored_bytes : 0;
   stored.statistics.nonzero = record.nonzero;
   stored.statistics.escapes = record.escapes;
   stored.statistics.sum_of_squares = record.squares;
   codes_[finding.id].last = stored;
   const auto found = values_.find(finding.id);
   if (found == values_.end() || found->second.number != finding.number) return;
-  book_.Settle(finding.number, record.end);
+  ArenasOf(finding.offloaded).Settle(finding.number, record.end);
+  found->second.begin = record.begin;
+  found->second.end = record.end;
   SetBytes(&found->second, stored.stored_bytes);
 }
 
@@ -297,6 +299,24 @@ void CudaStore::CheckWhole(const Finding& finding) const {
   if (broken == ~uint32_t{0}) return;
   throw Error(ErrorKind::CORRUPTION, "a compressed chunk is broken",
               StrCat("chunk ", broken, " of value ", finding.id));
+}
+
+void CudaStore::AwaitSize(int id) {
+  const int number = At(id).number;
+  for (const Finding& finding : sizes_) {
+    if (finding.number != number) continue;
+    finding.done->Wait();
+    return TakeFindings();
+  }
+}
+
+// The value in memory that it has been copied to.
+StoredValueView CudaStore::Staged(const Value& value) {
+  StoredValueView view = value.view;
+  const uint8_t* staged =
+      reader_->Bring(view.arena.data + value.begin, value.end - value.begin, stream_.get());
+  view.arena.data = const_cast<uint8_t*>(staged) - value.begin;
+  return view;
 }
 
 void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scratch) {
@@ -316,8 +336,11 @@ void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scrat
   const DecodeSpan span = {scratch.raw(), first * shape.sample(), (first + count) * shape.sample(),
                            static_cast<uint64_t>(value.view.chunking.ChunkOf(first)),
                            static_cast<uint64_t>(value.view.chunking.EndOf(first + count))};
-  LaunchDecode(value.view, span, coding, memory, warps, stream_.get());
+  if (value.offloaded) AwaitSize(id);
+  LaunchDecode(value.offloaded ? Staged(value) : value.view, span, coding, memory, warps,
+               stream_.get());
   ENCKE_CODEC_CUDA(cudaGetLastError());
+  if (value.offloaded) reader_->Decoded(stream_.get());
   value.decoded = std::make_shared<CodecEvent>();
   value.decoded->Record(stream_.get());
   value.target = scratch.raw();
@@ -360,11 +383,9 @@ void CudaStore::Release(int id) {
   }
   Value& value = At(id);
   SetBytes(&value, 0);
-  const std::optional<ArenaBook::Rewind> rewind = book_.Close(value.number);
-  if (rewind) {
-    ENCKE_CODEC_CUDA(cudaMemcpyAsync(CounterOf(rewind->arena), &RecordOf(rewind->id)->begin,
-                                     sizeof(uint64_t), cudaMemcpyDeviceToDevice, stream_.get()));
-  }
+  ArenasOf(value.offloaded).Close(value.number, [&](int number) {
+    return &RecordOf(number)->begin;
+  });
   values_.erase(id);
 }
 

@@ -18,14 +18,16 @@ struct CudaStoreOptions {
   bool overlap = false;
 };
 
-// Codecs "fast", "dense" and "raw" (the same without error); others, and Tier::FILE, are
-// Error(DEVICE). Tensors are F32 or BF16 and in memory of `allocator`, whose device must be
+// Codecs "fast", "dense" and "raw" (the same without error); others are Error(DEVICE). With
+// Tier::FILE the encoder writes to page-locked memory of the host; a stream of its own copies back
+// what is to be decoded. Tensors are F32 or BF16 and in memory of `allocator`, whose device must be
 // current.
 //
 // Neither Put nor Get waits for the device, but for these: the first Put of an id; a Put for which
 // no arena surely has room, which first waits for what the values before it really took; a Put with
-// other bounds than the last of its id, if that one is not yet encoded; and the first Put after an
-// iteration that needed more than one arena. A StoredValue tells of the last time that its id was
+// other bounds than the last of its id, if that one is not yet encoded; the first Put after an
+// iteration that needed more than one arena; and a Get or Prefetch of an offloaded value which is
+// not yet encoded, or larger than any before. A StoredValue tells of the last time that its id was
 // put, so that bounds follow statistics one iteration late. A broken chunk is noticed by one of the
 // calls after the one that decoded it.
 std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,

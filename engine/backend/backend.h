@@ -85,7 +85,6 @@ class Backend {
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.
   virtual bool PoolWorksAside() const { return false; }
-  virtual bool Offloads() const { return true; }  // whether that pool has Tier::FILE
   // Part of the WORKSPACE that this pool will need for a value.
   virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier) const {
     return StoreScratchBytes(value, dtype, tier);

@@ -36,7 +36,7 @@ PlanOptions WithPolicies(PlanOptions options, const Change& change) {
 
 }  // namespace
 
-std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options, bool offload) {
+std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
   if (!options.compress) return {options};
   std::vector<PlanOptions> alternatives;
   AddSlices(options, &alternatives);
@@ -54,7 +54,7 @@ std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options, bool offlo
   least = WithPolicies(alternatives.back(), [](SavedPolicy* policy) {
     if (policy->tier == Tier::MEMORY) policy->tier = Tier::FILE;
   });
-  if (offload && least.policies != dense.policies) alternatives.push_back(least);
+  if (least.policies != dense.policies) alternatives.push_back(least);
   for (const int segments : kSegments) {
     if (options.recompute_segments > 0) break;
     alternatives.push_back(alternatives.back());
@@ -68,7 +68,7 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
   Plan best = MakePlan(graph, backend, batch, options);
   if (limit == 0) return best;
   std::vector<std::string> rejected;
-  const std::vector<PlanOptions> alternatives = PlanAlternatives(options, backend.Offloads());
+  const std::vector<PlanOptions> alternatives = PlanAlternatives(options);
   for (size_t i = 1; i < alternatives.size(); ++i) {  // the first is `options`
     const int64_t peak = best.peak.use.total();
     if (peak <= limit) break;
@@ -108,11 +108,11 @@ std::string DescribeChoice(const Plan& plan) {
   const size_t twice = plan.rematerialized.size();
   const std::string made =
       twice == 0 ? "" : StrCat(", ", twice, " inputs of batch norms made twice");
-  const bool file = plan.predicted_offloaded_bytes() > 0;
+  const bool offloaded = plan.predicted_offloaded_bytes() > 0;
   const int segments = plan.options.recompute_segments;
   const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")
                                         : StrCat("codec ", names);
-  return StrCat(slices, ", ", kept, made, file ? ", saved values in a file" : "");
+  return StrCat(slices, ", ", kept, made, offloaded ? ", saved values offloaded" : "");
 }
 
 }  // namespace encke

@@ -10,9 +10,8 @@ namespace encke {
 
 // Ways to train within the same bounds, the cheapest in time first: as asked for; in smaller and
 // smaller slices; with the denser codec; with more inputs of batch norms made twice; with saved
-// values in a file; with nothing saved but the inputs of some segments, which are computed again.
-// `offload`: whether files may be used.
-std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options, bool offload);
+// values offloaded; with nothing saved but the inputs of some segments, which are computed again.
+std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options);
 
 // The first alternative whose predicted peak stays within `limit` bytes (0: no limit), or, when
 // none does, the one with the lowest peak. Plan::rejected says what was too large.
@@ -24,8 +23,8 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
 void RequireFits(Graph& graph, Backend& backend, const Plan& plan, const PlanOptions& options,
                  int64_t limit, const std::string& place);
 
-// "slices of 4 and more samples, codec dense, 3 inputs of batch norms made twice, saved values in a
-// file"
+// "slices of 4 and more samples, codec dense, 3 inputs of batch norms made twice, saved values
+// offloaded"
 std::string DescribeChoice(const Plan& plan);
 
 }  // namespace encke

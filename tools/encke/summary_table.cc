@@ -124,7 +124,7 @@ std::string PeakTable(const NetworkSummary& summary) {
   table.AddRule();
   table.AddRow({"total", FormatBytes(summary.peak.use.total())});
   if (summary.predicted_offloaded_bytes > 0) {
-    table.AddRow({"in a file", FormatBytes(summary.predicted_offloaded_bytes)});
+    table.AddRow({"offloaded", FormatBytes(summary.predicted_offloaded_bytes)});
   }
   return table.ToString();
 }

@@ -110,7 +110,7 @@ void PrintResult(const TrainingResult& result) {
               FormatBytes(result.raw_saved_bytes).c_str(), FormatBytes(result.stored_bytes).c_str(),
               FormatRatio(ratio).c_str());
   if (result.offloaded_bytes > 0) {
-    std::printf("offloaded %s of these in a file\n", FormatBytes(result.offloaded_bytes).c_str());
+    std::printf("offloaded %s of these\n", FormatBytes(result.offloaded_bytes).c_str());
   }
   if (result.skipped_records > 0) {
     std::printf("skipped   %s broken images\n", FormatCount(result.skipped_records).c_str());

@@ -59,6 +59,11 @@ std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOpti
   return NewCudaStore(allocator_, store);
 }
 
+int64_t CudaBackend::PoolScratchBytes(const Shape& value, DType dtype, Tier tier) const {
+  constexpr int64_t kRatio = 8;  // raw over stored, at least: assumed
+  return tier == Tier::FILE ? 2 * value.elements() * SizeOf(dtype) / kRatio : 0;
+}
+
 void CudaBackend::Synchronize() { stream_.Synchronize(); }
 
 std::unique_ptr<Backend> NewCudaBackend(int index, const BackendOptions& options) {

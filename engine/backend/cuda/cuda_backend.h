@@ -36,10 +36,9 @@ class CudaBackend : public Backend {
   bool Supports(DType compute) const override;
   std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override;
   bool PoolWorksAside() const override { return true; }
-  bool Offloads() const override { return false; }
-  int64_t PoolScratchBytes(const Shape&, DType, Tier) const override {
-    return 0;
-  }  // it has its own
+  // The pool has scratch memory of its own, of which what brings offloaded values back is worth
+  // planning for.
+  int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier) const override;
   void Synchronize() override;
 
   // What own kernels and the codec launch on.

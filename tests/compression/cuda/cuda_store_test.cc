@@ -20,7 +20,8 @@ constexpr float kBound = 0.05f;
 // in the reverse order.
 class Training {
  public:
-  Training(uint64_t seed, const cuda::CudaStoreOptions& options, int values)
+  // `offloaded`: the share of the values, about.
+  Training(uint64_t seed, const cuda::CudaStoreOptions& options, int values, double offloaded = 0)
       : rng_(seed, RngStream::TEST), overlap_(options.overlap) {
     testing::SeedFakeCuda(seed);
     cudaStreamCreateWithFlags(&compute_, 0);
@@ -32,6 +33,7 @@ class Training {
       shapes_.push_back({batch, 7, 7, static_cast<int64_t>(16 + rng_.Below(40))});
       masks_.push_back(rng_.Below(2) == 0);
       codecs_.push_back(rng_.Below(5) == 0 ? "raw" : rng_.Below(2) == 0 ? "fast" : "dense");
+      tiers_.push_back(rng_.Uniform() < offloaded ? Tier::FILE : Tier::MEMORY);
     }
     for (std::shared_ptr<Buffer>* memory : {&forward_, &backward_}) {
       *memory = allocator_->Allocate(4 * 7 * 7 * 56 * 4, MemoryCategory::TRANSIENT);
@@ -44,6 +46,7 @@ class Training {
 
   ActivationStore& store() { return *store_; }
   const std::vector<StoredValue>& stored() const { return stored_; }
+  int64_t peak() const { return allocator_->ledger().Peak().total(); }
   double worst() const { return worst_; }  // error over bound; infinite for what must be exact
 
   void Iterate(int iteration) {
@@ -69,7 +72,8 @@ class Training {
     const std::vector<float> data = Data(iteration, i);
     testing::Enqueue(compute_,
                      [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
-    stored_.push_back(store_->Put(i, tensor, {codecs_[i], testing::Uniform(kBound, masks_[i])}));
+    stored_.push_back(
+        store_->Put(i, tensor, {codecs_[i], testing::Uniform(kBound, masks_[i]), tiers_[i]}));
     if (overlap_) store_->BeforeOverwrite(i);
   }
 
@@ -98,6 +102,7 @@ class Training {
   std::vector<Shape> shapes_;
   std::vector<std::string> codecs_;
   std::vector<bool> masks_;
+  std::vector<Tier> tiers_;
   std::shared_ptr<Buffer> forward_, backward_;
   std::vector<StoredValue> stored_;
   double worst_ = 0;
@@ -107,11 +112,12 @@ TEST(CudaStore, KeepsEveryValueWhateverTheOrderOfTheDevice) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     cuda::CudaStoreOptions options;
     options.overlap = seed % 2 == 0;
-    Training training(seed, options, 12);
+    Training training(seed, options, 12, static_cast<double>(seed % 3) / 2);
     for (int iteration = 0; iteration < 4; ++iteration) training.Iterate(iteration);
     training.Finish();
     EXPECT_LE(training.worst(), 1) << seed;
     EXPECT_EQ(training.store().stored_bytes(), 0);
+    EXPECT_EQ(training.store().offloaded_bytes(), 0);
   }
 }
 
@@ -138,6 +144,22 @@ TEST(CudaStore, TellsWhatTheDeviceFoundOneIterationLate) {
   for (size_t i = 0; i < first.size(); ++i) {
     EXPECT_EQ(training.stored()[i].statistics.nonzero, first[i].statistics.nonzero);
   }
+}
+
+TEST(CudaStore, OffloadedValuesTakeNoMemoryOfTheDevice) {
+  Training kept(7, {}, 12), offloaded(7, {}, 12, 1);
+  for (Training* training : {&kept, &offloaded}) {
+    training->Iterate(0);
+    training->Iterate(1);
+    training->Finish();
+    EXPECT_LE(training->worst(), 1);
+  }
+  for (size_t i = 0; i < kept.stored().size(); ++i) {
+    EXPECT_EQ(kept.stored()[i].offloaded_bytes, 0);
+    EXPECT_EQ(offloaded.stored()[i].offloaded_bytes, offloaded.stored()[i].stored_bytes);
+    EXPECT_EQ(offloaded.stored()[i].stored_bytes, kept.stored()[i].stored_bytes);
+  }
+  EXPECT_LT(offloaded.peak(), kept.peak());
 }
 
 // Values of 0.6 MiB each, with what the limit leaves to what they may take.

@@ -328,7 +328,7 @@ TEST(ExecutorTest, AMemoryLimitCanPutSavedValuesIntoAFile) {
   const auto backend = NewBackend({});
   Graph graph = ResidualNetwork();
   int64_t limit = 0;
-  for (const PlanOptions& o : PlanAlternatives(options.plan, true)) {
+  for (const PlanOptions& o : PlanAlternatives(options.plan)) {
     if (o.policies[0].tier == Tier::FILE) break;
     const int64_t peak = MakePlan(graph, *backend, 1024, o).peak.use.total();
     limit = limit == 0 ? peak : std::min(limit, peak);

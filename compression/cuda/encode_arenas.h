@@ -1,0 +1,68 @@
+// Memory that values are encoded into: arenas with their counters, and the host's book of them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "compression/cuda/arena_book.h"
+#include "compression/cuda/cuda_check.h"
+#include "compression/cuda/stored_chunk.h"
+#include "engine/core/memory.h"
+
+namespace encke::cuda {
+
+enum class ArenaPlace {
+  DEVICE,  // charged to the allocator's ledger, as UNUSED
+  HOST     // page-locked: the encoder writes through the bus. Not charged.
+};
+
+// For one stream of encoders, which the caller names.
+class EncodeArenas {
+ public:
+  // `limit_bytes`: the most that arenas may hold, 0 = no limit.
+  EncodeArenas(Allocator& allocator, ArenaPlace place, int64_t limit_bytes, cudaStream_t stream);
+
+  // Whether `most` more bytes fit for certain.
+  bool Fits(uint64_t most) const { return book_.Find(most) >= 0; }
+  // Adds an arena in which they do. Error(MEMORY) when the limit or the memory does not allow it.
+  void Add(uint64_t most);
+  // One arena in place of several, as large as the values since the last time needed together.
+  // REQUIRES: empty(); the stream's work is done.
+  void Merge();
+
+  // Space for value `number`. REQUIRES: Fits(most).
+  DeviceArena Open(int number, uint64_t most);
+  // As ArenaBook's; after Close the stream moves the counter back to where `begins(number)` points
+  // to, of the lowest value that came free.
+  void Settle(int number, uint64_t end) { book_.Settle(number, end); }
+  template <typename Begins>
+  void Close(int number, const Begins& begins) {
+    const std::optional<ArenaBook::Rewind> rewind = book_.Close(number);
+    if (rewind) Rewind(rewind->arena, begins(rewind->id));
+  }
+
+  bool empty() const { return book_.empty(); }
+  bool several() const { return arenas_.size() > 1; }
+  int Oldest(int none) const { return book_.Oldest(none); }
+
+ private:
+  struct Arena {
+    std::shared_ptr<Buffer> on_device;
+    std::shared_ptr<PinnedBytes> on_host;
+    int64_t bytes;
+  };
+
+  uint64_t* CounterOf(int arena) const { return static_cast<uint64_t*>(counters_->data()) + arena; }
+  void Rewind(int arena, const uint64_t* to);
+
+  Allocator& allocator_;
+  const ArenaPlace place_;
+  const int64_t limit_bytes_;
+  const cudaStream_t stream_;
+  ArenaBook book_;
+  std::vector<Arena> arenas_;
+  std::shared_ptr<Buffer> counters_;
+  int64_t held_ = 0;
+};
+
+}  // namespace encke::cuda
