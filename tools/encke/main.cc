@@ -1,4 +1,6 @@
 // The `encke` program: finds the command, runs it, and turns errors into messages and exit codes.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
@@ -147,6 +149,9 @@ int Main(int argc, char** argv) {
 }  // namespace encke::cli
 
 int main(int argc, char** argv) {
+  // What decoding an image takes goes back to the system: glibc's own threshold would rise with the
+  // first one that is freed.
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is met as a write that fails, not a kill
   return encke::cli::Main(argc, argv);
 }
