@@ -21,7 +21,7 @@ struct LaneMoves {
     for (int mask = 0; mask < 256; ++mask) {
       int count = 0;
       for (int lane = 0; lane < 8; ++lane) {
-        spread[mask][lane] = static_cast<uint8_t>(count < 8 ? count : 7);
+        spread[mask][lane] = static_cast<uint8_t>(count);
         count += mask >> lane & 1;
       }
       int to = 8 - count;

@@ -11,10 +11,10 @@
 namespace encke {
 
 // Moves each planned buffer from UNUSED to its category for the steps between its first and its
-// last, which for one of the whole batch are those of the first and the last slice (bytes that
-// belong to another buffer as well, once that one is through); whatever is
-// still booked at the end (or when an error ends the run) goes back. What is held at the beginning
-// and at the end of each step is noted in `trace`, where there is one. All three must outlive it.
+// last, which for one of the whole batch are those of the first and the last slice; bytes that
+// belong to another buffer as well move once that one is through. Whatever is still booked at the
+// end (or when an error ends the run) goes back. What is held at the beginning and at the end of
+// each step is noted in `trace`, where there is one. All three must outlive it.
 class ArenaLedger {
  public:
   ArenaLedger(const Plan* plan, MemoryLedger* ledger, MemoryTrace* trace = nullptr);

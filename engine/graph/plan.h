@@ -206,8 +206,8 @@ struct PlanStep {
 struct PlanSection {
   int first = 0, end = 0;  // steps
   int64_t samples = 0;     // of a slice, the last one may have fewer
-  // The last slice goes first. Sections take turns in that, so that tensors of the whole batch, each
-  // behind the one before (plan_trails.cc), need not wander through the arena.
+  // The last slice goes first. Sections take turns in that, so that tensors of the whole batch,
+  // each behind the one before (plan_trails.cc), need not wander through the arena.
   bool reversed = false;
 };
 

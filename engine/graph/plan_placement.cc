@@ -22,8 +22,6 @@ bool IsLeft(const Plan& plan, const PlannedBuffer& buffer) {
   return buffer.first < plan.backward_begin && plan.backward_begin <= buffer.last;
 }
 
-int64_t RoundUp(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 // By pair of buffers: how far the second has to begin above the first at least.
 using Gaps = std::map<std::pair<int, int>, int64_t>;
 
@@ -32,7 +30,7 @@ Gaps GapsOf(const std::vector<Trail>& trails) {
   for (const Trail& trail : trails) {
     const int below = trail.above ? trail.read : trail.written;
     const int above = trail.above ? trail.written : trail.read;
-    gaps[{below, above}] = RoundUp(trail.gap);
+    gaps[{below, above}] = RoundUp(trail.gap, kAlignment);
   }
   return gaps;
 }
@@ -267,7 +265,7 @@ std::vector<int64_t> BytesAlive(const Plan& plan) {
 
 void PlaceBuffers(Plan* plan, bool shares) {
   for (PlannedBuffer& buffer : plan->buffers) {
-    buffer.bytes = RoundUp(buffer.bytes);
+    buffer.bytes = RoundUp(buffer.bytes, kAlignment);
   }
   const std::vector<Trail> trails = FindTrails(*plan);
   const Gaps gaps = GapsOf(trails);

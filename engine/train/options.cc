@@ -177,13 +177,12 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.compute = training.precision() == config::Training::BF16 ? DType::BF16 : DType::F32;
   options.optimizer_copies =
       (config.optimizer().momentum() != 0 ? 1.0 : 0.0) + (training.ema() > 0 ? 1.0 : 0.0);
-  // What training's loader has ready, beside the batch in use, or those of evaluation.
+  // What training's loader has ready, beside the batch in use or, at least as many, evaluation's.
   const int64_t evaluation_batch =
       training.has_evaluation_batch() ? training.evaluation_batch() : training.batch();
   const int64_t evaluated = (kEvaluationPrefetch + 1) * evaluation_batch;
-  const int64_t in_use =
-      std::max<int64_t>(1, (evaluated + training.batch() - 1) / training.batch());
-  options.batches_held = config.data().prefetch() + in_use;
+  options.batches_held =
+      config.data().prefetch() + (evaluated + training.batch() - 1) / training.batch();
   return options;
 }
 

@@ -6,7 +6,7 @@
 // Then each thread takes its part of the tiles, chunk by chunk, within its second-level cache:
 //
 //   w --> filters [36, C, group] (shared) -+
-//   x --> tiles [36, chunk, C] -----------+--> products [36, chunk, kColumns] --> y
+//   x --> tiles [36, chunk, C] ------------+--> products [36, chunk, kColumns] --> y
 //
 // The workspace is bounded by the filter and the number of threads, not by images and batch.
 //

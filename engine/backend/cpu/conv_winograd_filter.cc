@@ -1,7 +1,6 @@
 #include "engine/backend/cpu/conv_winograd_filter.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "engine/backend/cpu/conv_winograd.h"
 #include "engine/backend/cpu/simd.h"
@@ -27,17 +26,17 @@ int64_t Part(int64_t channels, int64_t parts) {
 
 // Channels of an area of [k, c] whose products fit `max_bytes`, so many areas that each thread has
 // one: about as many of both kinds, since each area transforms its own.
-std::pair<int64_t, int64_t> AreaFor(int64_t k, int64_t c, int64_t max_bytes) {
-  int64_t k_area = Part(k, 1), c_area = Part(c, 1);
+WinogradFilterConv::AreaSize SizeFor(int64_t k, int64_t c, int64_t max_bytes) {
+  WinogradFilterConv::AreaSize size = {Part(k, 1), Part(c, 1)};
   const auto too_large = [&] {
-    const int64_t areas = Parts(k, k_area) * Parts(c, c_area);
-    return areas < Threads() || kPositions * k_area * c_area * SizeOf(DType::F32) > max_bytes;
+    const int64_t areas = Parts(k, size.k) * Parts(c, size.c);
+    return areas < Threads() || kPositions * size.k * size.c * SizeOf(DType::F32) > max_bytes;
   };
-  while (too_large() && std::max(k_area, c_area) > kChannelStep) {
-    int64_t& larger = k_area >= c_area ? k_area : c_area;
+  while (too_large() && std::max(size.k, size.c) > kChannelStep) {
+    int64_t& larger = size.k >= size.c ? size.k : size.c;
     larger = Part(larger, 2);
   }
-  return {k_area, c_area};
+  return size;
 }
 
 }  // namespace
@@ -63,12 +62,11 @@ WinogradFilterConv::WinogradFilterConv(const ConvCall& call, const winograd::Ker
       grid_(y_),
       windows_{x_, winograd::kWindow, call.options.pad_top, call.options.pad_left},
       results_{y_, kTile, 0, 0},
-      k_area_(AreaFor(y_.c, x_.c, max_product_bytes).first),
-      c_area_(AreaFor(y_.c, x_.c, max_product_bytes).second),
-      chunk_(winograd::ChunkFor(std::max(k_area_, c_area_))),
-      tiles_(chunk_, c_area_),
-      gradients_(chunk_, k_area_),
-      product_stride_(OddLines(k_area_ * c_area_)),
+      area_(SizeFor(y_.c, x_.c, max_product_bytes)),
+      chunk_(winograd::ChunkFor(std::max(area_.k, area_.c))),
+      tiles_(chunk_, area_.c),
+      gradients_(chunk_, area_.k),
+      product_stride_(OddLines(area_.k * area_.c)),
       scratch_floats_(tiles_.floats() + gradients_.floats() + kPositions * product_stride_) {
   WorkspaceLayout layout;
   zeros_at_ = layout.Add(std::max(x_.c, y_.c) * SizeOf(DType::F32));
@@ -81,9 +79,9 @@ std::string WinogradFilterConv::implementation() const {
 }
 
 WinogradFilterConv::Area WinogradFilterConv::AreaAt(int64_t index) const {
-  const int64_t c_parts = Parts(x_.c, c_area_);
-  const int64_t k = index / c_parts * k_area_, c = index % c_parts * c_area_;
-  return {k, std::min(k_area_, y_.c - k), c, std::min(c_area_, x_.c - c)};
+  const int64_t c_parts = Parts(x_.c, area_.c);
+  const int64_t k = index / c_parts * area_.k, c = index % c_parts * area_.c;
+  return {k, std::min(area_.k, y_.c - k), c, std::min(area_.c, x_.c - c)};
 }
 
 void WinogradFilterConv::Multiply(const float* gradients, const float* tiles, int64_t count,
@@ -126,7 +124,7 @@ void WinogradFilterConv::Run(dnnl::stream&, const Workspace& workspace,
   const Job job = {static_cast<const float*>(buffers.x), static_cast<const float*>(buffers.y),
                    static_cast<float*>(const_cast<void*>(buffers.filter)), zeros,
                    workspace.At<float>(scratch_at_)};
-  const int64_t areas = Parts(y_.c, k_area_) * Parts(x_.c, c_area_);
+  const int64_t areas = Parts(y_.c, area_.k) * Parts(x_.c, area_.c);
   ParallelForIndexed(areas, 1, [&](int thread, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       RunArea(job, AreaAt(i), job.scratch + thread * scratch_floats_);

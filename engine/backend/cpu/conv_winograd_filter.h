@@ -23,6 +23,11 @@ class WinogradFilterConv : public ConvPlan {
  public:
   static constexpr int64_t kMaxProductBytes = int64_t{5} << 19;
 
+  // Output and input channels of an area, at most.
+  struct AreaSize {
+    int64_t k, c;
+  };
+
   static bool Computes(const ConvCall& call);
   // Whether it does so faster than the other plans.
   static bool Wins(const ConvCall& call);
@@ -60,8 +65,8 @@ class WinogradFilterConv : public ConvPlan {
   bool bias_, accumulate_;
   winograd::TileGrid grid_;
   winograd::TileSquares windows_, results_;
-  int64_t k_area_, c_area_;  // channels of an area, at most
-  int64_t chunk_;            // tiles
+  AreaSize area_;
+  int64_t chunk_;  // tiles
   winograd::TileLayout tiles_, gradients_;
   int64_t product_stride_;
   int64_t scratch_floats_;

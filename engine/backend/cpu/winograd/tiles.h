@@ -1,6 +1,7 @@
 // Cutting images into the tiles of winograd/kernels.h, and what they need in memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "engine/backend/cpu/winograd/kernels.h"
@@ -50,7 +51,7 @@ inline int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step *
 inline int64_t ChunkFor(int64_t channels) {
   constexpr int64_t kMaxFloats = int64_t{5} << 17;  // 2.5 MiB
   const int64_t fit = kMaxFloats / (kPositions * channels) / kRowStep * kRowStep;
-  return fit < 16 ? 16 : (fit > 64 ? 64 : fit);
+  return std::clamp<int64_t>(fit, 16, 64);
 }
 
 // `chunk` transformed tiles: position p of tile i begins at p * stride + i * row.
