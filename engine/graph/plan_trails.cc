@@ -8,9 +8,10 @@
 namespace encke::internal {
 namespace {
 
-// Buffers that steps of the section take whole, after all slices.
-std::set<int> TakenWhole(const Plan& plan, const PlanSection& section) {
-  std::set<int> buffers;
+// Buffers that are read whole once the section's slices are through: by its steps or, like those of
+// the results, after the program.
+std::set<int> ReadAfterSlices(const Plan& plan, const PlanSection& section) {
+  std::set<int> buffers = {plan.logits_buffer, plan.loss_buffer};
   for (int s = section.first; s < section.end; ++s) {
     const PlanStep& step = plan.steps[s];
     if (step.kind != PlanStep::Kind::BACKWARD_PARAMETERS) continue;
@@ -43,13 +44,13 @@ std::vector<Trail> FindTrails(const Plan& plan) {
   std::vector<Trail> trails;
   for (const PlanSection& section : plan.sections) {
     if (section.samples == plan.batch) continue;
-    const std::set<int> taken_whole = TakenWhole(plan, section);
+    const std::set<int> read_after = ReadAfterSlices(plan, section);
     std::vector<int> read, written;
     for (int b = 0; b < static_cast<int>(plan.buffers.size()); ++b) {
       const PlannedBuffer& buffer = plan.buffers[b];
       if (!buffer.whole || buffer.sample_bytes == 0) continue;
       const bool from_before = buffer.first < section.first && buffer.last == section.end - 1;
-      if (from_before && taken_whole.count(b) == 0) read.push_back(b);
+      if (from_before && read_after.count(b) == 0) read.push_back(b);
       if (buffer.first == section.first) written.push_back(b);
     }
     for (int r : read) {

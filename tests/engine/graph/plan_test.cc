@@ -45,6 +45,9 @@ bool Overlap(int64_t a, int64_t a_end, int64_t b, int64_t b_end) { return a < b_
 // one have written never lies where that one or a later one reads.
 bool Trails(const Plan& plan, const PlannedBuffer& read, const PlannedBuffer& written) {
   if (!read.whole || !written.whole || read.first >= written.first) return false;
+  for (int result : {plan.logits_buffer, plan.loss_buffer}) {
+    if (&read == &plan.buffers[result]) return false;  // read after the program
+  }
   const auto section =
       std::find_if(plan.sections.begin(), plan.sections.end(),
                    [&](const PlanSection& s) { return read.last >= s.first && read.last < s.end; });
