@@ -1,5 +1,4 @@
-// Labelled 8-bit images by index. Everything that reads them is decoded to RGB or grey through
-// OpenCV.
+// Labelled 8-bit images by index, RGB or grey.
 #pragma once
 
 #include <cstdint>

@@ -1,55 +1,44 @@
 #include "data/image_codec.h"
 
-#include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
-#include <string_view>
+#include <stdexcept>
 
+#include "data/image_formats.h"
 #include "engine/core/error.h"
 
 namespace encke {
 namespace {
 
-// libjpeg fills what is missing with grey and goes on. In a whole file an end-of-image marker
-// follows the last start of a scan: nothing inside a scan's data looks like either (ITU T.81,
-// B.1.1.5).
-bool IsTruncatedJpeg(const std::vector<uint8_t>& bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.substr(0, 2) != "\xff\xd8") return false;
-  const size_t scan = text.rfind("\xff\xda");
-  return scan == std::string_view::npos || text.find("\xff\xd9", scan) == std::string_view::npos;
-}
-
-Error BrokenImage(const std::string& message, const std::string& place) {
-  return Error(ErrorKind::DATA, message, place,
-               "replace or remove the file, or set data.skip_broken to go on without it");
-}
-
-cv::Mat Decode(const std::vector<uint8_t>& bytes, int64_t channels, const std::string& place) {
-  if (bytes.empty()) throw BrokenImage("the image file is empty", place);
-  if (IsTruncatedJpeg(bytes)) throw BrokenImage("the JPEG file is truncated", place);
-  cv::Mat decoded;
-  try {
-    decoded = cv::imdecode(bytes, channels == 1 ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
-  } catch (const cv::Exception& error) {
-    throw BrokenImage(StrCat("the image does not decode (", error.err, ")"), place);
+Image Decode(const FileBytes& file, int64_t channels) {
+  if (file.size == 0) throw std::runtime_error("the image file is empty");
+  switch (FormatOf(file)) {
+    case ImageFormat::JPEG:
+      return DecodeJpeg(file, channels);
+    case ImageFormat::PNG:
+      return DecodePng(file, channels);
+    case ImageFormat::TIFF:
+      return DecodeTiff(file, channels);
+    case ImageFormat::WEBP:
+      return DecodeWebp(file, channels);
+    case ImageFormat::BMP:
+    case ImageFormat::PNM:
+      return DecodePlain(file, channels);
+    case ImageFormat::UNKNOWN:
+      break;
   }
-  if (decoded.empty()) throw BrokenImage("the image does not decode", place);
-  return decoded;
+  throw std::runtime_error(
+      "the image does not decode: its first bytes are not those of JPEG, PNG, BMP, TIFF, WebP, PGM "
+      "or PPM");
 }
 
 }  // namespace
 
 Image DecodeImage(const std::vector<uint8_t>& bytes, int64_t channels, const std::string& place) {
-  const cv::Mat decoded = Decode(bytes, channels, place);
-  Image image{decoded.rows, decoded.cols, channels, {}};
-  image.pixels.resize(static_cast<size_t>(image.h * image.w * image.c));
-  cv::Mat pixels(decoded.rows, decoded.cols, decoded.type(), image.pixels.data());
-  if (channels == 1) {
-    decoded.copyTo(pixels);
-  } else {
-    cv::cvtColor(decoded, pixels, cv::COLOR_BGR2RGB);
+  try {
+    return Decode({bytes.data(), bytes.size()}, channels);
+  } catch (const std::runtime_error& error) {
+    throw Error(ErrorKind::DATA, error.what(), place,
+                "replace or remove the file, or set data.skip_broken to go on without it");
   }
-  return image;
 }
 
 Image ConvertChannels(Image image, int64_t channels) {

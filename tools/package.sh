@@ -45,8 +45,7 @@ build() {
   fi
 }
 
-# Paths of the libraries that the files need, those of libraries included, but for what only GDAL
-# needs, which stands in for itself (below).
+# Paths of the libraries that the files need, those of libraries included.
 libraries_of() {
   local -A path_of=() seen=()
   local queue=("$@") file name path
@@ -55,26 +54,12 @@ libraries_of() {
     file=${queue[0]} queue=("${queue[@]:1}")
     for name in $(objdump -p "$file" | awk '/NEEDED/{print $2}'); do
       [[ -z "${seen[$name]:-}" && -n "${path_of[$name]:-}" ]] || continue
-      [[ ! "$name" =~ $not_bundled && "$name" != libgdal.so* ]] || continue
+      [[ ! "$name" =~ $not_bundled ]] || continue
       seen[$name]=1
       queue+=("${path_of[$name]}")
       echo "${path_of[$name]}"
     done
   done
-}
-
-# OpenCV's image codecs are linked with GDAL, which brings eighty libraries (100 MB) for maps and data
-# bases. A library of the same name whose functions find nothing leaves them all behind; JPEG, PNG and
-# the other image formats do not go through it.
-stand_in_for_gdal() {
-  local codecs=$1 folder=$2 name gdal
-  name=$(objdump -p "$codecs" | awk '/NEEDED.*libgdal/{print $2}')
-  [[ -n "$name" ]] || return 0
-  gdal=$(ldd "$codecs" | awk -v name="$name" '$1 == name {print $3}')
-  comm -12 <(nm -D --undefined-only "$codecs" | awk '{print $2}' | sort -u) \
-    <(nm -D --defined-only "$gdal" | awk '{print $3}' | sed 's/@.*//' | sort -u) |
-    sed 's/.*/void *&(void) { return 0; }/' |
-    gcc -x c -shared -fPIC -O1 -Wl,-soname,"$name" -o "$folder/$name" -
 }
 
 # The newest version of glibc that the files ask for.
@@ -93,7 +78,6 @@ fill() {
     esac
   done <"$folder/libraries"
   rm "$folder/libraries"
-  stand_in_for_gdal "$(echo "$folder"/lib/libopencv_imgcodecs.so.*)" "$folder/lib"
   (cd "$repository" && find models -name '*.textproto' -exec cp --parents -t "$folder/share/encke" {} +)
   install -m 644 "$repository"/{README.md,LICENSE} "$repository"/doc/*.md "$folder/share/doc/encke/"
   if $cuda; then

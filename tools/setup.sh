@@ -6,6 +6,7 @@ set -euo pipefail
 packages=(
   bazel-bootstrap bazel-platforms bazel-rules-java bazel-rules-proto g++
   libdnnl-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  libturbojpeg0-dev libpng-dev libtiff-dev libwebp-dev libexif-dev libstb-dev
   libprotobuf-dev protobuf-compiler libzstd-dev libxxhash-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev
   dataset-fashion-mnist

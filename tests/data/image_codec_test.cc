@@ -1,8 +1,10 @@
 // Decoding: what kinds of files become the same 8-bit RGB or grey pixels, and what is refused.
 #include "data/image_codec.h"
 
+#include <cstdlib>
 #include <opencv2/imgcodecs.hpp>
 
+#include "data/image_formats.h"
 #include "tests/data/test_files.h"
 
 namespace encke {
@@ -42,6 +44,77 @@ TEST(ImageCodecTest, AlphaIsDropped) {
   EXPECT_EQ(DecodeImage(Png(pixels), 3, "x").pixels, (Pixels{10, 20, 30}));
 }
 
+TEST(ImageCodecTest, EveryFormatKeepsPlaceAndColour) {
+  constexpr int kH = 24, kW = 40;
+  cv::Mat pixels(kH, kW, CV_8UC3);
+  for (int y = 0; y < kH; ++y) {
+    for (int x = 0; x < kW; ++x) {
+      pixels.at<cv::Vec3b>(y, x) = {static_cast<uint8_t>(5 * x), static_cast<uint8_t>(10 * y), 90};
+    }
+  }
+  for (const char* extension : {".png", ".bmp", ".ppm", ".tiff", ".jpg", ".webp"}) {
+    SCOPED_TRACE(extension);
+    const bool exact = extension != std::string(".jpg") && extension != std::string(".webp");
+    std::vector<uint8_t> bytes;
+    cv::imencode(extension, pixels, bytes);
+    const Image image = DecodeImage(bytes, 3, "x");
+    ASSERT_EQ(image.h, kH);
+    ASSERT_EQ(image.w, kW);
+    ASSERT_EQ(image.pixels.size(), static_cast<size_t>(kH * kW * 3));
+    const Image grey = DecodeImage(bytes, 1, "x");
+    ASSERT_EQ(grey.pixels.size(), static_cast<size_t>(kH * kW));
+    for (int y = 0; y < kH; ++y) {
+      for (int x = 0; x < kW; ++x) {
+        const int expected[] = {90, 10 * y, 5 * x};
+        for (int c = 0; c < 3; ++c) {
+          ASSERT_LE(std::abs(image.pixels[(y * kW + x) * 3 + c] - expected[c]), exact ? 0 : 12);
+        }
+        const double luma = 0.299 * 90 + 0.587 * 10 * y + 0.114 * 5 * x;
+        ASSERT_NEAR(grey.pixels[y * kW + x], luma, exact ? 1 : 8);
+      }
+    }
+  }
+}
+
+TEST(ImageCodecTest, WhatTheFileIsCalledDoesNotMatterAndOtherFilesAreRefused) {
+  for (const char* text :
+       {"GIF89a, or something of the kind", "P1 2 2 0 1 1 0", "x", "RIFF....WAVE"}) {
+    ExpectDataError([&] { DecodeImage(Bytes(text), 3, "the place"); }, "first bytes");
+  }
+}
+
+TEST(ImageCodecTest, ASizeThatIsNotSensibleIsRefusedBeforeMemoryIsTaken) {
+  ExpectDataError([] { DecodeImage(Bytes("P6 100000 100000 255\n"), 3, "x"); }, "not sensible");
+}
+
+// 2 x 3, and how each orientation of EXIF 2.32, 4.6.4 means it.
+TEST(ImageCodecTest, OrientationsTurnAndMirror) {
+  const char* const meant[] = {"abc/def/",  "cba/fed/",  "fed/cba/",  "def/abc/",
+                               "ad/be/cf/", "da/eb/fc/", "fc/eb/da/", "cf/be/ad/"};
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const Image upright = Upright({2, 3, 1, {'a', 'b', 'c', 'd', 'e', 'f'}}, orientation);
+    std::string rows;
+    for (int64_t i = 0; i < upright.h * upright.w; ++i) {
+      rows += static_cast<char>(upright.pixels[static_cast<size_t>(i)]);
+      if ((i + 1) % upright.w == 0) rows += '/';
+    }
+    EXPECT_EQ(rows, meant[orientation - 1]) << orientation;
+  }
+}
+
+TEST(ImageCodecTest, TheOrientationOfAJpegIsApplied) {
+  std::string file = EncodedImage(".jpg", 16, 40, 10, 20, 30);
+  const std::string little_endian(
+      "\xff\xe1\x00\x22"
+      "Exif\0\0II*\0\x08\0\0\0\x01\0"
+      "\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0",
+      36);
+  file.insert(2, little_endian);
+  const Image image = DecodeImage(Bytes(file), 3, "x");
+  EXPECT_EQ(image.h, 40);
+  EXPECT_EQ(image.w, 16);
+}
+
 // 8x8, cyan 0, magenta and yellow full, black 0, written inverted as Adobe's programs do.
 constexpr unsigned char kCmykRed[] = {
     0xff, 0xd8, 0xff, 0xee, 0x00, 0x0e, 0x41, 0x64, 0x6f, 0x62, 0x65, 0x00, 0x64, 0x00, 0x00,
@@ -66,7 +139,8 @@ TEST(ImageCodecTest, CmykIsConverted) {
 }
 
 TEST(ImageCodecTest, TruncatedFilesAreRefusedWhereverTheyAreCut) {
-  for (const char* extension : {".jpg", ".png"}) {
+  for (const char* extension : {".jpg", ".png", ".bmp", ".ppm", ".tiff", ".webp"}) {
+    SCOPED_TRACE(extension);
     const std::string whole = EncodedImage(extension, 40, 40, 10, 20, 30);
     DecodeImage(Bytes(whole), 3, "x");
     for (size_t length = 0; length + 2 < whole.size(); length += 1 + whole.size() / 40) {
