@@ -108,11 +108,13 @@ std::string DescribeChoice(const Plan& plan) {
   const size_t twice = plan.rematerialized.size();
   const std::string made =
       twice == 0 ? "" : StrCat(", ", twice, " inputs of batch norms made twice");
+  const size_t once = plan.decoded_once.size();
+  const std::string decoded = once == 0 ? "" : StrCat(", ", once, " saved values decoded once");
   const bool offloaded = plan.predicted_offloaded_bytes() > 0;
   const int segments = plan.options.recompute_segments;
   const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")
                                         : StrCat("codec ", names);
-  return StrCat(slices, ", ", kept, made, offloaded ? ", saved values offloaded" : "");
+  return StrCat(slices, ", ", kept, made, decoded, offloaded ? ", saved values offloaded" : "");
 }
 
 }  // namespace encke

@@ -23,8 +23,8 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
 void RequireFits(Graph& graph, Backend& backend, const Plan& plan, const PlanOptions& options,
                  int64_t limit, const std::string& place);
 
-// "slices of 4 and more samples, codec dense, 3 inputs of batch norms made twice, saved values
-// offloaded"
+// "slices of 4 and more samples, codec dense, 3 inputs of batch norms made twice, 12 saved values
+// decoded once, saved values offloaded"
 std::string DescribeChoice(const Plan& plan);
 
 }  // namespace encke
