@@ -32,6 +32,20 @@ TEST(Help, VersionIsShown) {
   EXPECT_EQ(version.out.rfind("encke ", 0), 0u) << version.out;
 }
 
+// Threads that spin for long take the cores from what they wait for; who asks for it gets it.
+TEST(Threads, SpinShortlyUnlessTheUserSaysHowToWait) {
+  setenv("OMP_DISPLAY_ENV", "VERBOSE", 1);
+  const std::string tests_own =
+      std::getenv("OMP_WAIT_POLICY") ? std::getenv("OMP_WAIT_POLICY") : "";
+  unsetenv("OMP_WAIT_POLICY");
+  const Sandbox sandbox;
+  EXPECT_TRUE(Has(sandbox.Run({"--version"}).err, "GOMP_SPINCOUNT = '3000'"));
+  setenv("OMP_WAIT_POLICY", "ACTIVE", 1);
+  EXPECT_FALSE(Has(sandbox.Run({"--version"}).err, "GOMP_SPINCOUNT = '3000'"));
+  setenv("OMP_WAIT_POLICY", tests_own.c_str(), 1);
+  unsetenv("OMP_DISPLAY_ENV");
+}
+
 TEST(Usage, MistakesExitWith2AndSayWhatHelps) {
   const Sandbox sandbox;
   const Outcome unknown = sandbox.Run({"trian"});
