@@ -11,9 +11,20 @@
 namespace encke {
 namespace {
 
-// Scratch memory, not cleared.
-std::unique_ptr<uint8_t[]> NewScratch(int64_t elements, const simd::DenseShape& shape) {
-  return std::unique_ptr<uint8_t[]>(new uint8_t[simd::DenseScratch(elements, shape)]);
+// Scratch memory of this thread, not cleared, kept from chunk to chunk: some six bytes for each
+// element of the largest. Taken for each chunk anew, it came from the system and went back, and a
+// tenth of a training step went into page faults.
+uint8_t* ThreadScratch(int64_t elements, const simd::DenseShape& shape) {
+  thread_local std::unique_ptr<uint8_t[]> scratch;
+  thread_local int64_t capacity = 0;
+  const int64_t needed = simd::DenseScratch(elements, shape);
+  if (needed > capacity) {
+    capacity = 0;  // should there be no memory
+    scratch.reset();
+    scratch.reset(new uint8_t[needed]);
+    capacity = needed;
+  }
+  return scratch.get();
 }
 
 simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }
@@ -96,7 +107,7 @@ int64_t DenseCodec::EncodeStream(const void* data, DType dtype, const Shape& chu
   simd::ChunkSums sums;
   const int64_t size = kernels_.encode_dense(
       dtype, {data, elements, expanded.tables(), quantizer.mode(), rest, bytes - 1}, shape,
-      ExpandDenseTables(coding.tables), NewScratch(elements, shape).get(), &sums);
+      ExpandDenseTables(coding.tables), ThreadScratch(elements, shape), &sums);
   if (size < 0) return fast_.EncodeStream(data, dtype, chunk, coding, out, statistics);
   *statistics = StatisticsOf(sums, data, dtype, elements, quantizer);
   return kStreamHead + size;
@@ -118,7 +129,7 @@ void DenseCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, 
                                data,
                                elements};
   if (!kernels_.decode_dense(dtype, job, shape, ExpandDenseTables(coding.tables),
-                             NewScratch(elements, shape).get())) {
+                             ThreadScratch(elements, shape))) {
     ThrowCorruption("a compressed chunk is broken");
   }
 }
