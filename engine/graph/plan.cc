@@ -5,7 +5,6 @@
 #include <set>
 
 #include "engine/core/error.h"
-#include "engine/graph/plan_choice.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke {
@@ -58,14 +57,15 @@ Plan Completed(Plan plan, const Graph& graph, bool shares_arena) {
   return plan;
 }
 
-// Makes of `best` a plan that decodes less often and takes no more. `plan`: the same, to begin
-// with.
+// Makes of `best` a plan that decodes less often and takes no more than it did, or than may be
+// spent. `plan`: the same, to begin with.
 void DecodeOnce(Plan plan, const Graph& graph, bool shares_arena, Plan* best) {
+  const int64_t ceiling = std::max(best->peak.use.total(), plan.options.spend_up_to);
   for (double share : kShares) {
-    plan.decoded_once = internal::ChooseDecodedOnce(graph, *best, share);
+    plan.decoded_once = internal::ChooseDecodedOnce(graph, *best, ceiling, share);
     if (plan.decoded_once.empty()) return;
     Plan next = Completed(plan, graph, shares_arena);
-    if (next.peak.use.total() > best->peak.use.total()) continue;
+    if (next.peak.use.total() > ceiling) continue;
     *best = std::move(next);
     return;
   }
@@ -153,40 +153,12 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     if (next.peak.use.total() < best.peak.use.total()) best = next;
   }
   plan.rematerialized = best.rematerialized;
-  if (Sliced(best) && options.training) DecodeOnce(plan, graph, shares, &best);
-  best.workspace_bytes = Workspace(graph, backend, best);
+  plan.workspace_bytes = best.workspace_bytes = Workspace(graph, backend, best);
   graph.InferShapes(batch);
-  best.pool_scratch_bytes = PoolScratch(graph, backend, best);
+  plan.pool_scratch_bytes = best.pool_scratch_bytes = PoolScratch(graph, backend, best);
   internal::PredictPeak(graph, &best);
+  if (Sliced(best) && options.training) DecodeOnce(plan, graph, shares, &best);
   return best;
-}
-
-int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options) {
-  const auto need = [&](int64_t batch) {
-    return ChoosePlan(graph, backend, batch, options, bytes).peak.use.total();
-  };
-  if (need(1) > bytes) return 0;
-  // The need grows with the batch, almost linearly but where ChoosePlan goes on to another plan.
-  int64_t fits = 1, fails = 0;
-  int64_t fits_need = need(1), guess = 2;
-  constexpr int64_t kLargest = int64_t{1} << 20;
-  while (fails == 0 || fails - fits > 1) {
-    const int64_t guess_need = need(guess);
-    if (guess_need > bytes) {
-      fails = guess;
-    } else {
-      const int64_t slope = std::max<int64_t>((guess_need - fits_need) / (guess - fits), 1);
-      fits = guess;
-      fits_need = guess_need;
-      if (fits >= kLargest) return kLargest;
-      guess = fits + std::max<int64_t>((bytes - fits_need) / slope, 1);
-    }
-    const int64_t middle = fails > 0 ? (fits + fails) / 2 : guess;
-    if (fails > 0 && (guess <= fits || guess >= fails)) guess = middle;
-    guess = std::min(guess, kLargest);
-    if (guess == fits) ++guess;
-  }
-  return fits;
 }
 
 }  // namespace encke

@@ -67,6 +67,9 @@ struct PlanOptions {
   // second time, slice by slice, instead of holding them for the whole batch until its statistics
   // are known; max pools' gradients, too. 0: none. Where nothing is sliced there is nothing to do.
   double rematerialize = 0.05;
+  // Bytes of memory in all that may be used to decode fewer values twice. 0: only what is free
+  // beside the peak.
+  int64_t spend_up_to = 0;
   // Whether the input of a batch norm that ends a residual block is made from what the block makes
   // (BlockEnd), where that loses little.
   bool derive = true;
@@ -255,9 +258,5 @@ struct Plan {
 // saves memory: a max pool that alone reads a ReLU changes places with it (max is monotone), so
 // that only the pool's index and the pooled output are kept.
 Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options);
-
-// The largest batch whose predicted peak stays within `bytes`, whatever that takes (ChoosePlan); 0
-// when not even one sample does.
-int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options);
 
 }  // namespace encke

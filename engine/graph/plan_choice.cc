@@ -12,8 +12,9 @@ namespace {
 
 constexpr int64_t kGreatestSlice = 64 << 20;  // bytes of a layer's tensors, where slicing begins
 constexpr int64_t kLeastSlice = 1 << 20;      // below, slices of one sample are reached
-constexpr double kMoreTwice = 0.15;           // PlanOptions::rematerialize where it must be
-constexpr int kSegments[] = {16, 8, 4};       // the more, the less is computed at a time
+constexpr double kSpent = 0.9;       // of a limit, to save time: predictions err by up to a tenth
+constexpr double kMoreTwice = 0.15;  // PlanOptions::rematerialize where it must be
+constexpr int kSegments[] = {16, 8, 4};  // the more, the less is computed at a time
 
 // `options` with slices of falling size.
 void AddSlices(const PlanOptions& options, std::vector<PlanOptions>* alternatives) {
@@ -32,6 +33,23 @@ template <typename Change>
 PlanOptions WithPolicies(PlanOptions options, const Change& change) {
   for (SavedPolicy& policy : options.policies) change(&policy);
   return options;
+}
+
+// Of the alternatives, in their order.
+Plan FirstThatFits(Graph& graph, Backend& backend, int64_t batch,
+                   const std::vector<PlanOptions>& alternatives, int64_t limit) {
+  Plan best = MakePlan(graph, backend, batch, alternatives[0]);
+  std::vector<std::string> rejected;
+  for (size_t i = 1; i < alternatives.size(); ++i) {
+    const int64_t peak = best.peak.use.total();
+    if (peak <= limit) break;
+    Plan plan = MakePlan(graph, backend, batch, alternatives[i]);
+    if (plan.peak.use.total() >= peak) continue;
+    rejected.push_back(StrCat(DescribeChoice(best), ": ", FormatBytes(peak)));
+    best = std::move(plan);
+  }
+  best.rejected = std::move(rejected);
+  return best;
 }
 
 }  // namespace
@@ -65,20 +83,45 @@ std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
 
 Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options,
                 int64_t limit) {
-  Plan best = MakePlan(graph, backend, batch, options);
-  if (limit == 0) return best;
-  std::vector<std::string> rejected;
-  const std::vector<PlanOptions> alternatives = PlanAlternatives(options);
-  for (size_t i = 1; i < alternatives.size(); ++i) {  // the first is `options`
-    const int64_t peak = best.peak.use.total();
-    if (peak <= limit) break;
-    Plan plan = MakePlan(graph, backend, batch, alternatives[i]);
-    if (plan.peak.use.total() >= peak) continue;
-    rejected.push_back(StrCat(DescribeChoice(best), ": ", FormatBytes(peak)));
-    best = std::move(plan);
+  if (limit == 0) return MakePlan(graph, backend, batch, options);
+  std::vector<PlanOptions> alternatives = PlanAlternatives(options);
+  if (options.compress && options.rematerialize > 0) {  // what is free need not be saved
+    alternatives.insert(alternatives.begin(), options);
+    alternatives[0].rematerialize = 0;
   }
-  best.rejected = std::move(rejected);
-  return best;
+  for (PlanOptions& alternative : alternatives) {
+    alternative.spend_up_to = static_cast<int64_t>(kSpent * static_cast<double>(limit));
+  }
+  return FirstThatFits(graph, backend, batch, alternatives, limit);
+}
+
+int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options) {
+  const std::vector<PlanOptions> alternatives = PlanAlternatives(options);
+  const auto need = [&](int64_t batch) {
+    return FirstThatFits(graph, backend, batch, alternatives, bytes).peak.use.total();
+  };
+  if (need(1) > bytes) return 0;
+  // The need grows with the batch, almost linearly but where the choice goes on to another plan.
+  int64_t fits = 1, fails = 0;
+  int64_t fits_need = need(1), guess = 2;
+  constexpr int64_t kLargest = int64_t{1} << 20;
+  while (fails == 0 || fails - fits > 1) {
+    const int64_t guess_need = need(guess);
+    if (guess_need > bytes) {
+      fails = guess;
+    } else {
+      const int64_t slope = std::max<int64_t>((guess_need - fits_need) / (guess - fits), 1);
+      fits = guess;
+      fits_need = guess_need;
+      if (fits >= kLargest) return kLargest;
+      guess = fits + std::max<int64_t>((bytes - fits_need) / slope, 1);
+    }
+    const int64_t middle = fails > 0 ? (fits + fails) / 2 : guess;
+    if (fails > 0 && (guess <= fits || guess >= fails)) guess = middle;
+    guess = std::min(guess, kLargest);
+    if (guess == fits) ++guess;
+  }
+  return fits;
 }
 
 void RequireFits(Graph& graph, Backend& backend, const Plan& plan, const PlanOptions& options,

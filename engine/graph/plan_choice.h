@@ -13,10 +13,16 @@ namespace encke {
 // values offloaded; with nothing saved but the inputs of some segments, which are computed again.
 std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options);
 
-// The first alternative whose predicted peak stays within `limit` bytes (0: no limit), or, when
-// none does, the one with the lowest peak. Plan::rejected says what was too large.
+// Without a limit (0) the plan of `options`, which takes little memory. With a `limit` in bytes the
+// first that stays within it of: as asked for but with nothing made twice, and the alternatives;
+// when none does, the one with the lowest peak. Plan::rejected says what was too large. What the
+// limit leaves free beside the peak, less a tenth of the limit, is used to decode values once.
 Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options,
                 int64_t limit);
+
+// The largest batch for which one of the alternatives stays within `bytes`; 0 when not even one
+// sample does.
+int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options);
 
 // Error(MEMORY) when the plan, chosen for `options`, needs more than `limit` (0: no limit), with
 // the largest batch that would fit. `place` of the limit in the config, or "".

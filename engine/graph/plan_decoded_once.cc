@@ -53,11 +53,11 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
 
 }  // namespace
 
-std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, double share) {
+std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, int64_t ceiling,
+                                double share) {
   std::vector<int64_t> room;
   for (int64_t in_use : plan.predicted_in_use) {
-    room.push_back(
-        static_cast<int64_t>(share * static_cast<double>(plan.peak.use.total() - in_use)));
+    room.push_back(static_cast<int64_t>(share * static_cast<double>(ceiling - in_use)));
   }
   std::set<int> chosen;
   for (const Candidate& candidate : ListCandidates(graph, plan)) {

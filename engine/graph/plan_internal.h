@@ -117,8 +117,9 @@ bool Rematerialize(const Graph& graph, Plan* plan);
 
 // Saved values that may be decoded once, for the first section that reads them, and held whole
 // until the last has, as far as they take no more at any step than `share` of what is free there
-// beside the peak of `plan`, which is complete.
-std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, double share);
+// below `ceiling` bytes. `plan` is complete.
+std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, int64_t ceiling,
+                                double share);
 
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);

@@ -8,7 +8,7 @@
 #include "engine/backend/backend.h"
 #include "engine/core/error.h"
 #include "engine/core/units.h"
-#include "engine/graph/plan.h"
+#include "engine/graph/plan_choice.h"
 #include "engine/train/options.h"
 #include "engine/train/trainer.h"
 #include "tools/encke/child_process.h"

@@ -33,6 +33,22 @@ TEST_F(PlanChoiceTest, WithoutNeedNothingIsChanged) {
   }
 }
 
+TEST_F(PlanChoiceTest, RoomUnderALimitSavesTime) {
+  options_.slice_bytes = 1 << 20;
+  options_.rematerialize = 0.5;
+  const Plan smallest = Choose(4096, 0);
+  ASSERT_FALSE(smallest.rematerialized.empty());
+  const int64_t limit = 4 * smallest.peak.use.total();
+  const Plan roomy = Choose(4096, limit);
+  EXPECT_TRUE(roomy.rematerialized.empty());
+  EXPECT_GT(roomy.decoded_once.size(), smallest.decoded_once.size());
+  EXPECT_LE(roomy.peak.use.total(), limit);
+  // Where there is no room, everything is as without a limit.
+  const Plan tight = Choose(4096, smallest.peak.use.total());
+  EXPECT_EQ(tight.rematerialized, smallest.rematerialized);
+  EXPECT_EQ(tight.decoded_once, smallest.decoded_once);
+}
+
 TEST_F(PlanChoiceTest, SlicesComeBeforeTheDenserCodec) {
   const int64_t need = Peak(options_, 4096);
   const Plan sliced = Choose(4096, need * 9 / 10);

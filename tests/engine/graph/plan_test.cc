@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/graph/plan_choice.h"
 #include "layers/convolution.h"
 #include "layers/flatten.h"
 #include "layers/fully_connected.h"

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "engine/graph/executor.h"
+#include "engine/graph/plan_choice.h"
 #include "tests/engine/graph/test_networks.h"
 
 namespace encke {
