@@ -50,14 +50,17 @@ Block Transpose(const Block& a) {
   return t;
 }
 
+// GCC's and Clang's vectors of a row's size, on machines of any vector size.
+using Row = float __attribute__((vector_size(kSide * sizeof(float))));
+
 Block Multiply(const Block& a, const Block& b) {
-  Block product = {};
+  Row rows[kSide];
+  std::memcpy(rows, b.data(), sizeof(rows));
+  Block product;
   for (int i = 0; i < kSide; ++i) {
-    for (int k = 0; k < kSide; ++k) {
-      for (int j = 0; j < kSide; ++j) {
-        product[i * kSide + j] += a[i * kSide + k] * b[k * kSide + j];
-      }
-    }
+    Row sum = {};
+    for (int k = 0; k < kSide; ++k) sum += a[i * kSide + k] * rows[k];
+    std::memcpy(product.data() + i * kSide, &sum, sizeof(sum));
   }
   return product;
 }
@@ -101,16 +104,18 @@ Block Gather(const float* corner, const Shape& chunk, int64_t rows, int64_t colu
 
 float StepOf(int index, float scale) { return scale * static_cast<float>(kTable[index]); }
 
-float LevelOf(float coefficient, float step) {
-  const float level = std::nearbyint(coefficient / step);
-  return std::clamp(std::isfinite(level) ? level : 0.0f, -kMaxLevel, kMaxLevel);
+// Nan, which sums of huge values may give, becomes the least level.
+int32_t LevelOf(float coefficient, float step) {
+  const float quotient = coefficient / step;
+  const float above = quotient > -kMaxLevel ? quotient : -kMaxLevel;
+  return static_cast<int32_t>(std::lrintf(above < kMaxLevel ? above : kMaxLevel));
 }
 
 void WriteLevels(const Block& coefficients, float scale, std::vector<uint8_t>* out) {
   uint8_t run = 0;
   for (int i = 0; i < 64; ++i) {
     const int at = kZigzag[i];
-    const auto level = static_cast<int32_t>(LevelOf(coefficients[at], StepOf(at, scale)));
+    const int32_t level = LevelOf(coefficients[at], StepOf(at, scale));
     if (level == 0) {
       ++run;
       continue;
@@ -167,7 +172,7 @@ double SquaredError(const std::vector<Block>& blocks, float scale) {
   for (const Block& block : blocks) {
     for (int i = 0; i < 64; ++i) {
       const float step = StepOf(i, scale);
-      const double error = block[i] - LevelOf(block[i], step) * step;
+      const double error = block[i] - static_cast<float>(LevelOf(block[i], step)) * step;
       sum += error * error;
     }
   }
