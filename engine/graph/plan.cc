@@ -20,8 +20,8 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
   for (const PlanSection& section : plan.sections) {
     for (int s = section.first; s < section.end; ++s) {
       const PlanStep& step = plan.steps[s];
-      const bool whole = step.kind == PlanStep::Kind::BACKWARD_PARAMETERS;
-      if (step.node >= 0) nodes[whole ? plan.batch : section.samples].insert(step.node);
+      const int64_t samples = TakesWholeBatch(step) ? plan.batch : section.samples;
+      if (step.node >= 0) nodes[samples].insert(step.node);
     }
   }
   int64_t bytes = 0;

@@ -205,6 +205,11 @@ struct PlanStep {
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
 };
 
+// Whether the step is run once, for the whole batch, when the slices of its section are through.
+inline bool TakesWholeBatch(const PlanStep& step) {
+  return step.kind == PlanStep::Kind::BACKWARD_PARAMETERS;
+}
+
 // Steps that are run slice by slice.
 struct PlanSection {
   int first = 0, end = 0;  // steps

@@ -14,7 +14,7 @@ std::set<int> ReadAfterSlices(const Plan& plan, const PlanSection& section) {
   std::set<int> buffers = {plan.logits_buffer, plan.loss_buffer};
   for (int s = section.first; s < section.end; ++s) {
     const PlanStep& step = plan.steps[s];
-    if (step.kind != PlanStep::Kind::BACKWARD_PARAMETERS) continue;
+    if (!TakesWholeBatch(step)) continue;
     for (const auto* list :
          {&step.inputs, &step.outputs, &step.output_masks, &step.states, &step.output_gradients}) {
       buffers.insert(list->begin(), list->end());

@@ -73,10 +73,10 @@ bool Executor::Run::RunSection(const PlanSection& section, const std::function<b
     const int64_t first = (section.reversed ? slices - 1 - i : i) * section.samples;
     now_ = {first, std::min(section.samples, batch - first), i > 0, i + 1 == slices};
     for (int s = section.first; s < section.end; ++s) {
-      const Kind kind = plan_.steps[s].kind;
-      const bool first_only = kind == Kind::FINISH_FORWARD || kind == Kind::FINISH_BACKWARD;
-      const bool last_only = kind == Kind::BACKWARD_PARAMETERS;
-      const bool skipped = (first_only && now_.continues) || (last_only && !now_.last);
+      const PlanStep& step = plan_.steps[s];
+      const bool first_only =
+          step.kind == Kind::FINISH_FORWARD || step.kind == Kind::FINISH_BACKWARD;
+      const bool skipped = (first_only && now_.continues) || (TakesWholeBatch(step) && !now_.last);
       ledger_.Begin(s);
       if (!skipped && !visit(s)) return false;
       ledger_.End(s, now_.last);

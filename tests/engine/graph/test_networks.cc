@@ -133,9 +133,18 @@ Graph BranchNetwork() {
   return maker.Finish(maker.Then("fc2", Fc(kClasses), x));
 }
 
+Graph NormedFcNetwork() {
+  Maker maker("normed_fc");
+  int x = maker.Then("relu0", NewRelu(), maker.ConvBn("conv0", 8, 3, 1, 0));
+  x = maker.Then("flatten", NewFlatten(), maker.Then("pool", MaxPool(), x));
+  x = maker.Then("bn1", NewBatchNorm(), maker.Then("fc0", Fc(512), x));
+  x = maker.Then("relu1", NewRelu(), x);
+  return maker.Finish(maker.Then("fc", Fc(kClasses), x));
+}
+
 Graph TestNetwork(int number) {
   constexpr Graph (*kMakers[kTestNetworks])() = {ResidualNetwork, BranchNetwork, BottleneckNetwork,
-                                                 PreActivationNetwork};
+                                                 PreActivationNetwork, NormedFcNetwork};
   return kMakers[number]();
 }
 

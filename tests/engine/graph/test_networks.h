@@ -18,9 +18,12 @@ Graph PreActivationNetwork();
 // Convolutions with bias, LRN, branches of asymmetric kernels joined by concat, dropout, two fc
 // layers. 3 x 12 x 12.
 Graph BranchNetwork();
+// conv-bn-relu-pool, a wide fc layer with a batch norm behind it, fc: in slices, the wide layer's
+// weights are the last to read a gradient that the section before has made. 3 x 12 x 12.
+Graph NormedFcNetwork();
 
 // Each of the above, by number.
-inline constexpr int kTestNetworks = 4;
+inline constexpr int kTestNetworks = 5;
 Graph TestNetwork(int number);
 
 }  // namespace encke
