@@ -19,14 +19,13 @@ void ProgramWriter::CountUses() {
     for (size_t s = 0; s < uses.size(); ++s) {
       const SavedValue& saved = plan_->saved[s];
       if (uses[s] == 0 || saved.keep != Keep::DERIVE) continue;
-      if (DecodedOnce(static_cast<int>(s)) && first_section_[s] >= 0) continue;  // still there
+      if (DecodedOnce(static_cast<int>(s)) && last_section_[s] >= 0) continue;  // still there
       const BlockEnd& end = plan_->block_ends[saved.block_end];
       ++uses[saved_of_[end.sum]];
       ++uses[saved_of_[end.shortcut]];
     }
     for (int s = static_cast<int>(uses.size()) - 1; s >= 0; --s) {
       if (uses[s] == 0) continue;
-      if (first_section_[s] < 0) first_section_[s] = static_cast<int>(section);
       last_section_[s] = static_cast<int>(section);
       if (plan_->saved[s].keep != Keep::REBUILD) continue;
       std::vector<int> sources;
@@ -295,7 +294,7 @@ void ProgramWriter::RunAgain(int n, std::vector<int> inputs, int output) {
 }
 
 // One use of a saved value less in this section. What keeps its place until the last section has
-// read it stays; decoded tensors go.
+// read it, or is decoded once for all of them, stays; other decoded tensors go.
 void ProgramWriter::UseSaved(int s) {
   if (--uses_[section_][s] > 0) return;
   const Keep keep = plan_->saved[s].keep;

@@ -19,7 +19,6 @@ ProgramWriter::ProgramWriter(const Graph& graph, Plan* plan)
       fetched_(plan->saved.size(), false),
       fetching_(plan->saved.size()),
       prefetched_(plan->saved.size(), -1),
-      first_section_(plan->saved.size(), -1),
       last_section_(plan->saved.size(), -1),
       gradient_(graph.values.size(), -1),
       needs_gradient_(NeedsGradient(graph)) {
@@ -88,7 +87,9 @@ void ProgramWriter::Open(int section) {
 
 void ProgramWriter::Close() {
   if (section_ < 0) return;
-  plan_->sections.back().end = Now();
+  PlanSection& section = plan_->sections.back();
+  section.end = Now();
+  ENCKE_CHECK(section.first < section.end, section_);
   for (int buffer : dying_) plan_->buffers[buffer].last = Now() - 1;
   dying_.clear();
 }

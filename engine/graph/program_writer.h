@@ -97,13 +97,13 @@ class ProgramWriter {
   std::map<std::pair<int, int>, int> section_uses_;  // left of (section, value made again)
   std::vector<int> saved_of_;                        // of a value, -1: not saved
   std::vector<int> saved_buffer_;  // what backward reads of a saved value, -1: not at hand
-  std::vector<bool> fetched_;      // by saved value, in this section
+  std::vector<bool> fetched_;  // by saved value: at hand, for this section or, decoded once, more
   std::vector<std::pair<int, int>> fetching_;  // by saved value: the steps, begin and end
   std::vector<int> prefetched_;                // by saved value: its buffer, -1: not under way
   const Action* next_ = nullptr;               // what is written after this action; null: nothing
   int deriving_ = -1;                          // the block end for which steps are written
   std::vector<std::vector<int>> uses_;         // left in backward, by section and saved value
-  std::vector<int> first_section_, last_section_;  // that read a saved value, -1: none
+  std::vector<int> last_section_;              // that reads a saved value, -1: none
   std::map<std::pair<int, int>, int> state_buffer_;  // (node, index)
   std::map<std::pair<int, int>, int> state_of_;      // (node, index) -> plan->states
   std::vector<int> gradient_;                        // of a canonical value, -1: none yet
