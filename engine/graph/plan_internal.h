@@ -128,9 +128,11 @@ void WriteProgram(const Graph& graph, Plan* plan);
 // may lie where that one has been read, behind it.
 struct Trail {
   int read = -1, written = -1;  // buffers
-  int64_t gap = 0;              // bytes by which `written` has to begin before `read` at least ...
-  bool above = false;           // ... or behind it, where the last slice goes first
+  int below = -1, above = -1;   // the same: `written` is below unless the last slice goes first
+  int64_t gap = 0;              // bytes from the beginning of `below` to that of `above`, at least
 };
+// REQUIRES: a whole buffer begins with the first step of the sliced section that takes it and ends
+// with the last step of the one that drops it, as ProgramWriter has it.
 std::vector<Trail> FindTrails(const Plan& plan);
 
 // Sets shared_bytes and shared_until of the buffers that trail others. REQUIRES: offsets.

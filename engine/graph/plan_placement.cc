@@ -28,9 +28,7 @@ using Gaps = std::map<std::pair<int, int>, int64_t>;
 Gaps GapsOf(const std::vector<Trail>& trails) {
   Gaps gaps;
   for (const Trail& trail : trails) {
-    const int below = trail.above ? trail.read : trail.written;
-    const int above = trail.above ? trail.written : trail.read;
-    gaps[{below, above}] = RoundUp(trail.gap, kAlignment);
+    gaps[{trail.below, trail.above}] = RoundUp(trail.gap, kAlignment);
   }
   return gaps;
 }

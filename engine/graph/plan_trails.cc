@@ -23,17 +23,14 @@ std::set<int> ReadAfterSlices(const Plan& plan, const PlanSection& section) {
   return buffers;
 }
 
-// Bytes by which the samples of `written` must lie before those of `read`, counted from the end at
-// which the slices begin, so that no slice overwrites what it or a later one reads.
-int64_t GapBetween(const PlannedBuffer& read, const PlannedBuffer& written, int64_t batch,
-                   const PlanSection& section) {
+// Distance from the lower buffer's beginning to the upper's at which no slice overwrites what it or
+// a later one reads: of each slice, the end in the one lies below the beginning in the other.
+int64_t GapBetween(const PlannedBuffer& below, const PlannedBuffer& above, int64_t batch,
+                   int64_t slice) {
   int64_t gap = 0;
-  for (int64_t begin = 0; begin < batch; begin += section.samples) {
-    const int64_t end = std::min(begin + section.samples, batch);
-    const int64_t needed = section.reversed
-                               ? end * read.sample_bytes - begin * written.sample_bytes
-                               : end * written.sample_bytes - begin * read.sample_bytes;
-    gap = std::max(gap, needed);
+  for (int64_t begin = 0; begin < batch; begin += slice) {
+    const int64_t end = std::min(begin + slice, batch);
+    gap = std::max(gap, end * below.sample_bytes - begin * above.sample_bytes);
   }
   return gap;
 }
@@ -55,9 +52,10 @@ std::vector<Trail> FindTrails(const Plan& plan) {
     }
     for (int r : read) {
       for (int w : written) {
-        const int64_t gap = GapBetween(plan.buffers[r], plan.buffers[w], plan.batch, section);
-        const PlannedBuffer& lower = plan.buffers[section.reversed ? r : w];
-        if (gap < lower.bytes) trails.push_back({r, w, gap, section.reversed});
+        const int below = section.reversed ? r : w, above = section.reversed ? w : r;
+        const int64_t gap =
+            GapBetween(plan.buffers[below], plan.buffers[above], plan.batch, section.samples);
+        if (gap < plan.buffers[below].bytes) trails.push_back({r, w, below, above, gap});
       }
     }
   }
