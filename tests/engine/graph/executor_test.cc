@@ -189,19 +189,28 @@ TEST(ExecutorTest, RecomputedValuesGiveTheGradientsOfRaw) {
   }
 }
 
+// In a plan for 6 samples, whose tensors trail one another as they do for the whole batch.
 TEST(ExecutorTest, SlicesOfSmallerBatches) {
-  PlanOptions plan;
-  plan.slice_bytes = 1;
-  plan.least_slice = 2;
-  Trainee trainee(ResidualNetwork(), plan);
-  for (int64_t samples : {1, 3, 5, 6}) {
-    Batch part{trainee.batch().images.Slice(0, samples), trainee.batch().labels.Slice(0, samples)};
-    if (samples > 1) {  // batch norm needs more
-      EXPECT_EQ(trainee.executor().Train(part, 1).samples, samples);
+  for (int which = 0; which < kTestNetworks; ++which) {
+    Trainee raw(TestNetwork(which), false);
+    for (int64_t slice : {2, 3}) {
+      Trainee sliced(TestNetwork(which), InSlices(slice));
+      TrainOptions exact;
+      exact.exact = true;
+      for (int64_t samples : {1, 2, 3, 4, 5}) {
+        SCOPED_TRACE(StrCat(which, " ", slice, " ", samples));
+        const Batch part = sliced.Part(samples);
+        EXPECT_EQ(sliced.executor().Evaluate(part).samples, samples);
+        if (samples == 1) continue;  // batch norm needs more
+        EXPECT_EQ(sliced.executor().Train(part, 1, exact).samples, samples);
+        raw.executor().Train(raw.Part(samples), 1);
+        EXPECT_LT(RelativeDifference(Flatten(sliced.executor().gradients()),
+                                     Flatten(raw.executor().gradients())),
+                  1e-5);
+      }
+      EXPECT_EQ(sliced.executor().store().stored_bytes(), 0);
     }
-    EXPECT_EQ(trainee.executor().Evaluate(part).samples, samples);
   }
-  EXPECT_EQ(trainee.executor().store().stored_bytes(), 0);
 }
 
 TEST(ExecutorTest, TheErrorOfGradientsFollowsTheTolerance) {
@@ -220,7 +229,7 @@ TEST(ExecutorTest, TheErrorOfGradientsFollowsTheTolerance) {
 
 TEST(ExecutorTest, SmallerBatchesRunInAPlanForLargerOnes) {
   Trainee trainee(ResidualNetwork(), true);
-  Batch part{trainee.batch().images.Slice(0, 2), trainee.batch().labels.Slice(0, 2)};
+  const Batch part = trainee.Part(2);
   EXPECT_EQ(trainee.executor().Train(part, 1).samples, 2);
   EXPECT_EQ(trainee.executor().Train(trainee.batch(), 2).samples, 6);
   EXPECT_EQ(trainee.executor().Evaluate(part).samples, 2);
@@ -261,18 +270,40 @@ TEST(ExecutorTest, AccumulatedBatchesShareTheNoiseThatIsAllowed) {
   EXPECT_NEAR(bound_over_scale(4) / bound_over_scale(1), 0.5, 1e-3);
 }
 
+// Whole, and in slices, whose tensors trail one another: memory that belongs to two is booked once.
+const int64_t kSlices[] = {0, 2};
+
+PlanOptions Options(bool compress, int64_t slice) {
+  PlanOptions options = InSlices(slice);
+  options.compress = compress;
+  return options;
+}
+
+bool AnyTrails(const Plan& plan) {
+  return std::any_of(plan.buffers.begin(), plan.buffers.end(),
+                     [](const PlannedBuffer& buffer) { return buffer.shared_bytes > 0; });
+}
+
 TEST(ExecutorTest, NothingStaysInUseAfterAnIteration) {
-  for (bool compress : {false, true}) {
-    Trainee trainee(BranchNetwork(), compress);
-    trainee.Gradients();
-    trainee.Gradients({}, 2);
-    EXPECT_EQ(trainee.ledger().Current().of(MemoryCategory::TRANSIENT), 0);
-    EXPECT_EQ(trainee.executor().store().stored_bytes(), 0);
+  for (int which : {0, 1}) {
+    for (bool compress : {false, true}) {
+      for (int64_t slice : kSlices) {
+        Trainee trainee(TestNetwork(which), Options(compress, slice));
+        EXPECT_EQ(AnyTrails(trainee.executor().plan()), which == 0 && slice > 0);
+        trainee.Gradients();
+        trainee.Gradients({}, 2);
+        EXPECT_EQ(trainee.ledger().Current().of(MemoryCategory::TRANSIENT), 0);
+        EXPECT_EQ(trainee.executor().store().stored_bytes(), 0);
+      }
+    }
   }
 }
 
-double PredictedOverMeasuredPeak(bool compress, double assumed_ratio, double* ratio) {
-  Trainee trainee(ResidualNetwork(), compress, 0.1, 512, assumed_ratio);
+double PredictedOverMeasuredPeak(bool compress, int64_t slice, double assumed_ratio,
+                                 double* ratio) {
+  PlanOptions options = Options(compress, slice);
+  options.assumed_ratio = assumed_ratio;
+  Trainee trainee(ResidualNetwork(), options, 0.1, 512);
   // Once the pool has given back what only the first iterations needed.
   for (int64_t iteration = 1; iteration <= 5; ++iteration) trainee.Gradients({}, iteration);
   trainee.ledger().ResetPeak();
@@ -285,29 +316,53 @@ double PredictedOverMeasuredPeak(bool compress, double assumed_ratio, double* ra
 }
 
 TEST(ExecutorTest, ThePeakIsThePredictedOne) {
-  double ratio = 1;
-  EXPECT_NEAR(PredictedOverMeasuredPeak(false, 1, &ratio), 1.0, 0.05);
-  PredictedOverMeasuredPeak(true, 8, &ratio);
-  EXPECT_NEAR(PredictedOverMeasuredPeak(true, ratio, &ratio), 1.0, 0.1) << "at its own ratio";
+  for (int64_t slice : {0, 64}) {
+    double ratio = 1;
+    EXPECT_NEAR(PredictedOverMeasuredPeak(false, slice, 1, &ratio), 1.0, 0.05) << slice;
+    PredictedOverMeasuredPeak(true, slice, 8, &ratio);
+    EXPECT_NEAR(PredictedOverMeasuredPeak(true, slice, ratio, &ratio), 1.0, 0.1)
+        << slice << ", at its own ratio";
+  }
+}
+
+// Where nothing is encoded, all of it is known; not counted what is held all the time, of which the
+// optimizer is missing here.
+TEST(ExecutorTest, EachStepOfRawHoldsWhatWasPredicted) {
+  for (int which = 0; which < kTestNetworks; ++which) {
+    for (int64_t slice : kSlices) {
+      Trainee trainee(TestNetwork(which), Options(false, slice));
+      trainee.Gradients();
+      const Executor& executor = trainee.executor();
+      const std::vector<MemoryUse>& held = executor.memory_trace().steps();
+      const std::vector<int64_t>& predicted = executor.plan().predicted_in_use;
+      ASSERT_EQ(held.size(), predicted.size());
+      for (size_t s = 0; s < held.size(); ++s) {
+        EXPECT_EQ(held[s].in_use() - held[0].in_use(), predicted[s] - predicted[0])
+            << which << " " << slice << " " << s;
+      }
+    }
+  }
 }
 
 TEST(ExecutorTest, TheTraceShowsWhatEachStepHeld) {
-  Trainee trainee(ResidualNetwork(), true, 0.1, 64);
-  trainee.Gradients();
-  trainee.ledger().ResetPeak();
-  trainee.Gradients({}, 2);
-  const Executor& executor = trainee.executor();
-  const MemoryTrace trace = executor.memory_trace();
-  EXPECT_EQ(trace.iteration(), 2);
-  ASSERT_EQ(trace.steps().size(), executor.plan().steps.size());
-  ASSERT_EQ(executor.plan().predicted_in_use.size(), executor.plan().steps.size());
-  int64_t most = 0;
-  for (const MemoryUse& use : trace.steps()) most = std::max(most, use.in_use());
-  EXPECT_EQ(most, trainee.ledger().Peak().in_use()) << "no step's peak is missed";
-  TrainOptions audit;
-  audit.audit = Audit::ALL;
-  trainee.Gradients(audit, 3);
-  EXPECT_EQ(executor.memory_trace().iteration(), 2) << "audits hold more than training does";
+  for (int64_t slice : kSlices) {
+    Trainee trainee(ResidualNetwork(), Options(true, slice), 0.1, 64);
+    trainee.Gradients();
+    trainee.ledger().ResetPeak();
+    trainee.Gradients({}, 2);
+    const Executor& executor = trainee.executor();
+    const MemoryTrace trace = executor.memory_trace();
+    EXPECT_EQ(trace.iteration(), 2);
+    ASSERT_EQ(trace.steps().size(), executor.plan().steps.size());
+    ASSERT_EQ(executor.plan().predicted_in_use.size(), executor.plan().steps.size());
+    int64_t most = 0;
+    for (const MemoryUse& use : trace.steps()) most = std::max(most, use.in_use());
+    EXPECT_EQ(most, trainee.ledger().Peak().in_use()) << "no step's peak is missed";
+    TrainOptions audit;
+    audit.audit = Audit::ALL;
+    trainee.Gradients(audit, 3);
+    EXPECT_EQ(executor.memory_trace().iteration(), 2) << "audits hold more than training does";
+  }
 }
 
 TEST(ExecutorTest, CompressionLowersStoredBytesAndThePeak) {

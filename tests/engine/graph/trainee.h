@@ -52,6 +52,10 @@ class Trainee {
 
   Executor& executor() { return *executor_; }
   const Batch& batch() const { return batch_; }
+  // The batch's first samples.
+  Batch Part(int64_t samples) const {
+    return {batch_.images.Slice(0, samples), batch_.labels.Slice(0, samples)};
+  }
   MemoryLedger& ledger() { return backend_->allocator().ledger(); }
   std::vector<float> Gradients(const TrainOptions& options = {}, int64_t iteration = 1) {
     EXPECT_TRUE(executor_->Train(batch_, iteration, options).finite);
