@@ -13,6 +13,7 @@
 namespace encke::cuda {
 namespace {
 
+constexpr int64_t kOffloadedRatio = 8;  // raw over stored, of lossy values at least: assumed
 constexpr int kRecords = 4096;  // values that are stored at a time, or wait for others to come free
 
 // A value's worst case: every chunk copied, and the tables.
@@ -394,6 +395,11 @@ void CudaStore::Release(int id) {
 std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
                                               const CudaStoreOptions& options) {
   return std::make_unique<CudaStore>(allocator, options);
+}
+
+int64_t CudaStagingBytes(const Shape& value, DType dtype, Tier tier, bool exact) {
+  if (tier != Tier::FILE) return 0;
+  return 2 * value.elements() * SizeOf(dtype) / (exact ? 1 : kOffloadedRatio);
 }
 
 }  // namespace encke::cuda

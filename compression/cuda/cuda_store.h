@@ -32,5 +32,8 @@ struct CudaStoreOptions {
 // calls after the one that decoded it.
 std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
                                               const CudaStoreOptions& options);
+// What that pool takes of WORKSPACE to bring back values of this shape where they are offloaded:
+// two of them, as stored. Lossy ones are assumed to take an eighth; `exact` ones, whole.
+int64_t CudaStagingBytes(const Shape& value, DType dtype, Tier tier, bool exact);
 
 }  // namespace encke::cuda

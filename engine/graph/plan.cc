@@ -36,13 +36,19 @@ int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
   return bytes;
 }
 
-// Of the pool, which works on one value at a time.
+// Of the pool, which works on one slice of a value at a time, as it was stored.
 int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan) {
   int64_t bytes = 0;
-  for (const SavedValue& saved : plan.saved) {
-    if (!saved.encoded()) continue;
-    const Shape shape = graph.values[saved.value].shape.WithBatch(plan.batch);
-    bytes = std::max(bytes, backend.PoolScratchBytes(shape, plan.options.compute, saved.tier));
+  for (const PlanSection& section : plan.sections) {
+    for (int s = section.first; s < section.end; ++s) {
+      const PlanStep& step = plan.steps[s];
+      if (step.kind != PlanStep::Kind::STORE || !plan.saved[step.saved].encoded()) continue;
+      const SavedValue& saved = plan.saved[step.saved];
+      const Shape slice = graph.values[saved.value].shape.WithBatch(section.samples);
+      const Tier tier = plan.options.spill_above > 0 ? Tier::FILE : saved.tier;  // may be
+      bytes =
+          std::max(bytes, backend.PoolScratchBytes(slice, plan.options.compute, tier, saved.exact));
+    }
   }
   return bytes;
 }

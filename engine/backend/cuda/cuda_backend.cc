@@ -59,9 +59,9 @@ std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOpti
   return NewCudaStore(allocator_, store);
 }
 
-int64_t CudaBackend::PoolScratchBytes(const Shape& value, DType dtype, Tier tier) const {
-  constexpr int64_t kRatio = 8;  // raw over stored, at least: assumed
-  return tier == Tier::FILE ? 2 * value.elements() * SizeOf(dtype) / kRatio : 0;
+int64_t CudaBackend::PoolScratchBytes(const Shape& value, DType dtype, Tier tier,
+                                      bool exact) const {
+  return CudaStagingBytes(value, dtype, tier, exact);
 }
 
 void CudaBackend::Synchronize() { stream_.Synchronize(); }

@@ -38,7 +38,7 @@ class CudaBackend : public Backend {
   bool PoolWorksAside() const override { return true; }
   // The pool has scratch memory of its own, of which what brings offloaded values back is worth
   // planning for.
-  int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier) const override;
+  int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier, bool exact) const override;
   void Synchronize() override;
 
   // What own kernels and the codec launch on.

@@ -346,6 +346,26 @@ TEST(PlanPolicies, ApplyByKindOfValueAndLeaveMasksAlone) {
   ExpectNoCollision(plan);
 }
 
+// The pool's scratch memory is for what is put at a time, a slice; what may be spilled is read back
+// as what is offloaded is.
+TEST(PlanPolicies, ScratchOfThePoolIsForSlices) {
+  const auto backend = NewBackend({});
+  const auto scratch = [&](int64_t batch, const PlanOptions& options) {
+    Graph graph = ResidualNetwork();
+    return MakePlan(graph, *backend, batch, options).pool_scratch_bytes;
+  };
+  PlanOptions whole;
+  for (SavedPolicy& policy : whole.policies) policy.tier = Tier::FILE;
+  PlanOptions sliced = whole, spilled, memory;
+  sliced.slice_bytes = 1;
+  sliced.least_slice = 2;
+  spilled.spill_above = 1 << 20;
+  EXPECT_LT(scratch(2, whole), scratch(16, whole));
+  EXPECT_EQ(scratch(16, sliced), scratch(2, whole));
+  EXPECT_LT(scratch(16, memory), scratch(16, whole));
+  EXPECT_EQ(scratch(16, spilled), scratch(16, whole));
+}
+
 TEST(PlanPolicies, ReluOutputsAreMadeAgainUnlessAskedForOtherwise) {
   const auto backend = NewBackend({});
   const auto rebuilt = [&](const SavedPolicy& relu, const SavedPolicy& norm_input) {
