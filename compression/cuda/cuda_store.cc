@@ -311,11 +311,11 @@ void CudaStore::AwaitSize(int id) {
   }
 }
 
-// The value in memory that it has been copied to.
+// The value in memory that it has been copied to, all of it: its chunks lie in any order.
 StoredValueView CudaStore::Staged(const Value& value) {
   StoredValueView view = value.view;
-  const uint8_t* staged =
-      reader_->Bring(view.arena.data + value.begin, value.end - value.begin, stream_.get());
+  const uint8_t* staged = reader_->Bring(value.number, view.arena.data + value.begin,
+                                         value.end - value.begin, stream_.get());
   view.arena.data = const_cast<uint8_t*>(staged) - value.begin;
   return view;
 }

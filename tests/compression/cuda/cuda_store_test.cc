@@ -2,8 +2,10 @@
 // that events allow: no value is lost, late, or overwritten too early.
 #include "compression/cuda/cuda_store.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
@@ -16,8 +18,15 @@ namespace {
 
 constexpr float kBound = 0.05f;
 
+PutOptions Options(const std::string& codec, Tier tier = Tier::MEMORY) {
+  PutOptions options;
+  options.codec = codec;
+  options.tier = tier;
+  return options;
+}
+
 // A network's iterations: every value is computed where the value before it was, put, and fetched
-// in the reverse order.
+// in the reverse order, two at a time, sample by sample.
 class Training {
  public:
   // `offloaded`: the share of the values, about.
@@ -29,14 +38,14 @@ class Training {
     own.compute = compute_;
     store_ = cuda::NewCudaStore(*allocator_, own);
     for (int i = 0; i < values; ++i) {
-      const auto batch = static_cast<int64_t>(1 + rng_.Below(4));
+      const auto batch = static_cast<int64_t>(1 + rng_.Below(kMostSamples));
       shapes_.push_back({batch, 7, 7, static_cast<int64_t>(16 + rng_.Below(40))});
       masks_.push_back(rng_.Below(2) == 0);
       codecs_.push_back(rng_.Below(5) == 0 ? "raw" : rng_.Below(2) == 0 ? "fast" : "dense");
       tiers_.push_back(rng_.Uniform() < offloaded ? Tier::FILE : Tier::MEMORY);
     }
     for (std::shared_ptr<Buffer>* memory : {&forward_, &backward_}) {
-      *memory = allocator_->Allocate(4 * 7 * 7 * 56 * 4, MemoryCategory::TRANSIENT);
+      *memory = allocator_->Allocate(kMostSamples * 7 * 7 * 56 * 4, MemoryCategory::TRANSIENT);
     }
   }
   ~Training() {
@@ -53,12 +62,14 @@ class Training {
     const auto count = static_cast<int>(shapes_.size());
     stored_.clear();
     for (int i = 0; i < count; ++i) Forward(iteration, i);
-    for (int i = count - 1; i >= 0; --i) Backward(iteration, i);
+    for (int i = count - 1; i >= 0; i -= 2) Backward(iteration, {i, std::max(i - 1, 0)});
   }
 
   void Finish() { cudaStreamSynchronize(compute_); }
 
  private:
+  static constexpr int64_t kMostSamples = 4;
+
   Tensor TensorAt(const std::shared_ptr<Buffer>& memory, int i) const {
     return Tensor(memory, 0, shapes_[i], DType::F32);
   }
@@ -77,21 +88,29 @@ class Training {
     if (overlap_) store_->BeforeOverwrite(i);
   }
 
-  void Backward(int iteration, int i) {
-    const Shape shape = shapes_[i];
-    const Tensor tensor = TensorAt(backward_, i);
-    if (rng_.Below(2) == 0) store_->Prefetch(i, 0, shape.n, tensor);
-    const Tensor decoded = store_->Get(i, 0, shape.n, tensor);
+  void Backward(int iteration, const std::set<int>& values) {
+    for (int64_t sample = 0; sample < kMostSamples; ++sample) {
+      for (int i : values) {
+        if (sample < shapes_[i].n) Fetch(iteration, i, sample);
+      }
+    }
+    for (int i : values) store_->Release(i);
+  }
+
+  void Fetch(int iteration, int i, int64_t sample) {
+    const Tensor tensor = TensorAt(backward_, i).Slice(0, 1);
+    if (rng_.Below(2) == 0) store_->Prefetch(i, sample, 1, tensor);
+    const Tensor decoded = store_->Get(i, sample, 1, tensor);
     const std::vector<float> data = Data(iteration, i);
     const double bound = codecs_[i] == "raw" ? 0 : kBound;
     testing::Enqueue(compute_, [=] {
-      for (size_t k = 0; k < data.size(); ++k) {
-        const double error = std::abs(double{decoded.data<float>()[k]} - data[k]);
+      const float* expected = data.data() + sample * decoded.elements();
+      for (int64_t k = 0; k < decoded.elements(); ++k) {
+        const double error = std::abs(double{decoded.data<float>()[k]} - expected[k]);
         if (error > 0) worst_ = std::max(worst_, error / bound);
       }
       std::memset(tensor.raw(), 0xff, tensor.bytes());
     });
-    store_->Release(i);
   }
 
   Rng rng_;
@@ -162,6 +181,40 @@ TEST(CudaStore, OffloadedValuesTakeNoMemoryOfTheDevice) {
   EXPECT_LT(offloaded.peak(), kept.peak());
 }
 
+// However often parts of two values in turn are decoded; nor does it count which of the two places
+// they are in when a third comes.
+TEST(CudaStore, OffloadedValuesCrossTheBusOnce) {
+  const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
+  cuda::CudaStoreOptions options;
+  cudaStreamCreateWithFlags(&options.compute, 0);
+  {
+    const auto store = cuda::NewCudaStore(*allocator, options);
+    const Shape shape = {4, 14, 14, 200};
+    const Tensor tensor = Tensor::Empty(*allocator, shape, DType::F32, MemoryCategory::TRANSIENT);
+    std::memset(tensor.raw(), 0x3f, tensor.bytes());
+    int64_t stored = 0, largest = 0;
+    for (int id : {0, 1, 2}) {
+      const int64_t bytes = store->Put(id, tensor, Options("raw", Tier::FILE)).stored_bytes;
+      stored += bytes;
+      largest = std::max(largest, bytes);
+    }
+    const int64_t before = allocator->ledger().Current().of(MemoryCategory::WORKSPACE);
+    testing::TakeCopiedToDevice();
+    for (int64_t sample : {0, 1, 2, 3}) {
+      for (int id : {0, 1}) store->Get(id, sample, 1, tensor);
+    }
+    for (int id : {2, 1}) store->Get(id, 0, 4, tensor);
+    cudaStreamSynchronize(options.compute);
+    EXPECT_EQ(testing::TakeCopiedToDevice(), stored);
+    const int64_t staging = allocator->ledger().Current().of(MemoryCategory::WORKSPACE) - before;
+    EXPECT_EQ(staging, 2 * largest);
+    EXPECT_NEAR(static_cast<double>(cuda::CudaStagingBytes(shape, DType::F32, Tier::FILE, true)) /
+                    static_cast<double>(staging),
+                1.0, 0.01);
+  }
+  cudaStreamDestroy(options.compute);
+}
+
 // Values of 0.6 MiB each, with what the limit leaves to what they may take.
 TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
   const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
@@ -177,7 +230,7 @@ TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
     // Bound 0: nothing shrinks.
     const auto put_more = [&] {
       while (put < 10) {
-        store->Put(put, tensor, {"raw", {}});
+        store->Put(put, tensor, Options("raw"));
         ++put;
       }
     };
@@ -204,7 +257,7 @@ TEST(CudaStore, KeepsTensorsInPlaceWhenAsked) {
     const auto store = cuda::NewCudaStore(*allocator, options);
     const Tensor tensor =
         Tensor::Empty(*allocator, {4, 1, 1, 8}, DType::F32, MemoryCategory::TRANSIENT);
-    store->Put(0, tensor, {"", {}, Tier::IN_PLACE});
+    store->Put(0, tensor, Options("", Tier::IN_PLACE));
     EXPECT_EQ(store->Get(0, 1, 2, Tensor()).raw(), tensor.Slice(1, 2).raw());
     EXPECT_EQ(store->stored_bytes(), tensor.bytes());
     store->Release(0);
@@ -221,7 +274,7 @@ TEST(CudaStore, NamesCodecsThatItDoesNotHave) {
     const auto store = cuda::NewCudaStore(*allocator, options);
     const Tensor tensor =
         Tensor::Empty(*allocator, {1, 1, 1, 8}, DType::F32, MemoryCategory::TRANSIENT);
-    EXPECT_THROW(store->Put(0, tensor, {"jpeg", {}}), Error);
+    EXPECT_THROW(store->Put(0, tensor, Options("jpeg")), Error);
   }
   cudaStreamDestroy(options.compute);
 }

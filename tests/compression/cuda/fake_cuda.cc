@@ -33,6 +33,7 @@ struct Fake {
   std::vector<cudaStream_t> streams;
   std::vector<std::unique_ptr<CUevent_st>> events;
   int host_waits = 0;
+  int64_t copied_to_device = 0;
 };
 
 Fake& State() {
@@ -77,6 +78,12 @@ int TakeHostWaits() {
   const int waits = State().host_waits;
   State().host_waits = 0;
   return waits;
+}
+
+int64_t TakeCopiedToDevice() {
+  const int64_t bytes = State().copied_to_device;
+  State().copied_to_device = 0;
+  return bytes;
 }
 
 }  // namespace encke::testing
@@ -141,8 +148,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  if (kind == cudaMemcpyHostToDevice) State().copied_to_device += static_cast<int64_t>(bytes);
   Enqueue(stream, [=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }

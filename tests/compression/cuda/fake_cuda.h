@@ -19,5 +19,7 @@ void SeedFakeCuda(uint64_t seed);
 void Enqueue(cudaStream_t stream, std::function<void()> work);
 // How often the host has waited for a stream or an event since the last call.
 int TakeHostWaits();
+// Bytes that were to be copied from host to device since the last call.
+int64_t TakeCopiedToDevice();
 
 }  // namespace encke::testing
