@@ -89,7 +89,7 @@ struct StoreOptions {
   int64_t chunk_bytes =
       256 << 10;  // raw bytes of one chunk, about; whole samples where they are smaller than this
   int64_t limit_bytes = 0;     // the most that slabs may hold; 0 = no limit
-  bool spill = false;          // past the limit chunks go to the file
+  bool spill = false;          // past the limit go on where Tier::FILE goes
   bool offload = false;        // Tier::FILE will be asked for
   std::string offload_folder;  // where the file is, when there is one; "" = $TMPDIR, or /tmp
 };

@@ -70,9 +70,11 @@ class CudaStore : public ActivationStore {
 
   StoredValue Keep(int id, const Tensor& value);
   Value& At(int id);
-  Value& Open(int id, const Tensor& value, const Chunking& chunking, bool marked, bool offload);
+  Value& Open(int id, const Tensor& value, const Chunking& chunking, bool marked,
+              const PutOptions& options);
   EncodeArenas& ArenasOf(bool offloaded);
-  void MakeRoom(EncodeArenas* arenas, uint64_t most);
+  EncodeArenas& ArenasFor(uint64_t most, const PutOptions& options);
+  bool MakeRoom(EncodeArenas* arenas, uint64_t most);
   int OldestNumber() const;
   void AwaitSize(int id);
   StoredValueView Staged(const Value& value);
@@ -146,7 +148,6 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
     throw Error(ErrorKind::DEVICE, StrCat("codec ", codec, " does not run on a GPU"), options.name,
                 "use fast or dense");
   }
-  const bool offload = options.tier == Tier::FILE;
   TakeFindings();
   ready_.Record(options_.compute);
   ready_.MakeWait(stream_.get());
@@ -155,7 +156,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   code.Update(allocator_, value, chunking, codec == "dense",
               codec == "raw" ? CodecOptions() : options.coding, stream_.get());
   const EncodeScratch scratch = ReserveFor(chunking, code);
-  Value& stored = Open(id, value, chunking, code.device().dense == nullptr, offload);
+  Value& stored = Open(id, value, chunking, code.device().dense == nullptr, options);
   stored.view.statistics = scratch.statistics;
   LaunchEncode(stored.view, value.raw(), code.device(), scratch.dense, scratch.warps,
                stream_.get());
@@ -172,7 +173,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   sizes_.emplace_back();
   sizes_.back().id = id;
   sizes_.back().number = stored.number;
-  sizes_.back().offloaded = offload;
+  sizes_.back().offloaded = stored.offloaded;
   sizes_.back().value = partly;
   sizes_.back().done->Record(stream_.get());
   if (!code.last) {
@@ -185,18 +186,17 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
 // Books the value's space and describes it for the kernels. Marks are for FAST; those chunks of
 // DENSE values that fall back to it are few.
 CudaStore::Value& CudaStore::Open(int id, const Tensor& value, const Chunking& chunking,
-                                  bool marked, bool offload) {
+                                  bool marked, const PutOptions& options) {
   const auto largest = static_cast<uint32_t>(chunking.Largest().elements());
   const uint32_t segments = marked ? SegmentsOf(largest) : 0;
   const uint64_t most = MostBytes(chunking, segments, value.dtype(), value.elements());
-  EncodeArenas& arenas = ArenasOf(offload);
-  MakeRoom(&arenas, most);
+  EncodeArenas& arenas = ArenasFor(most, options);
   ENCKE_CHECK(next_number_ - OldestNumber() < kRecords, "too many values");
   const int number = next_number_++;
   const StoredValueView view = {arenas.Open(number, most), RecordOf(number), chunking, segments,
                                 nullptr};
   const auto placed = values_.emplace(
-      id, Value{number, value.shape(), value.dtype(), view, offload, 0,
+      id, Value{number, value.shape(), value.dtype(), view, &arenas != &arenas_, 0,
                 std::make_shared<CodecEvent>(), std::make_shared<CodecEvent>(), nullptr, 0, 0});
   return placed.first->second;
 }
@@ -210,16 +210,32 @@ EncodeArenas& CudaStore::ArenasOf(bool offloaded) {
   return *host_arenas_;
 }
 
-void CudaStore::MakeRoom(EncodeArenas* arenas, uint64_t most) {
+// Those that have room for a value.
+EncodeArenas& CudaStore::ArenasFor(uint64_t most, const PutOptions& options) {
+  const bool offload = options.tier == Tier::FILE;
+  if (!offload && MakeRoom(&arenas_, most)) return arenas_;
+  if ((offload || options_.spill) && MakeRoom(&ArenasOf(true), most)) return ArenasOf(true);
+  throw Error(ErrorKind::MEMORY, "the pool of saved values is full", options.name,
+              "raise activations { pool_limit } or the tolerance, take a smaller batch, or let the "
+              "rest go to memory of the host with activations { spill: true }");
+}
+
+// False: the limit does not allow it.
+bool CudaStore::MakeRoom(EncodeArenas* arenas, uint64_t most) {
   if (arenas->empty() && arenas->several()) {
     ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
     arenas->Merge();
   }
-  if (arenas->Fits(most)) return;
+  if (arenas->Fits(most)) return true;
   // What is under way may have taken far less than its most.
-  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
-  TakeFindings();
-  if (!arenas->Fits(most)) arenas->Add(most);
+  const bool under_way = std::any_of(sizes_.begin(), sizes_.end(), [&](const Finding& finding) {
+    return finding.offloaded == (arenas != &arenas_);
+  });
+  if (under_way) {
+    ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+    TakeFindings();
+  }
+  return arenas->Fits(most) || arenas->Add(most);
 }
 
 int CudaStore::OldestNumber() const {

@@ -12,7 +12,8 @@ namespace encke::cuda {
 struct CudaStoreOptions {
   cudaStream_t compute = nullptr;  // where the values' producers and readers run
   int64_t chunk_bytes = 16 << 10;  // raw bytes of one chunk, about: enough chunks for all warps
-  int64_t limit_bytes = 0;         // the most that arenas may hold; 0 = no limit
+  int64_t limit_bytes = 0;         // the most that arenas on the device may hold; 0 = no limit
+  bool spill = false;              // values for which they have no room are offloaded
   // Whether the caller calls BeforeOverwrite for every value. Then the computation goes on while a
   // value is encoded; otherwise it waits, on the device, at every Put.
   bool overlap = false;

@@ -21,14 +21,11 @@ EncodeArenas::EncodeArenas(Allocator& allocator, ArenaPlace place, int64_t limit
       counters_(allocator.Allocate(kMaxArenas * sizeof(uint64_t), MemoryCategory::SAVED)) {}
 
 // The more there is already, the larger the next.
-void EncodeArenas::Add(uint64_t most) {
+bool EncodeArenas::Add(uint64_t most) {
   const auto least = static_cast<int64_t>(most);
   int64_t bytes = std::max({least, kLeastArena, held_});
   if (limit_bytes_ > 0) bytes = std::min(bytes, limit_bytes_ - held_);
-  if (bytes < least || arenas_.size() == kMaxArenas) {
-    throw Error(ErrorKind::MEMORY, "the pool of saved values is full", "CUDA",
-                "a smaller batch, a greater tolerance or a higher limit");
-  }
+  if (bytes < least || arenas_.size() == kMaxArenas) return false;
   Arena arena = {nullptr, nullptr, bytes};
   if (place_ == ArenaPlace::DEVICE) {
     arena.on_device = allocator_.Allocate(bytes, MemoryCategory::UNUSED);
@@ -39,6 +36,7 @@ void EncodeArenas::Add(uint64_t most) {
   arenas_.push_back(std::move(arena));
   held_ += bytes;
   ENCKE_CODEC_CUDA(cudaMemsetAsync(CounterOf(index), 0, sizeof(uint64_t), stream_));
+  return true;
 }
 
 void EncodeArenas::Merge() {

@@ -24,8 +24,9 @@ class EncodeArenas {
 
   // Whether `most` more bytes fit for certain.
   bool Fits(uint64_t most) const { return book_.Find(most) >= 0; }
-  // Adds an arena in which they do. Error(MEMORY) when the limit or the memory does not allow it.
-  void Add(uint64_t most);
+  // Adds an arena in which they do; false when the limit does not allow it. Error(MEMORY) when the
+  // memory does not.
+  bool Add(uint64_t most);
   // One arena in place of several, as large as the values since the last time needed together.
   // REQUIRES: empty(); the stream's work is done.
   void Merge();

@@ -53,7 +53,7 @@ struct PlanOptions {
   // goes in is kept (lossless); backward runs a segment forward again when it comes to it (Chen et
   // al., "Training Deep Nets with Sublinear Memory Cost", 2016). 0: no.
   int recompute_segments = 0;
-  int64_t spill_above = 0;  // bytes of the pool that stay in memory, the rest in a file; 0 = all
+  int64_t spill_above = 0;  // bytes of the pool that stay in memory, the rest is offloaded; 0 = all
   // Without compression: whether what need not be kept is left out all the same (masks and 8-bit
   // images in place of values, packed indices, a max pool before its ReLU; exact). Otherwise what
   // frameworks save is saved.

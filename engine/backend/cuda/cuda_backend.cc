@@ -55,6 +55,7 @@ std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOpti
   CudaStoreOptions store;
   store.compute = stream_.get();
   store.limit_bytes = options.limit_bytes;
+  store.spill = options.spill;
   store.overlap = true;
   return NewCudaStore(allocator_, store);
 }

@@ -131,6 +131,8 @@ TEST(CudaStore, KeepsEveryValueWhateverTheOrderOfTheDevice) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     cuda::CudaStoreOptions options;
     options.overlap = seed % 2 == 0;
+    options.limit_bytes = seed % 5 == 0 ? 100 << 10 : 0;
+    options.spill = true;
     Training training(seed, options, 12, static_cast<double>(seed % 3) / 2);
     for (int iteration = 0; iteration < 4; ++iteration) training.Iterate(iteration);
     training.Finish();
@@ -215,12 +217,15 @@ TEST(CudaStore, OffloadedValuesCrossTheBusOnce) {
   cudaStreamDestroy(options.compute);
 }
 
+class LimitedCudaStore : public ::testing::TestWithParam<bool> {};  // whether it may spill
+
 // Values of 0.6 MiB each, with what the limit leaves to what they may take.
-TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
+TEST_P(LimitedCudaStore, RefusesOrSpillsWhatWouldPassItsLimit) {
   const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
   cuda::CudaStoreOptions options;
   cudaStreamCreateWithFlags(&options.compute, 0);
   options.limit_bytes = 2 << 20;
+  options.spill = GetParam();
   {
     const auto store = cuda::NewCudaStore(*allocator, options);
     const Tensor tensor =
@@ -234,8 +239,13 @@ TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
         ++put;
       }
     };
-    EXPECT_THROW(put_more(), Error);
-    EXPECT_EQ(put, 3);
+    if (options.spill) {
+      put_more();
+      EXPECT_EQ(store->offloaded_bytes() / 7, store->stored_bytes() / 10);
+    } else {
+      EXPECT_THROW(put_more(), Error);
+      EXPECT_EQ(put, 3);
+    }
     EXPECT_LE(allocator->ledger().Current().total(), 4 << 20);
     // Those that were taken are still there.
     const Tensor scratch =
@@ -248,6 +258,8 @@ TEST(CudaStore, RefusesWhatWouldPassItsLimit) {
   }
   cudaStreamDestroy(options.compute);
 }
+
+INSTANTIATE_TEST_SUITE_P(Spill, LimitedCudaStore, ::testing::Bool());
 
 TEST(CudaStore, KeepsTensorsInPlaceWhenAsked) {
   const std::unique_ptr<Allocator> allocator = NewCpuAllocator();
