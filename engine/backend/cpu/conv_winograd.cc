@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/backend/cpu/simd.h"
+#include "engine/core/memory.h"
 
 namespace encke::cpu {
 namespace {
@@ -13,7 +14,6 @@ using winograd::kRowStep;
 using winograd::kTile;
 using winograd::kWindow;
 using winograd::OddLines;
-using winograd::RoundUp;
 
 constexpr int64_t kColumns = 64;  // output channels multiplied at once
 constexpr int64_t kFilterTaps = winograd::kTaps * winograd::kTaps;

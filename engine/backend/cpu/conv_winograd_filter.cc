@@ -5,6 +5,7 @@
 #include "engine/backend/cpu/conv_winograd.h"
 #include "engine/backend/cpu/simd.h"
 #include "engine/backend/cpu/sum_rows.h"
+#include "engine/core/memory.h"
 
 namespace encke::cpu {
 namespace {
@@ -13,7 +14,6 @@ using winograd::kChannelStep;
 using winograd::kPositions;
 using winograd::kTile;
 using winograd::OddLines;
-using winograd::RoundUp;
 
 constexpr int64_t kFilterTaps = winograd::kTaps * winograd::kTaps;
 

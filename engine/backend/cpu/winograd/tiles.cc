@@ -4,6 +4,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "engine/backend/cpu/simd.h"
+#include "engine/core/memory.h"
 
 namespace encke::cpu::winograd {
 

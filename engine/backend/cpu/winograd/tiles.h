@@ -44,8 +44,6 @@ struct TileSquares {
 // the stride fall into different sets of the caches.
 inline int64_t OddLines(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
-inline int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
 // Tiles that a thread holds transformed at once: enough that filters are worth fetching for them,
 // and no more, so that they stay near its second-level cache and the workspace small.
 inline int64_t ChunkFor(int64_t channels) {
