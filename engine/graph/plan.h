@@ -3,7 +3,8 @@
 //
 // A plan is a program. Its steps (forward of a node, keep a value, fetch a value, backward of a
 // node, ...) name buffers; buffers have a lifetime, counted in steps, and an offset in the arena
-// chosen so that lifetimes that meet do not overlap in space. The executor is its interpreter.
+// chosen so that lifetimes that meet do not overlap in space, unless one buffer trails the other
+// (plan_trails.cc). The executor is its interpreter.
 //
 // The steps are divided into sections. A section's steps are run for a slice of the batch, then
 // again for the next slice, until the batch is through: what only lives inside a section exists

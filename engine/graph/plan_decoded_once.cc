@@ -1,7 +1,7 @@
 // Which saved values are decoded once. A batch norm's backward reads its input in two sections, for
 // the sums over the batch and to apply them, and a block's sum serves in more; what a section needs
 // it decodes, slice by slice. Held whole from the first section to the last it costs memory, which
-// there is wherever the peak is not.
+// there is beside the peak, though not for all.
 #include <algorithm>
 
 #include "engine/graph/plan_internal.h"

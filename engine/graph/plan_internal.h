@@ -141,7 +141,7 @@ void BookTrails(const std::vector<Trail>& trails, Plan* plan);
 // Offsets in the arena, in whichever of several orders lets arena and slabs take least together
 // when the pool `shares` the arena, else largest first: each at the lowest place that is free
 // during its lifetime (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory
-// Management for Deep Neural Net Inference", 2020).
+// Management for Deep Neural Net Inference", 2020), where it may trail others or they it.
 void PlaceBuffers(Plan* plan, bool shares);
 
 // What stays in memory of a pool of so many bytes.
