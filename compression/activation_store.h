@@ -17,10 +17,10 @@ namespace encke {
 struct LearntCoding;  // compression/value_coding.h
 
 enum class Tier {
-  IN_PLACE,  // as it is, not encoded
-  MEMORY,    // encoded, in slabs
-  FILE,      // encoded, in the offload file, every chunk with a checksum; on a GPU in page-locked
-             // memory of the host, without
+  IN_PLACE,   // as it is, not encoded
+  MEMORY,     // encoded, in slabs
+  OFFLOADED,  // encoded, in the offload file, every chunk with a checksum; on a GPU in page-locked
+              // memory of the host, without
 };
 
 // How a value is to be kept. The first three do not matter IN_PLACE.
@@ -89,8 +89,8 @@ struct StoreOptions {
   int64_t chunk_bytes =
       256 << 10;  // raw bytes of one chunk, about; whole samples where they are smaller than this
   int64_t limit_bytes = 0;     // the most that slabs may hold; 0 = no limit
-  bool spill = false;          // past the limit go on where Tier::FILE goes
-  bool offload = false;        // Tier::FILE will be asked for
+  bool spill = false;          // past the limit what comes is offloaded
+  bool offload = false;        // Tier::OFFLOADED will be asked for
   std::string offload_folder;  // where the file is, when there is one; "" = $TMPDIR, or /tmp
 };
 

@@ -174,7 +174,7 @@ std::shared_ptr<const ValueCoding> CompressedStore::Learn(const Tensor& value,
                                                           const PutOptions& options,
                                                           const Entry& entry) const {
   CodecOptions asked = options.coding;
-  asked.checksum = asked.checksum || options.tier == Tier::FILE || options_.spill;
+  asked.checksum = asked.checksum || options.tier == Tier::OFFLOADED || options_.spill;
   if (options.prior != nullptr) {
     return std::make_shared<ValueCoding>(asked, *options.prior, entry.shape.c);
   }
@@ -312,7 +312,7 @@ int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier) {
   const Shape chunk = Chunking(value, dtype, StoreOptions().chunk_bytes).Largest();
   const int64_t decoded = chunk.elements() * SizeOf(dtype);
   const int64_t encoded = FindCodec("fast")->MaxEncodedSize(chunk, dtype);
-  return RoundUp(tier == Tier::FILE ? decoded + encoded : encoded, 64) * Threads();
+  return RoundUp(tier == Tier::OFFLOADED ? decoded + encoded : encoded, 64) * Threads();
 }
 
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,

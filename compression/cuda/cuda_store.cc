@@ -212,7 +212,7 @@ EncodeArenas& CudaStore::ArenasOf(bool offloaded) {
 
 // Those that have room for a value.
 EncodeArenas& CudaStore::ArenasFor(uint64_t most, const PutOptions& options) {
-  const bool offload = options.tier == Tier::FILE;
+  const bool offload = options.tier == Tier::OFFLOADED;
   if (!offload && MakeRoom(&arenas_, most)) return arenas_;
   if ((offload || options_.spill) && MakeRoom(&ArenasOf(true), most)) return ArenasOf(true);
   throw Error(ErrorKind::MEMORY, "the pool of saved values is full", options.name,
@@ -414,7 +414,7 @@ std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
 }
 
 int64_t CudaStagingBytes(const Shape& value, DType dtype, Tier tier, bool exact) {
-  if (tier != Tier::FILE) return 0;
+  if (tier != Tier::OFFLOADED) return 0;
   return 2 * value.elements() * SizeOf(dtype) / (exact ? 1 : kOffloadedRatio);
 }
 

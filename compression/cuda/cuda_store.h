@@ -19,10 +19,10 @@ struct CudaStoreOptions {
   bool overlap = false;
 };
 
-// Codecs "fast", "dense" and "raw" (the same without error); others are Error(DEVICE). With
-// Tier::FILE the encoder writes to page-locked memory of the host; a stream of its own copies back
-// what is to be decoded. Tensors are F32 or BF16 and in memory of `allocator`, whose device must be
-// current.
+// Codecs "fast", "dense" and "raw" (the same without error); others are Error(DEVICE). Where
+// values are offloaded the encoder writes to page-locked memory of the host; a stream of its own
+// copies back what is to be decoded. Tensors are F32 or BF16 and in memory of `allocator`, whose
+// device must be current.
 //
 // Neither Put nor Get waits for the device, but for these: the first Put of an id; a Put for which
 // no arena surely has room, which first waits for what the values before it really took; a Put with

@@ -45,7 +45,7 @@ int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan
       if (step.kind != PlanStep::Kind::STORE || !plan.saved[step.saved].encoded()) continue;
       const SavedValue& saved = plan.saved[step.saved];
       const Shape slice = graph.values[saved.value].shape.WithBatch(section.samples);
-      const Tier tier = plan.options.spill_above > 0 ? Tier::FILE : saved.tier;  // may be
+      const Tier tier = plan.options.spill_above > 0 ? Tier::OFFLOADED : saved.tier;  // may be
       bytes =
           std::max(bytes, backend.PoolScratchBytes(slice, plan.options.compute, tier, saved.exact));
     }
@@ -129,12 +129,12 @@ int64_t Plan::smallest_slice() const {
 }
 
 int64_t Plan::predicted_offloaded_bytes() const {
-  int64_t file = 0, memory = 0;
+  int64_t offloaded = 0, memory = 0;
   for (const SavedValue& value : saved) {
     if (value.keep != Keep::CODEC) continue;
-    (value.tier == Tier::FILE ? file : memory) += value.predicted_bytes;
+    (value.tier == Tier::OFFLOADED ? offloaded : memory) += value.predicted_bytes;
   }
-  return file + memory - internal::BytesInMemory(options, memory);
+  return offloaded + memory - internal::BytesInMemory(options, memory);
 }
 
 Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& options) {

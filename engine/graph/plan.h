@@ -256,7 +256,7 @@ struct Plan {
   int64_t raw_saved_bytes()
       const;  // what the saved values would take uncompressed, states included
   int64_t predicted_saved_bytes() const;      // wherever they are
-  int64_t predicted_offloaded_bytes() const;  // of these, in a file at the end of forward
+  int64_t predicted_offloaded_bytes() const;  // of these, at the end of forward
   int64_t smallest_slice() const;             // samples; `batch` where nothing is sliced
 };
 

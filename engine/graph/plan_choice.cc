@@ -70,7 +70,7 @@ std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
   least.rematerialize = std::max(least.rematerialize, kMoreTwice);
   if (options.rematerialize > 0) alternatives.push_back(least);
   least = WithPolicies(alternatives.back(), [](SavedPolicy* policy) {
-    if (policy->tier == Tier::MEMORY) policy->tier = Tier::FILE;
+    if (policy->tier == Tier::MEMORY) policy->tier = Tier::OFFLOADED;
   });
   if (least.policies != dense.policies) alternatives.push_back(least);
   for (const int segments : kSegments) {

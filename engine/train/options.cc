@@ -87,7 +87,7 @@ Tier TierOf(config::Policy::Keep keep) {
     case config::Policy::CODEC:
       return Tier::MEMORY;
     case config::Policy::OFFLOAD:
-      return Tier::FILE;
+      return Tier::OFFLOADED;
     case config::Policy::RAW:
       return Tier::IN_PLACE;
   }
@@ -191,7 +191,7 @@ StoreOptions MakeStoreOptions(const config::Activations& activations) {
   if (activations.mode() != config::Activations::ENCKE) return options;
   const auto policies = MakePolicies(activations);
   options.offload = std::any_of(policies.begin(), policies.end(), [](const SavedPolicy& policy) {
-    return policy.tier == Tier::FILE;
+    return policy.tier == Tier::OFFLOADED;
   });
   options.offload_folder = activations.offload_folder();
   options.limit_bytes = PoolLimit(activations);

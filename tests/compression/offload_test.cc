@@ -75,7 +75,7 @@ TEST_F(OffloadTest, ValuesComeBackAsFromMemoryWhole) {
   const auto store = NewOffloadingStore();
   for (const char* codec : {"fast", "dense", "lossless", "quant4", "jpeg"}) {
     store->Put(1, x_, Options(Tier::MEMORY, codec));
-    store->Put(2, x_, Options(Tier::FILE, codec));
+    store->Put(2, x_, Options(Tier::OFFLOADED, codec));
     const Tensor memory = store->Get(1, 0, 16, NewTensor(shape_));
     EXPECT_TRUE(SameBytes(memory, store->Get(2, 0, 16, NewTensor(shape_)))) << codec;
     const Tensor part = store->Get(2, 5, 3, NewTensor(shape_.WithBatch(3)));
@@ -87,7 +87,7 @@ TEST_F(OffloadTest, ValuesComeBackAsFromMemoryWhole) {
 
 TEST_F(OffloadTest, IsCountedApartFromSavedMemory) {
   const auto store = NewOffloadingStore();
-  const StoredValue stored = store->Put(1, x_, Options(Tier::FILE));
+  const StoredValue stored = store->Put(1, x_, Options(Tier::OFFLOADED));
   EXPECT_GT(stored.offloaded_bytes, 0);
   EXPECT_LT(stored.offloaded_bytes, stored.stored_bytes) << "its table stays in memory";
   EXPECT_EQ(store->offloaded_bytes(), stored.offloaded_bytes);
@@ -102,17 +102,18 @@ TEST_F(OffloadTest, IsCountedApartFromSavedMemory) {
 TEST_F(OffloadTest, DoesNotStayResident) {
   const auto store = NewOffloadingStore();
   const Tensor x = Maps({16, 64, 64, 32});  // 8 MiB
-  store->Put(0, x, Options(Tier::FILE, "raw"));
+  store->Put(0, x, Options(Tier::OFFLOADED, "raw"));
   const int64_t before = ResidentBytes();
-  for (int id = 1; id < 17; ++id) store->Put(id, x, Options(Tier::FILE, "raw"));
+  for (int id = 1; id < 17; ++id) store->Put(id, x, Options(Tier::OFFLOADED, "raw"));
   EXPECT_GE(store->offloaded_bytes(), 17 * x.bytes());
   EXPECT_LT(ResidentBytes() - before, x.bytes());
 }
 
-// Threads write their chunks in any order, so that any one of them may lie where the damage is done.
+// Threads write their chunks in any order, so that any one of them may lie where the damage is
+// done.
 TEST_F(OffloadTest, DamageIsReportedWithValueAndChunk) {
   const auto store = NewOffloadingStore();
-  const StoredValue stored = store->Put(1, x_, Options(Tier::FILE));
+  const StoredValue stored = store->Put(1, x_, Options(Tier::OFFLOADED));
   const Tensor whole = NewTensor(shape_);
   store->Get(1, 0, 16, whole);
   DamageOpenFile(stored.offloaded_bytes - 100);  // one file, one value: in the chunk written last

@@ -23,7 +23,7 @@ std::string Describe(const SavedValue& saved, const PlanOptions& options) {
       return NameOf(options.compute);
     case Keep::CODEC:
       return StrCat(saved.codec, ", ", DescribeBound(saved), saved.mask ? ", mask" : "",
-                    saved.tier == Tier::FILE ? ", offloaded" : "");
+                    saved.tier == Tier::OFFLOADED ? ", offloaded" : "");
     case Keep::MASK:
       return "1-bit mask";
     case Keep::IMAGE:

@@ -42,7 +42,7 @@ class Training {
       shapes_.push_back({batch, 7, 7, static_cast<int64_t>(16 + rng_.Below(40))});
       masks_.push_back(rng_.Below(2) == 0);
       codecs_.push_back(rng_.Below(5) == 0 ? "raw" : rng_.Below(2) == 0 ? "fast" : "dense");
-      tiers_.push_back(rng_.Uniform() < offloaded ? Tier::FILE : Tier::MEMORY);
+      tiers_.push_back(rng_.Uniform() < offloaded ? Tier::OFFLOADED : Tier::MEMORY);
     }
     for (std::shared_ptr<Buffer>* memory : {&forward_, &backward_}) {
       *memory = allocator_->Allocate(kMostSamples * 7 * 7 * 56 * 4, MemoryCategory::TRANSIENT);
@@ -196,7 +196,7 @@ TEST(CudaStore, OffloadedValuesCrossTheBusOnce) {
     std::memset(tensor.raw(), 0x3f, tensor.bytes());
     int64_t stored = 0, largest = 0;
     for (int id : {0, 1, 2}) {
-      const int64_t bytes = store->Put(id, tensor, Options("raw", Tier::FILE)).stored_bytes;
+      const int64_t bytes = store->Put(id, tensor, Options("raw", Tier::OFFLOADED)).stored_bytes;
       stored += bytes;
       largest = std::max(largest, bytes);
     }
@@ -210,9 +210,10 @@ TEST(CudaStore, OffloadedValuesCrossTheBusOnce) {
     EXPECT_EQ(testing::TakeCopiedToDevice(), stored);
     const int64_t staging = allocator->ledger().Current().of(MemoryCategory::WORKSPACE) - before;
     EXPECT_EQ(staging, 2 * largest);
-    EXPECT_NEAR(static_cast<double>(cuda::CudaStagingBytes(shape, DType::F32, Tier::FILE, true)) /
-                    static_cast<double>(staging),
-                1.0, 0.01);
+    EXPECT_NEAR(
+        static_cast<double>(cuda::CudaStagingBytes(shape, DType::F32, Tier::OFFLOADED, true)) /
+            static_cast<double>(staging),
+        1.0, 0.01);
   }
   cudaStreamDestroy(options.compute);
 }

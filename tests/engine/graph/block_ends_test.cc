@@ -151,7 +151,7 @@ TEST(BlockEndsTest, GradientsStayAsCloseToExactOnes) {
 // Wherever the pool keeps what is derived from.
 TEST(BlockEndsTest, AFileGivesTheSameGradients) {
   PlanOptions in_file = Options(true, 1);
-  for (SavedPolicy& policy : in_file.policies) policy.tier = Tier::FILE;
+  for (SavedPolicy& policy : in_file.policies) policy.tier = Tier::OFFLOADED;
   Trainee file(BottleneckNetwork(), in_file), memory(BottleneckNetwork(), Options(true, 1));
   EXPECT_EQ(file.executor().plan().block_ends.size(), 1u);
   EXPECT_EQ(file.Gradients(), memory.Gradients());

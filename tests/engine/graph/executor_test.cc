@@ -384,7 +384,7 @@ TEST(ExecutorTest, AMemoryLimitCanPutSavedValuesIntoAFile) {
   Graph graph = ResidualNetwork();
   int64_t limit = 0;
   for (const PlanOptions& o : PlanAlternatives(options.plan)) {
-    if (o.policies[0].tier == Tier::FILE) break;
+    if (o.policies[0].tier == Tier::OFFLOADED) break;
     const int64_t peak = MakePlan(graph, *backend, 1024, o).peak.use.total();
     limit = limit == 0 ? peak : std::min(limit, peak);
   }

@@ -64,7 +64,7 @@ TEST_F(PlanChoiceTest, SlicesComeBeforeTheDenserCodec) {
 
 TEST_F(PlanChoiceTest, AFileAndComputingAgainComeLast) {
   const std::vector<PlanOptions> all = PlanAlternatives(options_);
-  const auto is_file = [](const PlanOptions& o) { return o.policies[0].tier == Tier::FILE; };
+  const auto is_file = [](const PlanOptions& o) { return o.policies[0].tier == Tier::OFFLOADED; };
   const auto first_file = std::find_if(all.begin(), all.end(), is_file);
   ASSERT_NE(first_file, all.end());
   for (auto o = all.begin(); o != all.end(); ++o) {
@@ -80,7 +80,7 @@ TEST_F(PlanChoiceTest, AFileAndComputingAgainComeLast) {
 TEST_F(PlanChoiceTest, WhatWasAskedForStays) {
   options_.recompute_segments = 3;
   options_.rematerialize = 0;
-  options_.policies[1] = {"jpeg", Tier::FILE};
+  options_.policies[1] = {"jpeg", Tier::OFFLOADED};
   for (const PlanOptions& o : PlanAlternatives(options_)) {
     EXPECT_EQ(o.recompute_segments, 3);
     EXPECT_EQ(o.rematerialize, 0);
@@ -91,7 +91,7 @@ TEST_F(PlanChoiceTest, WhatWasAskedForStays) {
 TEST_F(PlanChoiceTest, AFileServesWhereTheDenserCodecDoesNot) {
   int64_t in_memory = Peak(options_, 4096);
   for (const PlanOptions& o : PlanAlternatives(options_)) {
-    if (o.policies[0].tier == Tier::FILE) break;
+    if (o.policies[0].tier == Tier::OFFLOADED) break;
     in_memory = std::min(in_memory, Peak(o, 4096));
   }
   const Plan plan = Choose(4096, in_memory - 1);

@@ -328,7 +328,7 @@ TEST(PlanPolicies, ApplyByKindOfValueAndLeaveMasksAlone) {
   const auto backend = NewBackend({});
   PlanOptions options;
   options.policies[static_cast<int>(SavedKind::RELU)] = {"dense", Tier::MEMORY};
-  options.policies[static_cast<int>(SavedKind::NORM_INPUT)] = {"quant4", Tier::FILE};
+  options.policies[static_cast<int>(SavedKind::NORM_INPUT)] = {"quant4", Tier::OFFLOADED};
   options.policies[static_cast<int>(SavedKind::VALUE)] = {"fast", Tier::IN_PLACE};
   const Plan plan = MakePlan(graph, *backend, 8, options);
   std::map<SavedKind, int> seen;
@@ -355,7 +355,7 @@ TEST(PlanPolicies, ScratchOfThePoolIsForSlices) {
     return MakePlan(graph, *backend, batch, options).pool_scratch_bytes;
   };
   PlanOptions whole;
-  for (SavedPolicy& policy : whole.policies) policy.tier = Tier::FILE;
+  for (SavedPolicy& policy : whole.policies) policy.tier = Tier::OFFLOADED;
   PlanOptions sliced = whole, spilled, memory;
   sliced.slice_bytes = 1;
   sliced.least_slice = 2;
@@ -377,7 +377,7 @@ TEST(PlanPolicies, ReluOutputsAreMadeAgainUnlessAskedForOtherwise) {
     return std::count_if(plan.saved.begin(), plan.saved.end(),
                          [](const SavedValue& saved) { return saved.keep == Keep::REBUILD; });
   };
-  const SavedPolicy ours = {"fast", Tier::MEMORY}, file = {"dense", Tier::FILE};
+  const SavedPolicy ours = {"fast", Tier::MEMORY}, file = {"dense", Tier::OFFLOADED};
   EXPECT_GT(rebuilt(ours, ours), 0);
   EXPECT_EQ(rebuilt(file, file), rebuilt(ours, ours));
   EXPECT_EQ(rebuilt({"fast", Tier::IN_PLACE}, ours), 0);
