@@ -67,6 +67,14 @@ struct SgdOptions {
   float gradient_scale = 1.0f;  // applied to the gradient first (clipping)
 };
 
+// Bytes under way from the device to the host. REQUIRES: the backend outlives it.
+class HostCopy {
+ public:
+  virtual ~HostCopy() = default;
+  // Waits until they have arrived: those of all tensors, one behind the other; owned by this.
+  virtual const void* Wait() = 0;
+};
+
 // How a backend computes.
 struct BackendOptions {
   bool tf32 = true;  // on a GPU, fp32 products may be rounded to tf32 (10 bits of mantissa)
@@ -193,6 +201,8 @@ class Backend {
   // Between the device and host memory; waits for the stream.
   virtual void CopyToHost(const Tensor& src, void* dst) = 0;
   virtual void CopyFromHost(const void* src, const Tensor& dst) = 0;
+  // Begins to copy tensors, small ones, as they are at this point of the stream; waits for nothing.
+  virtual std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) = 0;
   // y = (image / 255 - mean[c]) / std[c]; image U8 [N,H,W,C], C entries each.
   virtual void NormalizeImage(const Tensor& image, const std::vector<float>& mean,
                               const std::vector<float>& std, const Tensor& y) = 0;

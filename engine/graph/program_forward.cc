@@ -169,9 +169,6 @@ void ProgramWriter::Store(int value) {
   step.saved = s;
   step.buffer = value_buffer_[value];
   if (saved.keep == Keep::MASK) return StoreMask(saved, step);
-  if (saved.norm_consumer >= 0) {
-    for (int i : {0, 1}) step.states.push_back(state_buffer_.at({saved.norm_consumer, i}));
-  }
   if (saved.keep == Keep::RAW) {
     ENCKE_CHECK(plan_->buffers[step.buffer].whole || last_section_[s] <= section_, value);
     saved_buffer_[s] = step.buffer;

@@ -22,13 +22,16 @@ Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Pha
       options_(options),
       ledger_(&plan, &executor->backend_.allocator().ledger(),
               executor->StartTrace(phase, iteration, options)),
-      stored_(executor->store_.get(), &executor->codings_, iteration) {
+      stored_(executor->store_.get(), &executor->codings_, iteration),
+      scales_(&executor->backend_),
+      norms_(&executor->backend_) {
   if (graph_.values[0].shape.n != batch.size()) graph_.InferShapes(batch.size());
   if (phase == Phase::TRAIN && plan.options.compress) {
     refresh_ = executor_.controller_->Refreshes(update_);
     if (!options.exact && !plan.probes.empty()) probe_ = executor_.controller_->ProbeOf(update_);
   }
   if (options.audit == Audit::ONE) audited_node_ = NextAudited();
+  if (phase == Phase::TRAIN && !options.exact) ReadScales();
 }
 
 StepResult Executor::Run::Execute() {
@@ -36,6 +39,7 @@ StepResult Executor::Run::Execute() {
     const PlanStep& step = plan_.steps[s];
     const bool begins_backward =
         step.kind == Kind::BACKWARD && graph_.nodes[step.node].layer->IsLoss();
+    if (begins_backward) RecordDerivedBounds();
     if (begins_backward && !LossIsFinite()) return false;  // backward would only spread it
     Execute(step);
     return true;
@@ -208,7 +212,10 @@ void Executor::Run::Forward(const PlanStep& step) {
   const Layer& layer = *graph_.nodes[step.node].layer;
   ForwardContext context = MakeForwardContext(step);
   if (step.kind == Kind::GATHER_FORWARD) return layer.GatherForward(context);
-  if (step.kind == Kind::FINISH_FORWARD) return layer.FinishForward(context);
+  if (step.kind == Kind::FINISH_FORWARD) {
+    layer.FinishForward(context);
+    return ReadNorm(step.node, context);
+  }
   layer.Forward(context);
   if (phase_ == Phase::TRAIN && step.kind == Kind::FORWARD) RecordStates(step);
 }

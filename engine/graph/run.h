@@ -9,6 +9,7 @@
 #include "engine/graph/arena_ledger.h"
 #include "engine/graph/block_end_bounds.h"
 #include "engine/graph/executor.h"
+#include "engine/graph/host_readings.h"
 #include "engine/graph/norm_bounds.h"
 #include "engine/graph/saved_slices.h"
 
@@ -94,10 +95,13 @@ class Executor::Run {
   void Introduce(const SavedValue& saved, const PlanStep& step);
   double SourcesNoiseBound(const SavedValue& saved, double asked) const;
   double GradientBound(const SavedValue& saved, ActivationRecord* record) const;
-  std::vector<NormChannel> ChannelsOf(const SavedValue& saved, const PlanStep& step) const;
+  void ReadScales();
+  void ReadNorm(int node, const ForwardContext& context);
+  std::vector<NormChannel> ChannelsOf(int norm);
   const Derivation& DerivationOf(int block_end);
   std::vector<float> DerivationLimits(const SavedValue& saved);
   void RecordDerived(const PlanStep& step, const Tensor& tensor);
+  void RecordDerivedBounds();
   void Derive(const PlanStep& step);
   bool Skips(const PlanStep& step);
   void RecordStates(const PlanStep& step);
@@ -158,6 +162,9 @@ class Executor::Run {
   std::map<int, std::vector<float>> patterns_;  // by node, weight gradient: slices so far
   std::map<int, CodecOptions> bounds_;          // by saved value, for all slices alike
   std::map<int, Derivation> derivations_;       // by block end
+  HostReadings scales_;                         // by block end: gamma
+  HostReadings norms_;                          // by node: mean, 1 / std, gamma, beta
+  std::vector<int> derived_;                    // saved values whose record lacks a bound
   // By saved value, the uniform bound that would let as much noise through: of itself, and of what
   // is rebuilt from it.
   std::map<int, double> noise_bounds_, output_noise_bounds_;

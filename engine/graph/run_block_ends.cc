@@ -19,11 +19,18 @@ const Derivation& Executor::Run::DerivationOf(int block_end) {
     return controller.Knows(value) ? controller.BoundFor(value, update_) : 0.0;
   };
   const Node& norm = graph_.nodes[end.norm];
-  derivation = ChooseDerivation(HostFloats(executor_.parameters_[norm.parameters[0]]),
-                                controller.options().channel_std_bound,
+  derivation = ChooseDerivation(scales_.Of(block_end).at(0), controller.options().channel_std_bound,
                                 {asked(end.output), asked(end.shortcut)});
   executor_.NoteDerivation(norm.name, derivation);
   return derivation;
+}
+
+// The parameters are the same all the pass long.
+void Executor::Run::ReadScales() {
+  for (size_t i = 0; i < plan_.block_ends.size(); ++i) {
+    const Node& norm = graph_.nodes[plan_.block_ends[i].norm];
+    scales_.Begin(static_cast<int>(i), {executor_.parameters_[norm.parameters[0]]});
+  }
 }
 
 // By channel: how wrong the value may be for what is derived from it; empty: nothing is.
@@ -42,19 +49,25 @@ std::vector<float> Executor::Run::DerivationLimits(const SavedValue& saved) {
   return limits;
 }
 
-// Nothing is kept. The bound is what the two limits add up to.
+// Nothing is kept.
 void Executor::Run::RecordDerived(const PlanStep& step, const Tensor& tensor) {
   ActivationRecord& record = RecordOf(step.saved);
   record.codec = "derived";
   record.raw_bytes += tensor.bytes();
-  if (now_.continues) return;
-  const Shape channels = Shape::Vector(tensor.shape().c);
-  double sum = 0;
-  for (float inv_std : HostFloats(TensorOf(step.states.at(1), channels, DType::F32))) {
-    sum += 1.0 / inv_std;
+  if (!now_.continues) derived_.push_back(step.saved);
+}
+
+// At the end of forward, when nobody has to wait for what they are made of. A bound is what the two
+// limits add up to.
+void Executor::Run::RecordDerivedBounds() {
+  const double fraction = std::sqrt(2.0) * executor_.controller_->options().channel_std_bound;
+  for (int s : derived_) {
+    const std::vector<NormChannel> channels = ChannelsOf(plan_.saved[s].norm_consumer);
+    double sum = 0;
+    for (const NormChannel& channel : channels) sum += 1.0 / channel.inv_std;
+    RecordOf(s).error_bound = fraction * sum / static_cast<double>(channels.size());
   }
-  record.error_bound = std::sqrt(2.0) * executor_.controller_->options().channel_std_bound * sum /
-                       static_cast<double>(tensor.shape().c);
+  derived_.clear();
 }
 
 void Executor::Run::Derive(const PlanStep& step) {

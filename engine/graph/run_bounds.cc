@@ -73,7 +73,7 @@ CodecOptions Executor::Run::ChooseBound(const SavedValue& saved, const PlanStep&
     if (!saved.serves.empty()) output_noise_bounds_[step.saved] = noise;
     return options;
   }
-  const std::vector<NormChannel> channels = ChannelsOf(saved, step);
+  const std::vector<NormChannel> channels = ChannelsOf(saved.norm_consumer);
   if (saved.sides) {
     options = SidedBounds(channels, {chosen.channel_std_bound, chosen.inactive_std_bound, bound,
                                      DerivationLimits(saved)});
@@ -133,7 +133,7 @@ void Executor::Run::Introduce(const SavedValue& saved, const PlanStep& step) {
       const Tensor sum = ValueTensor(step.buffer, saved.value);
       rms = std::sqrt(backend_.SumOfSquares(sum) / 2 / static_cast<double>(sum.elements()));
     } else if (saved.sides) {
-      rms = ExpectedOutputRms(ChannelsOf(saved, step));
+      rms = ExpectedOutputRms(ChannelsOf(saved.norm_consumer));
     }
     if (rms > 0) controller.ObserveValue(served, 0.5, rms);
   }
@@ -157,14 +157,19 @@ double Executor::Run::GradientBound(const SavedValue& saved, ActivationRecord* r
   return bound;
 }
 
-std::vector<NormChannel> Executor::Run::ChannelsOf(const SavedValue& saved,
-                                                   const PlanStep& step) const {
-  const Node& node = graph_.nodes[saved.norm_consumer];
-  const Shape shape = Shape::Vector(graph_.values[saved.value].shape.c);
-  const std::vector<float> mean = HostFloats(TensorOf(step.states.at(0), shape, DType::F32));
-  const std::vector<float> inv_std = HostFloats(TensorOf(step.states.at(1), shape, DType::F32));
-  const std::vector<float> gamma = HostFloats(executor_.parameters_[node.parameters[0]]);
-  const std::vector<float> beta = HostFloats(executor_.parameters_[node.parameters[1]]);
+// Begins to, as soon as a batch norm's statistics are there, if bounds will be made of them.
+void Executor::Run::ReadNorm(int node, const ForwardContext& context) {
+  const bool wanted = std::any_of(
+      plan_.saved.begin(), plan_.saved.end(),
+      [&](const SavedValue& saved) { return saved.norm_consumer == node && saved.lossy(); });
+  if (phase_ != Phase::TRAIN || options_.exact || !wanted) return;
+  norms_.Begin(node,
+               {context.state[0], context.state[1], context.parameters[0], context.parameters[1]});
+}
+
+std::vector<NormChannel> Executor::Run::ChannelsOf(int norm) {
+  const std::vector<std::vector<float>>& read = norms_.Of(norm);
+  const std::vector<float>&mean = read[0], &inv_std = read[1], &gamma = read[2], &beta = read[3];
   std::vector<NormChannel> channels;
   for (size_t c = 0; c < mean.size(); ++c) {
     // As Backend::BatchNormApply rounds it.

@@ -101,6 +101,7 @@ class CpuBackend : public Backend {
   void UnpackBits(const Tensor& packed, int bits, const Tensor& x) override;
   void CopyToHost(const Tensor& src, void* dst) override;
   void CopyFromHost(const void* src, const Tensor& dst) override;
+  std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) override;
   void NormalizeImage(const Tensor& image, const std::vector<float>& mean,
                       const std::vector<float>& std, const Tensor& y) override;
 

@@ -17,6 +17,18 @@ void CopyBytes(const void* from, void* to, int64_t bytes) {
   });
 }
 
+class FinishedCopy : public HostCopy {
+ public:
+  void Append(const Tensor& tensor) {
+    const auto* from = static_cast<const uint8_t*>(tensor.raw());
+    bytes_.insert(bytes_.end(), from, from + tensor.bytes());
+  }
+  const void* Wait() override { return bytes_.data(); }
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+
 }  // namespace
 
 void CpuBackend::Add(const Tensor& a, const Tensor& b, const Tensor& y) {
@@ -67,6 +79,12 @@ void CpuBackend::CopyToHost(const Tensor& src, void* dst) {
 
 void CpuBackend::CopyFromHost(const void* src, const Tensor& dst) {
   CopyBytes(src, dst.raw(), dst.bytes());
+}
+
+std::unique_ptr<HostCopy> CpuBackend::StartCopyToHost(const std::vector<Tensor>& tensors) {
+  auto copy = std::make_unique<FinishedCopy>();
+  for (const Tensor& tensor : tensors) copy->Append(tensor);
+  return copy;
 }
 
 void CpuBackend::Fill(const Tensor& x, float value) {

@@ -19,6 +19,7 @@
 #include "engine/backend/cuda/cuda_allocator.h"
 #include "engine/backend/cuda/gpus.h"
 #include "engine/backend/cuda/handles.h"
+#include "engine/backend/cuda/host_copies.h"
 #include "engine/backend/cuda/workspace.h"
 
 namespace encke::cuda {
@@ -108,6 +109,9 @@ class CudaBackend : public Backend {
   void UnpackBits(const Tensor& packed, int bits, const Tensor& x) override;
   void CopyToHost(const Tensor& src, void* dst) override;
   void CopyFromHost(const void* src, const Tensor& dst) override;
+  std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) override {
+    return host_copies_.Start(tensors);
+  }
   void NormalizeImage(const Tensor& image, const std::vector<float>& mean,
                       const std::vector<float>& std, const Tensor& y) override;
 
@@ -162,6 +166,7 @@ class CudaBackend : public Backend {
   CudaAllocator allocator_;
   PinnedAllocator host_allocator_;
   Stream stream_;
+  HostCopies host_copies_{stream_.get()};
   CudnnHandle cudnn_;
   CublasHandle cublas_;
   Workspace workspace_;

@@ -124,6 +124,20 @@ TEST_P(ElementwiseTest, CopyConvertsAndFills) {
   }
 }
 
+TEST_P(ElementwiseTest, HostCopiesBringWhatTensorsHeldWhenTheyBegan) {
+  const Tensor a = Make(Shape::Vector(5), DType::F32, Random(5));
+  const Tensor b = Make(Shape::Vector(3000), DType::F32, Random(3000));
+  const Values held_a = Read(a), held_b = Read(b);
+  for (int round = 0; round < 2; ++round) {  // again in the same memory
+    const auto copy = backend_->StartCopyToHost({a, b, a});
+    backend_->Fill(a, 0.5f);
+    const auto* floats = static_cast<const float*>(copy->Wait());
+    EXPECT_EQ(Values(floats, floats + 5), round == 0 ? held_a : Values(5, 0.5));
+    EXPECT_EQ(Values(floats + 5, floats + 3005), held_b);
+    EXPECT_EQ(Values(floats + 3005, floats + 3010), round == 0 ? held_a : Values(5, 0.5));
+  }
+}
+
 TEST_P(ElementwiseTest, CopyRoundsToNearestEvenAndKeepsNan) {
   const Values x = {1.0 + 0x1p-8, 1.0 + 3 * 0x1p-8, 1.0 + 0x1p-8 + 0x1p-20, std::nan(""),
                     -HUGE_VAL};

@@ -1,0 +1,57 @@
+#include "engine/backend/cuda/host_copies.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace encke::cuda {
+namespace {
+
+constexpr int64_t kPage = 4096;
+
+}  // namespace
+
+class HostCopies::Copy : public HostCopy {
+ public:
+  Copy(HostCopies* copies, std::unique_ptr<Place> place)
+      : copies_(copies), place_(std::move(place)) {}
+  // What comes into the place next is behind this copy in the same stream.
+  ~Copy() override { copies_->free_.push_back(std::move(place_)); }
+
+  const void* Wait() override {
+    place_->arrived.Wait();
+    return place_->memory.data();
+  }
+
+ private:
+  HostCopies* copies_;
+  std::unique_ptr<Place> place_;
+};
+
+std::unique_ptr<HostCopy> HostCopies::Start(const std::vector<Tensor>& tensors) {
+  int64_t bytes = 0;
+  for (const Tensor& tensor : tensors) bytes += tensor.bytes();
+  std::unique_ptr<Place> place = TakePlace(bytes);
+  uint8_t* to = place->memory.data();
+  for (const Tensor& tensor : tensors) {
+    ENCKE_CODEC_CUDA(
+        cudaMemcpyAsync(to, tensor.raw(), tensor.bytes(), cudaMemcpyDeviceToHost, stream_));
+    to += tensor.bytes();
+  }
+  place->arrived.Record(stream_);
+  return std::make_unique<Copy>(this, std::move(place));
+}
+
+// The smallest that is free and large enough.
+std::unique_ptr<HostCopies::Place> HostCopies::TakePlace(int64_t bytes) {
+  auto found = free_.end();
+  for (auto i = free_.begin(); i != free_.end(); ++i) {
+    const bool fits = (*i)->bytes >= bytes;
+    if (fits && (found == free_.end() || (*i)->bytes < (*found)->bytes)) found = i;
+  }
+  if (found == free_.end()) return std::make_unique<Place>((bytes + kPage - 1) / kPage * kPage);
+  std::unique_ptr<Place> place = std::move(*found);
+  free_.erase(found);
+  return place;
+}
+
+}  // namespace encke::cuda

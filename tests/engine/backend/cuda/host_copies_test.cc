@@ -1,0 +1,68 @@
+// Copies to the host over a fake runtime that does what a stream was told as late as it may.
+#include "engine/backend/cuda/host_copies.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/compression/cuda/fake_cuda.h"
+
+namespace encke::cuda {
+namespace {
+
+class HostCopiesTest : public ::testing::Test {
+ protected:
+  HostCopiesTest() { cudaStreamCreateWithFlags(&stream_, 0); }
+  ~HostCopiesTest() override { cudaStreamDestroy(stream_); }
+
+  Tensor Floats(int64_t count) {
+    return Tensor::Empty(*allocator_, Shape::Vector(count), DType::F32, MemoryCategory::TRANSIENT);
+  }
+  // As a kernel would.
+  void Fill(const Tensor& tensor, float value) {
+    testing::Enqueue(stream_, [=] {
+      std::fill(tensor.data<float>(), tensor.data<float>() + tensor.elements(), value);
+    });
+  }
+
+  std::unique_ptr<Allocator> allocator_ = NewCpuAllocator();
+  cudaStream_t stream_ = nullptr;
+};
+
+TEST_F(HostCopiesTest, BringWhatTheStreamHadMadeByThen) {
+  HostCopies copies(stream_);
+  const Tensor a = Floats(3), b = Floats(1500);
+  for (int round = 0; round < 3; ++round) {
+    const auto value = static_cast<float>(10 * round);
+    Fill(a, value + 1);
+    Fill(b, value + 2);
+    testing::TakeHostWaits();
+    const auto both = copies.Start({a, b});
+    Fill(a, value + 3);
+    const auto later = copies.Start({a});
+    EXPECT_EQ(testing::TakeHostWaits(), 0);
+    const auto* floats = static_cast<const float*>(both->Wait());
+    EXPECT_EQ(testing::TakeHostWaits(), 1);
+    for (int i = 0; i < 1503; ++i) ASSERT_EQ(floats[i], value + (i < 3 ? 1 : 2)) << i;
+    EXPECT_EQ(static_cast<const float*>(later->Wait())[2], value + 3);
+    EXPECT_EQ(floats[0], value + 1) << "as long as the copy lives";
+  }
+}
+
+// An error may end a pass before a copy is read.
+TEST_F(HostCopiesTest, UseTheMemoryOfCopiesThatAreGone) {
+  HostCopies copies(stream_);
+  const Tensor small = Floats(8), large = Floats(5000);
+  const void* first = copies.Start({large})->Wait();
+  for (int i = 0; i < 3; ++i) {
+    Fill(large, static_cast<float>(i));
+    copies.Start({large});
+    Fill(small, static_cast<float>(-i));
+    const auto copy = copies.Start({small, small});
+    EXPECT_EQ(copy->Wait(), first);
+    for (int k = 0; k < 16; ++k) EXPECT_EQ(static_cast<const float*>(copy->Wait())[k], -i);
+  }
+}
+
+}  // namespace
+}  // namespace encke::cuda
