@@ -141,6 +141,7 @@ fi
 
 part tests 600 run_tests --gtest_filter="$on_gpu"
 part codec 120 run_codec_benchmark
+part bench_codec 120 "$encke" bench codec --device=cuda --json "$out/bench_codec.json"
 part memcheck 240 run_sanitizer memcheck
 part racecheck 240 run_sanitizer racecheck
 part same_training 240 same_training

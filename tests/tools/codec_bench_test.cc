@@ -2,12 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "engine/backend/cpu/cpu_backend.h"
 #include "engine/core/error.h"
 #include "tools/encke/codec_measurement.h"
 #include "tools/encke/codec_report.h"
+#include "tools/encke/device_measurement.h"
 
 namespace encke::cli {
 namespace {
@@ -65,7 +68,7 @@ TEST(MeasureCodecs, BoundedCodecsKeepTheirBoundOnEverySample) {
       EXPECT_EQ(m.raw_bytes, input.bytes());
       EXPECT_GT(m.stored_bytes, 0) << m.codec;
       EXPECT_GT(m.one_thread.encode, 0) << m.codec;
-      EXPECT_GT(m.all_threads.decode, 0) << m.codec;
+      EXPECT_GT(m.all_threads.value().decode, 0) << m.codec;
       if (m.bounded) {
         EXPECT_EQ(m.errors.violations(), 0) << m.codec << ", " << m.layer;
       }
@@ -79,6 +82,62 @@ TEST(MeasureCodecs, BoundedCodecsKeepTheirBoundOnEverySample) {
   }
 }
 
+// The CPU's pool in place of a GPU's: what is stored and comes back is the same.
+TEST(MeasureOnDevice, FindsWhatThePoolOfTheDeviceStoresAndChanges) {
+  const auto backend = NewBackend({});
+  for (const CodecInputSource& source : SampleInputs()) {
+    const CodecInput input = source();
+    const std::vector<CodecMeasurement> expected = MeasureCodecs(input, GpuCodecNames(), {1, 1});
+    const std::vector<CodecMeasurement> measured =
+        MeasureOnDevice(*backend, input, GpuCodecNames(), 2);
+    ASSERT_EQ(measured.size(), 3u);
+    for (size_t i = 0; i < measured.size(); ++i) {
+      const CodecMeasurement &m = measured[i], &e = expected[i];
+      SCOPED_TRACE(m.codec + ", " + m.layer);
+      EXPECT_EQ(m.codec, e.codec);
+      EXPECT_EQ(m.kind, e.kind);
+      EXPECT_EQ(m.stored_bytes, e.stored_bytes);
+      EXPECT_EQ(m.entropy_bytes, e.entropy_bytes);
+      EXPECT_EQ(m.errors.greatest, e.errors.greatest);
+      EXPECT_EQ(m.errors.violations(), 0);
+      EXPECT_GT(m.one_thread.encode, 0);
+      EXPECT_GT(m.one_thread.learn_and_encode, 0);
+      EXPECT_GT(m.one_thread.decode, 0);
+      EXPECT_FALSE(m.all_threads.has_value());
+    }
+  }
+}
+
+// A pool that changes what it is given.
+class ForgetfulStore : public ActivationStore {
+ public:
+  StoredValue Put(int, const Tensor& value, const PutOptions&) override {
+    StoredValue stored;
+    stored.stored_bytes = value.bytes();
+    return stored;
+  }
+  Tensor Get(int, int64_t, int64_t, const Tensor& scratch) override {
+    std::fill(scratch.data<float>(), scratch.data<float>() + scratch.elements(), 0.0f);
+    return scratch;
+  }
+  void Release(int) override {}
+  int64_t stored_bytes() const override { return 0; }
+  int64_t offloaded_bytes() const override { return 0; }
+};
+
+class ForgetfulBackend : public cpu::CpuBackend {
+ public:
+  std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions&) override {
+    return std::make_unique<ForgetfulStore>();
+  }
+};
+
+TEST(MeasureOnDevice, CountsWhatDidNotComeBack) {
+  ForgetfulBackend backend;
+  const CodecInput input = Masked({0, 1, 2, 3}, 0.5f);
+  EXPECT_EQ(MeasureOnDevice(backend, input, {"fast"}, 1).at(0).errors.violations(), 6);
+}
+
 CodecMeasurement Row(const std::string& codec, const std::string& kind, int64_t raw,
                      int64_t stored) {
   CodecMeasurement m;
@@ -88,7 +147,8 @@ CodecMeasurement Row(const std::string& codec, const std::string& kind, int64_t 
   m.raw_bytes = raw;
   m.stored_bytes = stored;
   m.entropy_bytes = static_cast<double>(stored);
-  m.one_thread = m.all_threads = {static_cast<double>(raw) * 1e-9, static_cast<double>(raw) * 2e-9};
+  m.one_thread = {static_cast<double>(raw) * 1e-9, static_cast<double>(raw) * 2e-9};
+  m.all_threads = m.one_thread;
   m.errors.over_bound = 1;
   return m;
 }
@@ -110,6 +170,23 @@ TEST(CodecReport, TotalsAreOfBytesAndTimesByKind) {
   EXPECT_NEAR(total.at("gb_per_second").at("encode").get<double>(), 1, 1e-9);
   EXPECT_NEAR(total.at("gb_per_second").at("decode").get<double>(), 0.5, 1e-9);
   EXPECT_THAT(ToCsv(rows), ::testing::HasSubstr("\nconv1,relu,dense,1,1,1,1,1000,50,"));
+}
+
+TEST(CodecReport, LeavesOutThreadsWhereThereAreNone) {
+  CodecMeasurement with = Row("fast", "relu", 1000, 100), without = with;
+  without.all_threads.reset();
+  EXPECT_TRUE(ToJson({with}).at("layers").at(0).contains("gb_per_second_all_threads"));
+  EXPECT_THAT(LayersText({with}, 0), ::testing::HasSubstr("dec, all"));
+  for (const char* list : {"layers", "totals"}) {
+    const nlohmann::ordered_json row = ToJson({without}).at(list).at(0);
+    EXPECT_FALSE(row.contains("gb_per_second_all_threads")) << list;
+    EXPECT_NEAR(row.at("gb_per_second").at("decode").get<double>(), 0.5, 1e-9) << list;
+  }
+  for (const std::string& text : {LayersText({without}, 0), TotalsText(TotalsOf({without}), 0)}) {
+    EXPECT_THAT(text, ::testing::HasSubstr("dec GB/s"));
+    EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr(", all")));
+  }
+  EXPECT_THAT(ToCsv({without}), ::testing::HasSubstr(",1,0.5,,,"));
 }
 
 TEST(CodecReport, LeavesOutKindsThatACodecDoesNotHave) {

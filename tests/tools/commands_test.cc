@@ -76,6 +76,23 @@ TEST(Bench, MeasuresCodecsOnMadeUpSamples) {
   EXPECT_FALSE(Has(coarse.out, "sample:relu")) << "totals only";
 }
 
+// In any build, with or without a GPU: what is asked for is looked at first.
+TEST(Bench, OnAGpuTakesWhatRunsThere) {
+  const Sandbox sandbox;
+  const Outcome rival = sandbox.Run({"bench", "codec", "--device=cuda", "--codec", "fast,jpeg"});
+  EXPECT_EQ(rival.exit_code, 2);
+  EXPECT_TRUE(Has(rival.err, "codec jpeg does not run on a GPU")) << rival.err;
+  EXPECT_TRUE(Has(rival.err, "raw, fast and dense do")) << rival.err;
+  const Outcome threads = sandbox.Run({"bench", "codec", "--device=cuda", "--threads", "2"});
+  EXPECT_EQ(threads.exit_code, 2);
+  EXPECT_TRUE(Has(threads.err, "threads are the CPU's")) << threads.err;
+  EXPECT_EQ(sandbox.Run({"bench", "codec", "--device=gpu"}).exit_code, 2);
+  const Outcome missing = sandbox.Run({"bench", "codec", "--device=cuda:77"});
+  EXPECT_EQ(missing.exit_code, 5);
+  EXPECT_TRUE(Has(missing.err, "cuda:77") || Has(missing.err, "driver")) << missing.err;
+  EXPECT_EQ(missing.out, "");
+}
+
 TEST(Bench, MistakesSayWhatHelps) {
   const Sandbox sandbox;
   EXPECT_EQ(sandbox.Run({"bench"}).exit_code, 2);

@@ -175,6 +175,17 @@ double ContextEntropyBytes(const CodecInput& input) {
   return bits / 8;
 }
 
+CodecMeasurement NotYetMeasured(const CodecInput& input, const std::string& codec) {
+  CodecMeasurement result;
+  result.layer = input.layer;
+  result.kind = KindOf(input);
+  result.codec = codec;
+  result.shape = input.shape;
+  result.bounded = FindCodec(codec)->bounded();
+  result.raw_bytes = input.bytes();
+  return result;
+}
+
 std::vector<CodecMeasurement> MeasureCodecs(const CodecInput& input,
                                             const std::vector<std::string>& codecs,
                                             const MeasureOptions& options) {
@@ -182,17 +193,11 @@ std::vector<CodecMeasurement> MeasureCodecs(const CodecInput& input,
   const double entropy_bytes = ContextEntropyBytes(input);
   std::vector<CodecMeasurement> results;
   for (const std::string& codec : codecs) {
-    CodecMeasurement result;
-    result.layer = input.layer;
-    result.kind = KindOf(input);
-    result.codec = codec;
-    result.shape = input.shape;
-    result.bounded = FindCodec(codec)->bounded();
-    result.raw_bytes = input.bytes();
+    CodecMeasurement result = NotYetMeasured(input, codec);
     result.entropy_bytes = entropy_bytes;
     bench.Measure(1, options.repeats, &result.one_thread, &result);
     result.errors = CodecErrors::Of(input, bench.decoded());
-    bench.Measure(options.threads, options.repeats, &result.all_threads, &result);
+    bench.Measure(options.threads, options.repeats, &result.all_threads.emplace(), &result);
     results.push_back(std::move(result));
   }
   return results;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,8 @@ struct CodecMeasurement {
   int64_t raw_bytes = 0;
   int64_t stored_bytes = 0;  // with all tables and headers
   CodecErrors errors;
-  CodecTimes one_thread, all_threads;
+  CodecTimes one_thread;  // on a GPU: all of it
+  std::optional<CodecTimes> all_threads;
   // Bytes of an ideal coder that knows the distributions of the codes under nine contexts: the
   // classes (0, 1, more) of the left and the upper neighbour.
   double entropy_bytes = 0;
@@ -56,6 +58,9 @@ struct MeasureOptions {
 std::vector<CodecMeasurement> MeasureCodecs(const CodecInput& input,
                                             const std::vector<std::string>& codecs,
                                             const MeasureOptions& options);
+
+// What is known of the value itself, for one codec; nothing is measured.
+CodecMeasurement NotYetMeasured(const CodecInput& input, const std::string& codec);
 
 // See CodecMeasurement::entropy_bytes. Elements that are not finite do not count.
 double ContextEntropyBytes(const CodecInput& input);

@@ -32,12 +32,23 @@ void AddMeasurement(const CodecMeasurement& m, CodecTotal* total) {
   total->entropy_bytes += m.entropy_bytes;
   total->greatest_error = std::max(total->greatest_error, m.errors.greatest);
   AddTimes(m.one_thread, &total->one_thread);
-  AddTimes(m.all_threads, &total->all_threads);
+  if (!m.all_threads) return;
+  if (!total->all_threads) total->all_threads.emplace();
+  AddTimes(*m.all_threads, &*total->all_threads);
 }
 
 template <typename T>
 void AddOnce(const T& item, std::vector<T>* list) {
   if (std::find(list->begin(), list->end(), item) == list->end()) list->push_back(item);
+}
+
+// Empty where nothing was measured.
+std::string SpeedCell(int64_t bytes, const std::optional<CodecTimes>& times,
+                      double CodecTimes::*seconds) {
+  if (!times) return "";
+  std::ostringstream cell;
+  cell << Gigabytes(bytes, (*times).*seconds);
+  return cell.str();
 }
 
 // What both tables show of sizes and speeds; `of` is a measurement or a total.
@@ -46,18 +57,22 @@ std::vector<std::string> SizeAndSpeed(const T& of) {
   std::vector<std::string> cells = {FormatBytes(of.raw_bytes), FormatRatio(of.ratio())};
   const double over = static_cast<double>(of.stored_bytes) / of.entropy_bytes - 1;
   cells.push_back(of.entropy_bytes > 0 ? FormatSigned(100 * over, 0) + "%" : "-");
-  const CodecTimes &one = of.one_thread, &all = of.all_threads;
-  for (double seconds : {one.encode, one.learn_and_encode, one.decode, all.encode, all.decode}) {
-    cells.push_back(FormatFixed(Gigabytes(of.raw_bytes, seconds), 2));
-  }
+  std::vector<double> seconds = {of.one_thread.encode, of.one_thread.learn_and_encode,
+                                 of.one_thread.decode};
+  if (of.all_threads)
+    seconds.insert(seconds.end(), {of.all_threads->encode, of.all_threads->decode});
+  for (double s : seconds) cells.push_back(FormatFixed(Gigabytes(of.raw_bytes, s), 2));
   return cells;
 }
 
-void AddSizeAndSpeedColumns(Table* table) {
-  for (const char* header :
-       {"raw", "ratio", "to entropy", "enc GB/s", "learning", "dec GB/s", "enc, all", "dec, all"}) {
+// `rows`: measurements or totals, all with the same columns.
+template <typename T>
+void AddSizeAndSpeedColumns(const std::vector<T>& rows, Table* table) {
+  for (const char* header : {"raw", "ratio", "to entropy", "enc GB/s", "learning", "dec GB/s"}) {
     table->AddColumn(header);
   }
+  if (rows.empty() || !rows.front().all_threads) return;
+  for (const char* header : {"enc, all", "dec, all"}) table->AddColumn(header);
 }
 
 void Append(const std::vector<std::string>& cells, std::vector<std::string>* row) {
@@ -70,38 +85,47 @@ ordered_json SpeedJson(int64_t bytes, const CodecTimes& times) {
           {"learn_and_encode", Gigabytes(bytes, times.learn_and_encode)}};
 }
 
+// `of` is a measurement or a total.
+template <typename T>
+void AddSpeeds(const T& of, ordered_json* json) {
+  (*json)["gb_per_second"] = SpeedJson(of.raw_bytes, of.one_thread);
+  if (of.all_threads) {
+    (*json)["gb_per_second_all_threads"] = SpeedJson(of.raw_bytes, *of.all_threads);
+  }
+}
+
 ordered_json ToJson(const CodecMeasurement& m) {
   const CodecErrors& errors = m.errors;
-  return {{"layer", m.layer},
-          {"kind", m.kind},
-          {"shape_nhwc", {m.shape.n, m.shape.h, m.shape.w, m.shape.c}},
-          {"codec", m.codec},
-          {"bounded", m.bounded},
-          {"raw_bytes", m.raw_bytes},
-          {"stored_bytes", m.stored_bytes},
-          {"entropy_bytes", m.entropy_bytes},
-          {"ratio", m.ratio()},
-          {"gb_per_second", SpeedJson(m.raw_bytes, m.one_thread)},
-          {"gb_per_second_all_threads", SpeedJson(m.raw_bytes, m.all_threads)},
-          {"greatest_error_over_bound", errors.greatest},
-          {"rms_error_over_bound", errors.root_mean_square},
-          {"over_bound", errors.over_bound},
-          {"mask_changed", errors.mask_changed},
-          {"special_changed", errors.special_changed}};
+  ordered_json json = {{"layer", m.layer},
+                       {"kind", m.kind},
+                       {"shape_nhwc", {m.shape.n, m.shape.h, m.shape.w, m.shape.c}},
+                       {"codec", m.codec},
+                       {"bounded", m.bounded},
+                       {"raw_bytes", m.raw_bytes},
+                       {"stored_bytes", m.stored_bytes},
+                       {"entropy_bytes", m.entropy_bytes},
+                       {"ratio", m.ratio()}};
+  AddSpeeds(m, &json);
+  json.update({{"greatest_error_over_bound", errors.greatest},
+               {"rms_error_over_bound", errors.root_mean_square},
+               {"over_bound", errors.over_bound},
+               {"mask_changed", errors.mask_changed},
+               {"special_changed", errors.special_changed}});
+  return json;
 }
 
 ordered_json ToJson(const CodecTotal& total) {
-  return {{"codec", total.codec},
-          {"kind", total.kind},
-          {"values", total.values},
-          {"raw_bytes", total.raw_bytes},
-          {"stored_bytes", total.stored_bytes},
-          {"entropy_bytes", total.entropy_bytes},
-          {"ratio", total.ratio()},
-          {"gb_per_second", SpeedJson(total.raw_bytes, total.one_thread)},
-          {"gb_per_second_all_threads", SpeedJson(total.raw_bytes, total.all_threads)},
-          {"greatest_error_over_bound", total.greatest_error},
-          {"violations", total.violations}};
+  ordered_json json = {{"codec", total.codec},
+                       {"kind", total.kind},
+                       {"values", total.values},
+                       {"raw_bytes", total.raw_bytes},
+                       {"stored_bytes", total.stored_bytes},
+                       {"entropy_bytes", total.entropy_bytes},
+                       {"ratio", total.ratio()}};
+  AddSpeeds(total, &json);
+  json["greatest_error_over_bound"] = total.greatest_error;
+  json["violations"] = total.violations;
+  return json;
 }
 
 }  // namespace
@@ -133,7 +157,7 @@ std::string LayersText(const std::vector<CodecMeasurement>& measurements, int ma
   table.AddColumn("layer", Table::Align::LEFT);
   table.AddColumn("kind", Table::Align::LEFT);
   table.AddColumn("codec", Table::Align::LEFT);
-  AddSizeAndSpeedColumns(&table);
+  AddSizeAndSpeedColumns(measurements, &table);
   table.AddColumn("max error");
   table.AddColumn("rms error");
   table.AddColumn("violations");
@@ -155,7 +179,7 @@ std::string TotalsText(const std::vector<CodecTotal>& totals, int max_width) {
   table.AddColumn("codec", Table::Align::LEFT);
   table.AddColumn("kind", Table::Align::LEFT);
   table.AddColumn("values");
-  AddSizeAndSpeedColumns(&table);
+  AddSizeAndSpeedColumns(totals, &table);
   table.AddColumn("max error");
   table.AddColumn("violations");
   for (const CodecTotal& total : totals) {
@@ -185,9 +209,9 @@ std::string ToCsv(const std::vector<CodecMeasurement>& measurements) {
     out << m.layer << ',' << m.kind << ',' << m.codec << ',' << m.shape.n << ',' << m.shape.h << ','
         << m.shape.w << ',' << m.shape.c << ',' << m.raw_bytes << ',' << m.stored_bytes << ','
         << m.entropy_bytes;
-    for (const CodecTimes& times : {m.one_thread, m.all_threads}) {
-      out << ',' << Gigabytes(m.raw_bytes, times.encode) << ','
-          << Gigabytes(m.raw_bytes, times.decode);
+    for (const std::optional<CodecTimes>& times : {std::optional(m.one_thread), m.all_threads}) {
+      out << ',' << SpeedCell(m.raw_bytes, times, &CodecTimes::encode) << ','
+          << SpeedCell(m.raw_bytes, times, &CodecTimes::decode);
     }
     out << ',' << m.errors.greatest << ',' << m.errors.root_mean_square << ','
         << m.errors.over_bound << ',' << m.errors.mask_changed << ',' << m.errors.special_changed
