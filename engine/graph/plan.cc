@@ -10,8 +10,7 @@
 namespace encke {
 namespace {
 
-// Of the room beside the peak, for what is decoded once: tried in turn, as not all of it can be
-// used.
+// Of the room beside the peak, for what saves time: tried in turn, as not all of it can be used.
 constexpr double kShares[] = {1.0, 0.75, 0.5, 0.25};
 
 // Of the slices that the plan's steps work on. Leaves the graph's shapes at some slice's.
@@ -63,18 +62,22 @@ Plan Completed(Plan plan, const Graph& graph, bool shares_arena) {
   return plan;
 }
 
-// Makes of `best` a plan that decodes less often and takes no more than it did, or than may be
-// spent. `plan`: the same, to begin with.
-void DecodeOnce(Plan plan, const Graph& graph, bool shares_arena, Plan* best) {
-  const int64_t ceiling = std::max(best->peak.use.total(), plan.options.spend_up_to);
+// Makes of `best` a plan that does to some saved values, `plan.*values`, what saves time, and takes
+// no more than it did, or than may be spent. `plan`: what `best` was made of; `choose`: the values,
+// for a share of the room.
+template <typename Choose>
+void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Graph& graph,
+             bool shares_arena, Plan* plan, Plan* best) {
+  const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
   for (double share : kShares) {
-    plan.decoded_once = internal::ChooseDecodedOnce(graph, *best, ceiling, share);
-    if (plan.decoded_once.empty()) return;
-    Plan next = Completed(plan, graph, shares_arena);
+    plan->*values = choose(*best, ceiling, share);
+    if ((plan->*values).empty()) return;
+    Plan next = Completed(*plan, graph, shares_arena);
     if (next.peak.use.total() > ceiling) continue;
     *best = std::move(next);
     return;
   }
+  (plan->*values).clear();
 }
 
 }  // namespace
@@ -163,7 +166,15 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   graph.InferShapes(batch);
   plan.pool_scratch_bytes = best.pool_scratch_bytes = PoolScratch(graph, backend, best);
   internal::PredictPeak(graph, &best);
-  if (Sliced(best) && options.training) DecodeOnce(plan, graph, shares, &best);
+  if (Sliced(best) && options.training) {
+    const auto choose = [&](const Plan& made, int64_t ceiling, double share) {
+      return internal::ChooseDecodedOnce(graph, made, ceiling, share);
+    };
+    UseRoom(choose, &Plan::decoded_once, graph, shares, &plan, &best);
+  }
+  if (plan.prefetch && options.training) {
+    UseRoom(internal::ChooseLingering, &Plan::lingering, graph, shares, &plan, &best);
+  }
   return best;
 }
 

@@ -237,7 +237,11 @@ struct Plan {
   std::vector<PlanSection> sections;
   std::set<int> rematerialized;  // values
   std::set<int> decoded_once;    // into `saved`: held whole from the first section that reads it on
-  int backward_begin = 0;        // the first step that is not forward's
+  // Into `saved`: their tensors stay, not overwritten by the last reader in forward, until the node
+  // behind it has been issued, so that the computation goes on while they are encoded. For pools
+  // that work aside, where there is memory for it.
+  std::set<int> lingering;
+  int backward_begin = 0;  // the first step that is not forward's
   std::vector<PlannedBuffer> buffers;
   std::vector<SavedValue> saved;
   std::vector<SavedState> states;

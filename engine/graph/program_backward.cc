@@ -139,8 +139,7 @@ void ProgramWriter::FetchFor(int n, PlanStep* step) {
   }
 }
 
-// What the action reads of the pool, if it belongs to the same section; what it derives is not
-// foreseen.
+// What the action reads of the pool, if it belongs to the same section.
 void ProgramWriter::PrefetchFor(const Action& action) {
   const bool reads = action.kind == Kind::BACKWARD || action.kind == Kind::GATHER_BACKWARD;
   if (!reads || action.section != section_) return;
@@ -155,6 +154,7 @@ void ProgramWriter::Prefetch(int s) {
     ListSources(saved.value, &sources);
     for (int source : sources) Prefetch(source);
   }
+  if (saved.keep == Keep::DERIVE) PrefetchDerived(saved.block_end);
   if (saved.keep != Keep::CODEC) return;
   PlanStep step;
   step.kind = Kind::PREFETCH;
@@ -162,6 +162,22 @@ void ProgramWriter::Prefetch(int s) {
   step.saved = s;
   step.buffer = prefetched_[s] = TakeValue(saved.value, WantedWhole(s), " decoded");
   Emit(step);
+}
+
+// What a derivation reads. What is kept after all is not foreseen.
+void ProgramWriter::PrefetchDerived(int block_end) {
+  const BlockEnd& end = plan_->block_ends[block_end];
+  deriving_ = block_end;
+  for (int value : {end.sum, end.shortcut}) {
+    std::vector<int> sources;
+    if (Available(value)) {
+      sources = {saved_of_[value]};
+    } else {
+      ListSources(value, &sources);
+    }
+    for (int source : sources) Prefetch(source);
+  }
+  deriving_ = -1;
 }
 
 // Brings a saved value back unless it is at hand already.

@@ -1,4 +1,6 @@
 // The forward pass: where outputs go, when a value is stored.
+#include <utility>
+
 #include "engine/core/error.h"
 #include "engine/graph/program_writer.h"
 
@@ -32,6 +34,7 @@ void ProgramWriter::Forward(const Action& action) {
     MakeOutputs(n, in_place, &step);
   }
   Emit(step);
+  DropLingering();
   if (action.kind == Kind::FORWARD) KeepStates(n);
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     FinishUse(CanonicalValue(graph_, node.inputs[i]), static_cast<int>(i) == in_place);
@@ -70,7 +73,7 @@ bool ProgramWriter::CanWorkInPlace(int n, int i) const {
   const Node& node = graph_.nodes[n];
   const int input = CanonicalValue(graph_, node.inputs[i]);
   const int saved = saved_of_[input], buffer = value_buffer_[input];
-  const bool kept = saved >= 0 && plan_->saved[saved].keep == Keep::RAW;
+  const bool kept = saved >= 0 && (plan_->saved[saved].keep == Keep::RAW || Lingers(input));
   return node.layer->ForwardInPlace(i) && forward_uses_[input] == 1 && !kept && input != logits_ &&
          Exclusive(buffer) && Suits(buffer, schedule_.WholeValue(node.outputs[0]));
 }
@@ -150,13 +153,24 @@ void ProgramWriter::KeepStates(int n) {
 
 // One forward use of the value less; after the last one it is kept for backward, as planned,
 // unless that has been done, and its memory given back. What a later section makes again gives it
-// back before.
+// back before, what lingers later.
 void ProgramWriter::FinishUse(int value, bool stored) {
   const bool last = --forward_uses_[value] == 0;
   const bool last_here = schedule_.MadeAgain(value) && --section_uses_.at({section_, value}) == 0;
   if (last && !stored) Store(value);
   const bool evaluated = value == logits_;  // read after the program
-  if ((last || last_here) && !evaluated) Drop(value_buffer_[value]);
+  if (evaluated || !(last || last_here)) return;
+  if (last && Lingers(value)) return lingering_.push_back(value_buffer_[value]);
+  Drop(value_buffer_[value]);
+}
+
+bool ProgramWriter::Lingers(int value) const {
+  return saved_of_[value] >= 0 && plan_->lingering.count(saved_of_[value]) > 0;
+}
+
+// At the latest where the section ends.
+void ProgramWriter::DropLingering() {
+  for (int buffer : std::exchange(lingering_, {})) Drop(buffer);
 }
 
 void ProgramWriter::Store(int value) {

@@ -87,6 +87,7 @@ void ProgramWriter::Open(int section) {
 
 void ProgramWriter::Close() {
   if (section_ < 0) return;
+  DropLingering();
   PlanSection& section = plan_->sections.back();
   section.end = Now();
   ENCKE_CHECK(section.first < section.end, section_);

@@ -57,6 +57,8 @@ class ProgramWriter {
   void TakeState(int n, int index, const StateSpec& spec);
   void KeepStates(int n);
   void FinishUse(int value, bool stored);
+  bool Lingers(int value) const;
+  void DropLingering();
   void Store(int value);
   void StoreMask(const SavedValue& saved, PlanStep step);
 
@@ -66,6 +68,7 @@ class ProgramWriter {
   void FetchFor(int n, PlanStep* step);
   void PrefetchFor(const Action& action);
   void Prefetch(int saved);
+  void PrefetchDerived(int block_end);
   void Fetch(int saved);
   void MakeUnconditional(int saved);
   void FetchKept(int saved);
@@ -94,6 +97,7 @@ class ProgramWriter {
   std::vector<int> dying_;                           // whole buffers that end with this section
   std::vector<int> value_buffer_;                    // where a value is now, -1: nowhere
   std::vector<int> forward_uses_;                    // left, of a canonical value
+  std::vector<int> lingering_;                       // buffers held until the next node is issued
   std::map<std::pair<int, int>, int> section_uses_;  // left of (section, value made again)
   std::vector<int> saved_of_;                        // of a value, -1: not saved
   std::vector<int> saved_buffer_;  // what backward reads of a saved value, -1: not at hand

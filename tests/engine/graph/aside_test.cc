@@ -2,7 +2,9 @@
 // is asked for as early, as it may. The gradients are those of a pool that does everything at once.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "engine/backend/cpu/cpu_backend.h"
 #include "tests/engine/graph/test_networks.h"
@@ -124,6 +126,106 @@ TEST(PoolAsideTest, DecisionsMayChangeFromIterationToIteration) {
       of_part.push_back(Flatten(trainee->executor().gradients()));
     }
     EXPECT_EQ(of_part[0], of_part[1]);
+  }
+}
+
+using Kind = PlanStep::Kind;
+
+Plan PlanFor(Backend& backend, Graph graph, int64_t slice) {
+  PlanOptions options = InSlices(slice);
+  options.batches_held = 1;
+  return MakePlan(graph, backend, 6, options);
+}
+
+bool Computes(const PlanStep& step) {
+  return step.kind == Kind::FORWARD || step.kind == Kind::GATHER_FORWARD;
+}
+
+// Values that the next step overwrites where they are being encoded.
+int OverwrittenAtOnce(const Plan& plan) {
+  int count = 0;
+  for (size_t s = 0; s + 1 < plan.steps.size(); ++s) {
+    const PlanStep &store = plan.steps[s], &next = plan.steps[s + 1];
+    const bool encoded = store.kind == Kind::STORE && plan.saved[store.saved].keep == Keep::CODEC;
+    count += encoded && next.kind == Kind::FORWARD && next.outputs[0] == store.buffer;
+  }
+  return count;
+}
+
+// The step before stores what its node has read, writing elsewhere; that stays until the node
+// behind it.
+void ExpectLingering(const Plan& plan, int store) {
+  const int buffer = plan.steps[store].buffer;
+  const PlanStep& reader = plan.steps[store - 1];
+  EXPECT_EQ(reader.kind, Kind::FORWARD);
+  EXPECT_EQ(std::count(reader.inputs.begin(), reader.inputs.end(), buffer), 1);
+  EXPECT_NE(reader.outputs.at(0), buffer);
+  const auto next = std::find_if(plan.steps.begin() + store, plan.steps.end(), Computes);
+  EXPECT_GE(plan.buffers[buffer].last, next - plan.steps.begin());
+}
+
+TEST(PoolAsideTest, WhatWouldBeOverwrittenLingersWhereThereIsRoom) {
+  Calls calls;
+  LateBackend aside(&calls);
+  cpu::CpuBackend at_once;
+  for (int64_t slice : {0, 1, 2}) {
+    int lingering = 0;
+    for (int which = 0; which < kTestNetworks; ++which) {
+      SCOPED_TRACE(StrCat(which, " ", slice));
+      const Plan plan = PlanFor(aside, TestNetwork(which), slice);
+      const Plan usual = PlanFor(at_once, TestNetwork(which), slice);
+      EXPECT_TRUE(usual.lingering.empty());
+      EXPECT_EQ(OverwrittenAtOnce(plan) + static_cast<int>(plan.lingering.size()),
+                OverwrittenAtOnce(usual));
+      for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
+        const PlanStep& step = plan.steps[s];
+        const bool stores = step.kind == Kind::STORE && plan.lingering.count(step.saved) > 0;
+        if (stores) ExpectLingering(plan, s);
+        lingering += stores;
+      }
+    }
+    EXPECT_GT(lingering, 3);
+  }
+}
+
+TEST(PoolAsideTest, ThePeakIsStillThePredictedOne) {
+  for (int64_t slice : {0, 16}) {
+    SCOPED_TRACE(slice);
+    Calls calls;
+    PlanOptions options = InSlices(slice);
+    double ratio = 8;
+    for (int round = 0; round < 2; ++round) {
+      options.assumed_ratio = ratio;
+      Trainee trainee(ResidualNetwork(), options, 0.1, 512, std::make_unique<LateBackend>(&calls));
+      EXPECT_FALSE(trainee.executor().plan().lingering.empty());
+      for (int64_t iteration = 1; iteration <= 3; ++iteration) trainee.Gradients({}, iteration);
+      trainee.ledger().ResetPeak();
+      trainee.Gradients({}, 5);
+      const Executor& executor = trainee.executor();
+      ratio = static_cast<double>(executor.raw_saved_bytes()) /
+              static_cast<double>(executor.stored_bytes());
+      if (round == 0) continue;
+      EXPECT_NEAR(static_cast<double>(executor.plan().peak.use.in_use()) /
+                      static_cast<double>(trainee.ledger().Peak().in_use()),
+                  1.0, 0.1);
+    }
+  }
+}
+
+TEST(PoolAsideTest, DecodesAheadWhatADerivationReads) {
+  Calls calls;
+  LateBackend aside(&calls);
+  for (int64_t slice : {0, 1}) {
+    SCOPED_TRACE(slice);
+    const Plan plan = PlanFor(aside, BottleneckNetwork(), slice);
+    ASSERT_FALSE(plan.block_ends.empty());
+    std::set<int> foreseen, derived;  // block ends
+    for (const PlanStep& step : plan.steps) {
+      if (step.kind == Kind::PREFETCH && step.only_for >= 0) foreseen.insert(step.only_for);
+      if (step.kind == Kind::DERIVE) derived.insert(plan.saved[step.saved].block_end);
+    }
+    EXPECT_FALSE(foreseen.empty());
+    EXPECT_TRUE(std::includes(derived.begin(), derived.end(), foreseen.begin(), foreseen.end()));
   }
 }
 
