@@ -1,14 +1,17 @@
 #!/bin/bash
 # Checks and measures Encke on this machine's GPU, from an unpacked encke-*-cuda package; takes about
-# twenty minutes on an H100. Everything is written to one folder: logs, and gpu_check.json with all
-# results. A part that fails is reported and the next one runs.
+# twenty minutes on an H100. Everything is written to one folder: logs, gpu_check.json with all
+# results, and goals.txt, which puts the numbers to be reached beside those measured. A part that
+# fails is reported and the next one runs; a number that is missed fails nothing.
 #
-#   gpu_check.sh                 all parts
-#   gpu_check.sh --only PART     one part (may be repeated)
+#   gpu_check.sh                 all parts but the long ones
+#   gpu_check.sh --long          the long ones, too: some two hours
+#   gpu_check.sh --only PART     one part, long or not (may be repeated)
 #   gpu_check.sh --dry-run       lists the parts and what they run
 #   gpu_check.sh --quick         fewer iterations: whether it runs, not how fast
 #
-# $OUT is the folder (default ./gpu_check), $PYTHON a Python that may have PyTorch (default python3).
+# $OUT is the folder (default ./gpu_check), $PYTHON a Python that may have PyTorch (default python3),
+# $DATA the folder of Fashion-MNIST, for the part `accuracy` (default: where Debian installs it).
 # Exit codes: 0 all passed, 1 some part failed, 2 usage, 5 no GPU that can be used.
 set -uo pipefail
 
@@ -17,16 +20,21 @@ root=$(dirname "$here")
 encke=$here/encke
 out=${OUT:-gpu_check}
 python=${PYTHON:-python3}
-iterations=40 dry=false
+data=${DATA:-/usr/share/datasets/fashion-mnist}
+iterations=40 epochs=10 dry=false long=false
 only=()
 
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
 while (($# > 0)); do
   case $1 in
-    --only) only+=("$2") && shift ;;
+    --only)
+      [[ -n "${2:-}" ]] || { echo "gpu_check: --only needs a part" >&2 && exit 2; }
+      only+=("$2") && shift
+      ;;
     --dry-run) dry=true ;;
-    --quick) iterations=5 ;;
+    --long) long=true ;;
+    --quick) iterations=5 epochs=1 ;;
     -h | --help) usage && exit 0 ;;
     *) echo "gpu_check: no option $1" >&2 && usage >&2 && exit 2 ;;
   esac
@@ -34,12 +42,14 @@ while (($# > 0)); do
 done
 
 steps=() # JSON objects
+names=() # of the parts
 failed=0
 
 # part NAME SECONDS COMMAND...: runs the command, which may take so long, with its output in a log.
 part() {
   local name=$1 seconds=$2 status=0 verdict=passed begin=$SECONDS
   shift 2
+  names+=("$name")
   if ((${#only[@]} > 0)) && [[ ! " ${only[*]} " == *" $name "* ]]; then return 0; fi
   if $dry; then
     printf '%-22s %s\n' "$name" "$*"
@@ -58,9 +68,19 @@ part() {
   printf '%-22s %-12s %4d s   %s\n' "$name" "$verdict" $((SECONDS - begin)) "$(headline "$name")"
 }
 
+# The same for what takes too long to be run each time.
+long_part() {
+  if $long || ((${#only[@]} > 0)); then
+    part "$@"
+  else
+    names+=("$1")
+    if $dry; then printf '%-22s only with --long\n' "$1"; fi
+  fi
+}
+
 # What matters of a log, in a line.
 headline() {
-  awk '/\[  PASSED  \]|\[  FAILED  \] .*tests?,|images per second|peak memory|largest batch|ERROR SUMMARY|^skip|^error/ {
+  awk '/\[  PASSED  \]|\[  FAILED  \] .*tests?,|images per second|peak memory|largest batch|ERROR SUMMARY|^each iteration|^accuracy|^skip|^error/ {
          gsub(/ +/, " "); line = line (line == "" ? "" : "; ") $0 }
        END {print substr(line, 1, 150)}' "$out/$1.log"
 }
@@ -68,14 +88,16 @@ headline() {
 run_codec_benchmark() { ENCKE_PROGRAM=gpu_codec_benchmark "$encke" >"$out/codec.json" && cat "$out/codec.json"; }
 run_tests() { ENCKE_PROGRAM=gpu_tests ENCKE_TEST_DEVICE=cuda "$encke" "$@"; }
 export -f run_tests run_codec_benchmark
-export encke out python root
+export encke out python root data epochs
 
 # Of the tests' names: what does not run on the CPU.
 on_gpu='-*/fp32:*/bf16'
 
-# Raw and encke side by side; where that fails, raw at least.
+# run_compare MODES OPTIONS...: side by side; where that fails, raw at least.
 run_compare() {
-  "$encke" compare "$@" --modes raw,encke && return
+  local modes=$1
+  shift
+  "$encke" compare "$@" --modes "$modes" && return
   local status=$?
   echo "once more, raw alone"
   "$encke" compare "$@" --modes raw
@@ -89,11 +111,11 @@ run_pytorch() {
 }
 export -f run_compare run_pytorch
 
-# compare NAME NETWORK BATCH OPTIONS...: data from memory, nothing evaluated but at the end.
+# compare NAME NETWORK BATCH MODES OPTIONS...: data from memory, nothing evaluated but at the end.
 compare() {
-  local name=$1 network=$2 batch=$3
-  shift 3
-  part "$name" 400 run_compare "$network" --device=cuda --data synthetic --batch "$batch" --iterations "$iterations" \
+  local name=$1 network=$2 batch=$3 modes=$4
+  shift 4
+  part "$name" 400 run_compare "$modes" "$network" --device=cuda --data synthetic --batch "$batch" --iterations "$iterations" \
     --json "$out/$name.json" --set training.evaluate_every=1000000 --set data.test_size="$batch" \
     --set data.train_size=$((batch * 4)) "$@"
 }
@@ -117,6 +139,113 @@ same_training() {
   awk -v a="${loss[0]}" -v b="${loss[1]}" 'BEGIN {d = a > b ? a - b : b - a; exit !(a > 0 && d <= 0.01 * a)}'
 }
 export -f same_training
+
+# Calls of CUDA's runtime in a training of so many iterations: lines "NAME COUNT".
+calls_of() {
+  local iterations=$1 trace=$out/trace_$1
+  ENCKE_WRAPPER="$nsys profile --force-overwrite=true --trace=cuda --sample=none --output=$trace" \
+    "$encke" train resnet50 --device=cuda --data synthetic --batch 64 --iterations "$iterations" \
+    --output "$out/trace_runs" --set training.evaluate_every=1000000 --set data.train_size=64 \
+    --set data.test_size=64 >&2 || return 1
+  "$nsys" stats --force-export=true --report cuda_api_sum --format csv "$trace.nsys-rep" |
+    awk -F, '/cuda/ && $3 ~ /^[0-9]+$/ {name = $NF; sub(/_v[0-9]+$/, "", name); print name, $3}'
+}
+
+# Of two such lists: what each of the ten iterations between calls, as JSON. Fails where that allocates
+# memory, waits for the whole device, or copies without a stream.
+calls_between() {
+  awk 'FNR == NR {before[$1] = $2; next}
+       {calls = ($2 - before[$1]) / 10}
+       calls > 0 {
+         list = list (list == "" ? "" : ", ") "\"" $1 "\": " calls
+         if ($1 ~ /Synchronize$/) waits = waits " " calls " " $1
+         if ($1 ~ /^cuda(Malloc|Free|Host|DeviceSynchronize$|Memcpy$)/) bad = bad " " $1
+       }
+       END {
+         if (NR == 0) {print "error: the trace is empty"; exit 1}
+         print "{" list "}" >json
+         print "each iteration waits by" (waits == "" ? " nothing" : waits)
+         if (bad != "") {print "error: each iteration calls" bad; exit 1}
+       }' json="$out/trace.json" "$1" "$2"
+}
+
+run_trace() {
+  nsys=$(command -v nsys || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nsys" 2>/dev/null)
+  [[ -n "$nsys" ]] || { echo "skipped: no nsys"; return 77; }
+  calls_of 20 >"$out/trace_20.txt" && calls_of 30 >"$out/trace_30.txt" || return 1
+  calls_between "$out/trace_20.txt" "$out/trace_30.txt"
+}
+export -f calls_of calls_between run_trace
+
+# numbers FIELD FILE: the values of a field in a file that `compare` wrote, in the order of its modes.
+numbers() { sed -n 's/^ *"'"$1"'": \([0-9.e+-]*\),*$/\1/p' "$2"; }
+export -f numbers
+
+# fits MODE BATCH: whether a batch of ResNet-50 really trains.
+fits() {
+  "$encke" compare resnet50 --device=cuda --data synthetic --batch "$2" --iterations 3 --modes "$1" \
+    --json "$out/largest/$1_$2.json" --set training.evaluate_every=1000000 --set data.train_size="$2" \
+    --set data.test_size=64 --set training.evaluation_batch=64 --set data.prefetch=1
+}
+
+# largest_of MODE BATCH: the largest batch that trains, in steps of a twentieth, from a guess on.
+largest_of() {
+  local mode=$1 batch=$2 best=0
+  for _ in {1..12}; do
+    if fits "$mode" "$batch" >&2; then
+      best=$batch
+      batch=$((batch + (batch + 19) / 20))
+    elif ((best > 0 || batch <= 1)); then
+      break
+    else
+      batch=$((batch - (batch + 19) / 20))
+    fi
+  done
+  echo "$best"
+}
+
+# run_largest MEMORY: from the plan's guess on.
+run_largest() {
+  local guess raw encke_batch
+  mkdir -p "$out/largest"
+  "$encke" compare resnet50 --device=cuda --data synthetic --batch 64 --iterations 3 --modes raw,encke \
+    --json "$out/largest/guess.json" --memory-limit "$1" --set training.evaluate_every=1000000 \
+    --set data.train_size=64 --set data.test_size=64 || return 1
+  mapfile -t guess < <(numbers largest_batch "$out/largest/guess.json")
+  raw=$(largest_of raw "${guess[0]}")
+  encke_batch=$(largest_of encke "${guess[1]}")
+  echo "largest batch that trained: $raw raw, $encke_batch with encke; planned ${guess[0]} and ${guess[1]}"
+  printf '{"raw": %d, "encke": %d, "planned_raw": %d, "planned_encke": %d}\n' \
+    "$raw" "$encke_batch" "${guess[0]}" "${guess[1]}" >"$out/largest.json"
+  ((raw > 0 && encke_batch > 0))
+}
+export -f fits largest_of run_largest
+
+# ResNet-18 on Fashion-MNIST from three seeds: the mean difference is within twice its standard error, as
+# the scatter of both modes' seeds gives it.
+run_accuracy() {
+  local seed
+  [[ -d "$data" ]] || { echo "skipped: no Fashion-MNIST in $data"; return 77; }
+  mkdir -p "$out/accuracy"
+  for seed in 1 2 3; do
+    "$encke" compare resnet18_fashion --device=cuda --epochs "$epochs" --seed "$seed" --modes raw,encke \
+      --json "$out/accuracy/$seed.json" --set data.train="$data" || return 1
+  done
+  for seed in 1 2 3; do numbers accuracy "$out/accuracy/$seed.json" | paste -s -d ' '; done |
+    awk '{raw += $1; encke += $2; squares += $1 ^ 2 + $2 ^ 2; list = list (NR > 1 ? ", " : "") "[" $1 ", " $2 "]"}
+         NF != 2 {broken = 1}
+         END {
+           if (NR != 3 || broken) {print "error: accuracies are missing"; exit 1}
+           difference = (encke - raw) / 3
+           scatter = squares - raw ^ 2 / 3 - encke ^ 2 / 3
+           error = sqrt((scatter > 0 ? scatter : 0) / 2 / 3)
+           printf "{\"raw_and_encke\": [%s], \"difference\": %.3f, \"standard_error\": %.3f}\n",
+             list, difference, error >json
+           printf "accuracy: raw %.2f, difference %.2f, standard error %.2f\n", raw / 3, difference, error
+           exit !(difference <= 2 * error && -difference <= 2 * error)
+         }' json="$out/accuracy.json"
+}
+export -f run_accuracy
 
 run_sanitizer() {
   local tool
@@ -145,6 +274,7 @@ part bench_codec 120 "$encke" bench codec --device=cuda --json "$out/bench_codec
 part memcheck 240 run_sanitizer memcheck
 part racecheck 240 run_sanitizer racecheck
 part same_training 240 same_training
+part trace 240 run_trace
 for precision in FP32 BF16; do
   suffix=$([[ $precision == FP32 ]] && echo tf32 || echo bf16)
   flag=$([[ $precision == BF16 ]] && echo --bf16 || true)
@@ -152,12 +282,20 @@ for precision in FP32 BF16; do
     network=${case%:*} batch=${case#*:}
     # shellcheck disable=SC2086
     pytorch "pytorch_${network}_$suffix" "$network" "$batch" $flag
-    compare "encke_${network}_$suffix" "$network" "$batch" --set "training.precision=$precision"
+    compare "encke_${network}_$suffix" "$network" "$batch" raw,encke --set "training.precision=$precision"
   done
 done
+# Slices are made for a CPU's cache; how many samples a GPU wants in one at least.
+compare slices_resnet50 resnet50 128 raw,encke:slice=8,encke:slice=32,encke:slice=128
 memory=$(sed -n 's/^  memory *\([0-9.]* [KMGT]iB\).*/\1/p' "${out}/devices.log" 2>/dev/null | tail -1)
-compare peak_resnet50_256 resnet50 256 --memory-limit "${memory:-80 GiB}"
+memory=${memory:-80 GiB}
+compare peak_resnet50_256 resnet50 256 raw,encke,encke:codec=dense --memory-limit "$memory"
+long_part largest_resnet50 3600 run_largest "$memory"
+long_part accuracy 5400 run_accuracy
 
+for name in "${only[@]}"; do
+  [[ " ${names[*]} " == *" $name "* ]] || { echo "gpu_check: there is no part $name" >&2 && exit 2; }
+done
 $dry && exit 0
 
 {
@@ -179,5 +317,8 @@ $dry && exit 0
   done
   printf '\n  }\n}\n'
 } >"$out/gpu_check.json"
+if command -v "$python" >/dev/null; then
+  "$python" "$root/libexec/gpu_goals.py" "$out/gpu_check.json" | tee "$out/goals.txt"
+fi
 echo "gpu_check: results in $out/gpu_check.json"
 exit $failed

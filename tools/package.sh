@@ -82,7 +82,7 @@ fill() {
   install -m 644 "$repository"/{README.md,LICENSE} "$repository"/doc/*.md "$folder/share/doc/encke/"
   if $cuda; then
     install -m 755 "$repository/tools/gpu_check.sh" "$folder/bin/gpu_check.sh"
-    install -m 755 "$repository"/tools/bench/pytorch_baseline.py "$folder/libexec/"
+    install -m 755 "$repository"/tools/bench/{pytorch_baseline,gpu_goals}.py "$folder/libexec/"
     # Both are words of one variable, to be empty where --program gives no tests.
     if [[ -n "$tests" ]]; then install -m 755 $tests "$folder/libexec/"; fi
     touch "$folder/libexec/needs_cuda"
