@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/graph/plan_internal.h"
@@ -62,15 +63,24 @@ Plan Completed(Plan plan, const Graph& graph, bool shares_arena) {
   return plan;
 }
 
+// Bytes that are free below `ceiling`, by step: a `share` of them.
+std::vector<int64_t> RoomBelow(const Plan& plan, int64_t ceiling, double share) {
+  std::vector<int64_t> room;
+  for (int64_t in_use : plan.predicted_in_use) {
+    room.push_back(static_cast<int64_t>(share * static_cast<double>(ceiling - in_use)));
+  }
+  return room;
+}
+
 // Makes of `best` a plan that does to some saved values, `plan.*values`, what saves time, and takes
-// no more than it did, or than may be spent. `plan`: what `best` was made of; `choose`: the values,
-// for a share of the room.
+// no more than `best` did, or than may be spent. `plan`: what `best` was made of; `choose`: the
+// values, for so much room.
 template <typename Choose>
 void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Graph& graph,
              bool shares_arena, Plan* plan, Plan* best) {
   const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
   for (double share : kShares) {
-    plan->*values = choose(*best, ceiling, share);
+    plan->*values = choose(*best, RoomBelow(*best, ceiling, share));
     if ((plan->*values).empty()) return;
     Plan next = Completed(*plan, graph, shares_arena);
     if (next.peak.use.total() > ceiling) continue;
@@ -167,8 +177,8 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   plan.pool_scratch_bytes = best.pool_scratch_bytes = PoolScratch(graph, backend, best);
   internal::PredictPeak(graph, &best);
   if (Sliced(best) && options.training) {
-    const auto choose = [&](const Plan& made, int64_t ceiling, double share) {
-      return internal::ChooseDecodedOnce(graph, made, ceiling, share);
+    const auto choose = [&](const Plan& made, std::vector<int64_t> room) {
+      return internal::ChooseDecodedOnce(graph, made, std::move(room));
     };
     UseRoom(choose, &Plan::decoded_once, graph, shares, &plan, &best);
   }

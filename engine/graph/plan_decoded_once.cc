@@ -53,14 +53,6 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
 
 }  // namespace
 
-std::vector<int64_t> RoomBelow(const Plan& plan, int64_t ceiling, double share) {
-  std::vector<int64_t> room;
-  for (int64_t in_use : plan.predicted_in_use) {
-    room.push_back(static_cast<int64_t>(share * static_cast<double>(ceiling - in_use)));
-  }
-  return room;
-}
-
 bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room) {
   const auto from = room->begin() + first, to = room->begin() + end;
   if (*std::min_element(from, to) < bytes) return false;
@@ -68,9 +60,7 @@ bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room) {
   return true;
 }
 
-std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, int64_t ceiling,
-                                double share) {
-  std::vector<int64_t> room = RoomBelow(plan, ceiling, share);
+std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
   std::set<int> chosen;
   for (const Candidate& candidate : ListCandidates(graph, plan)) {
     if (TakeRoom(candidate.first, candidate.end, candidate.bytes, &room)) {

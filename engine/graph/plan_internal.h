@@ -115,20 +115,16 @@ Shape ProbedInput(const Graph& graph, int node);
 // is fullest; whether there was anything. REQUIRES: `plan` is complete.
 bool Rematerialize(const Graph& graph, Plan* plan);
 
-// By step: a `share` of the bytes that are free below `ceiling` bytes.
-std::vector<int64_t> RoomBelow(const Plan& plan, int64_t ceiling, double share);
-// Takes bytes of it from step `first` to before step `end`, or, where they are not there, nothing.
+// Takes bytes of the room, which is by step, from `first` to before `end`; where they are not
+// there, nothing.
 bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room);
 
 // Saved values that may be decoded once, for the first section that reads them, and held whole
-// until the last has, as far as they take no more at any step than `share` of what is free there
-// below `ceiling` bytes. `plan` is complete.
-std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, int64_t ceiling,
-                                double share);
+// until the last has, as far as there is room, in bytes by step of `plan`, which is complete.
+std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
 
-// Saved values whose tensors may linger, as far as they take no more at any step than `share` of
-// what is free there below `ceiling` bytes. `plan` is complete.
-std::set<int> ChooseLingering(const Plan& plan, int64_t ceiling, double share);
+// Saved values whose tensors may linger, likewise.
+std::set<int> ChooseLingering(const Plan& plan, std::vector<int64_t> room);
 
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);

@@ -115,7 +115,7 @@ TEST(Train, DumpsTheSavedValuesOfAnIteration) {
 TEST(Train, SaysHowManyBrokenImagesItSkipped) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
-  sandbox.Write("good.pgm", "P2 1 1 255 0\n");
+  sandbox.Write("good.pgm", "P5 1 1 255\n*");
   sandbox.Write("broken.pgm", "no image");
   sandbox.Write("train.txt", "good.pgm 0\nbroken.pgm 1\n");
   sandbox.Write("test.txt", "good.pgm 0\n");
