@@ -1,7 +1,7 @@
 #include "compression/dense_codec.h"
 
 #include <algorithm>
-#include <memory>
+#include <vector>
 
 #include "compression/dense_tables.h"
 #include "compression/stream.h"
@@ -15,16 +15,10 @@ namespace {
 // element of the largest. Taken for each chunk anew, it came from the system and went back, and a
 // tenth of a training step went into page faults.
 uint8_t* ThreadScratch(int64_t elements, const simd::DenseShape& shape) {
-  thread_local std::unique_ptr<uint8_t[]> scratch;
-  thread_local int64_t capacity = 0;
-  const int64_t needed = simd::DenseScratch(elements, shape);
-  if (needed > capacity) {
-    capacity = 0;  // should there be no memory
-    scratch.reset();
-    scratch.reset(new uint8_t[needed]);
-    capacity = needed;
-  }
-  return scratch.get();
+  thread_local std::vector<uint8_t> scratch;
+  const auto needed = static_cast<size_t>(simd::DenseScratch(elements, shape));
+  if (scratch.size() < needed) scratch.assign(needed, 0);
+  return scratch.data();
 }
 
 simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }

@@ -4,7 +4,6 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "data/image_codec.h"
 #include "data/image_formats.h"
 #include "engine/core/error.h"
 
@@ -60,7 +59,7 @@ Image DecodePixels(const FileBytes& file, int64_t channels) {
   if (colours == TJCS_CMYK || colours == TJCS_YCCK) {
     Image cmyk = MakeImage(h, w, 4);
     Decompress(decoder, file, TJPF_CMYK, &cmyk);
-    return ConvertChannels(RgbOfCmyk(cmyk), channels);
+    return RgbOfCmyk(cmyk);
   }
   Image image = MakeImage(h, w, channels);
   Decompress(decoder, file, channels == 1 ? TJPF_GRAY : TJPF_RGB, &image);

@@ -12,7 +12,6 @@
 #include <memory>
 #include <stdexcept>
 
-#include "data/image_codec.h"
 #include "data/image_formats.h"
 #include "engine/core/error.h"
 
@@ -56,7 +55,7 @@ size_t WholeSize(const FileBytes& file, int64_t w, int64_t h, int64_t channels) 
 
 }  // namespace
 
-Image DecodePlain(const FileBytes& file, int64_t channels) {
+Image DecodePlain(const FileBytes& file) {
   if (file.size > INT_MAX) throw std::runtime_error("the image file is larger than 2 GiB");
   const int size = static_cast<int>(file.size);
   int w = 0, h = 0, stored = 0;
@@ -76,7 +75,7 @@ Image DecodePlain(const FileBytes& file, int64_t channels) {
         StrCat("the image file does not decode (", stbi_failure_reason(), ")"));
   }
   std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
-  return ConvertChannels(std::move(image), channels);
+  return image;
 }
 
 }  // namespace encke

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "data/image_codec.h"
 #include "data/image_formats.h"
 #include "engine/core/error.h"
 
@@ -76,14 +75,14 @@ bool Read(png_structp png, png_infop info, Reading* reading) {
 
 }  // namespace
 
-Image DecodePng(const FileBytes& file, int64_t channels) {
+Image DecodePng(const FileBytes& file) {
   Reading reading = {file, {}, {}, {}};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reading, Fail, Ignore);
   png_infop info = png == nullptr ? nullptr : png_create_info_struct(png);
   const bool whole = info != nullptr && Read(png, info, &reading);
   png_destroy_read_struct(&png, &info, nullptr);
   if (!whole) throw std::runtime_error(StrCat("the PNG file does not decode: ", reading.error));
-  return ConvertChannels(std::move(reading.image), channels);
+  return std::move(reading.image);
 }
 
 }  // namespace encke

@@ -8,7 +8,6 @@
 #include <stdexcept>
 #include <vector>
 
-#include "data/image_codec.h"
 #include "data/image_formats.h"
 #include "engine/core/error.h"
 
@@ -56,7 +55,7 @@ void Silence() {
 
 }  // namespace
 
-Image DecodeTiff(const FileBytes& file, int64_t channels) {
+Image DecodeTiff(const FileBytes& file) {
   Silence();
   Cursor cursor{file};
   const std::unique_ptr<TIFF, CloseTiff> tiff(TIFFClientOpen(
@@ -80,7 +79,7 @@ Image DecodeTiff(const FileBytes& file, int64_t channels) {
     rgb.pixels[3 * i + 1] = static_cast<uint8_t>(TIFFGetG(raster[i]));
     rgb.pixels[3 * i + 2] = static_cast<uint8_t>(TIFFGetB(raster[i]));
   }
-  return ConvertChannels(std::move(rgb), channels);
+  return rgb;
 }
 
 }  // namespace encke

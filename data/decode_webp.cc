@@ -2,12 +2,11 @@
 
 #include <stdexcept>
 
-#include "data/image_codec.h"
 #include "data/image_formats.h"
 
 namespace encke {
 
-Image DecodeWebp(const FileBytes& file, int64_t channels) {
+Image DecodeWebp(const FileBytes& file) {
   WebPBitstreamFeatures features = {};
   if (WebPGetFeatures(file.data, file.size, &features) != VP8_STATUS_OK) {
     throw std::runtime_error("the WebP file has no valid header");
@@ -18,7 +17,7 @@ Image DecodeWebp(const FileBytes& file, int64_t channels) {
                         static_cast<int>(3 * rgb.w)) == nullptr) {
     throw std::runtime_error("the WebP file is truncated or broken");
   }
-  return ConvertChannels(std::move(rgb), channels);
+  return rgb;
 }
 
 }  // namespace encke

@@ -8,20 +8,21 @@
 namespace encke {
 namespace {
 
+// With as many channels as are at hand, `channels` where the format allows it.
 Image Decode(const FileBytes& file, int64_t channels) {
   if (file.size == 0) throw std::runtime_error("the image file is empty");
   switch (FormatOf(file)) {
     case ImageFormat::JPEG:
       return DecodeJpeg(file, channels);
     case ImageFormat::PNG:
-      return DecodePng(file, channels);
+      return DecodePng(file);
     case ImageFormat::TIFF:
-      return DecodeTiff(file, channels);
+      return DecodeTiff(file);
     case ImageFormat::WEBP:
-      return DecodeWebp(file, channels);
+      return DecodeWebp(file);
     case ImageFormat::BMP:
     case ImageFormat::PNM:
-      return DecodePlain(file, channels);
+      return DecodePlain(file);
     case ImageFormat::UNKNOWN:
       break;
   }
@@ -34,7 +35,7 @@ Image Decode(const FileBytes& file, int64_t channels) {
 
 Image DecodeImage(const std::vector<uint8_t>& bytes, int64_t channels, const std::string& place) {
   try {
-    return Decode({bytes.data(), bytes.size()}, channels);
+    return ConvertChannels(Decode({bytes.data(), bytes.size()}, channels), channels);
   } catch (const std::runtime_error& error) {
     throw Error(ErrorKind::DATA, error.what(), place,
                 "replace or remove the file, or set data.skip_broken to go on without it");

@@ -22,13 +22,13 @@ struct FileBytes {
 enum class ImageFormat { JPEG, PNG, TIFF, WEBP, BMP, PNM, UNKNOWN };
 ImageFormat FormatOf(const FileBytes& file);
 
-// Decode a whole file to 8-bit RGB (`channels` 3) or grey (1) as `DecodeImage` says, without place
-// and hint: std::runtime_error says what is wrong.
-Image DecodeJpeg(const FileBytes& file, int64_t channels);   // libjpeg-turbo
-Image DecodePng(const FileBytes& file, int64_t channels);    // libpng
-Image DecodeTiff(const FileBytes& file, int64_t channels);   // libtiff
-Image DecodeWebp(const FileBytes& file, int64_t channels);   // libwebp
-Image DecodePlain(const FileBytes& file, int64_t channels);  // BMP, and PNM P5 and P6: stb_image
+// Decode a whole file to 8-bit RGB or grey, whichever is at hand, as `DecodeImage` says but without
+// place and hint: std::runtime_error says what is wrong.
+Image DecodeJpeg(const FileBytes& file, int64_t channels);  // libjpeg-turbo; has both, mostly
+Image DecodePng(const FileBytes& file);                     // libpng
+Image DecodeTiff(const FileBytes& file);                    // libtiff
+Image DecodeWebp(const FileBytes& file);                    // libwebp
+Image DecodePlain(const FileBytes& file);                   // BMP, and PNM P5 and P6: stb_image
 
 // An image without pixels' values. std::runtime_error when a side is not positive or there are more
 // than 2^28 pixels: a broken header must not take the machine's memory.

@@ -18,10 +18,6 @@ namespace {
 constexpr double kMostSeconds = 2;  // no further repeat of a slow codec after that
 constexpr int kContexts = 9;
 
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 bool SameBits(float a, float b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
 
 // In bounds; exact for floats whose exponents lie less than 30 apart.
@@ -173,6 +169,10 @@ double ContextEntropyBytes(const CodecInput& input) {
     }
   }
   return bits / 8;
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 CodecMeasurement NotYetMeasured(const CodecInput& input, const std::string& codec) {

@@ -1,6 +1,7 @@
 // One codec on one saved value: size, speed, and what became of every element.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -58,6 +59,8 @@ struct MeasureOptions {
 std::vector<CodecMeasurement> MeasureCodecs(const CodecInput& input,
                                             const std::vector<std::string>& codecs,
                                             const MeasureOptions& options);
+
+double SecondsSince(std::chrono::steady_clock::time_point start);
 
 // What is known of the value itself, for one codec; nothing is measured.
 CodecMeasurement NotYetMeasured(const CodecInput& input, const std::string& codec);

@@ -52,7 +52,7 @@ class DevicePool {
     const auto start = std::chrono::steady_clock::now();
     work();
     backend_.Synchronize();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return SecondsSince(start);
   }
 
   Backend& backend_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/memory.h"
+
 namespace encke::cuda {
 namespace {
 
@@ -48,7 +50,7 @@ std::unique_ptr<HostCopies::Place> HostCopies::TakePlace(int64_t bytes) {
     const bool fits = (*i)->bytes >= bytes;
     if (fits && (found == free_.end() || (*i)->bytes < (*found)->bytes)) found = i;
   }
-  if (found == free_.end()) return std::make_unique<Place>((bytes + kPage - 1) / kPage * kPage);
+  if (found == free_.end()) return std::make_unique<Place>(RoundUp(bytes, kPage));
   std::unique_ptr<Place> place = std::move(*found);
   free_.erase(found);
   return place;
