@@ -1,5 +1,6 @@
 // The pool: values encoded chunk by chunk, in parallel, into slabs or into a file.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -19,16 +20,19 @@
 namespace encke {
 namespace {
 
-// Runs body(range, begin, end) on all threads; the first exception that one of them throws is
+// Calls body(thread, i) for every i in [0, count): chunks take differently long, and so do threads,
+// so that each takes the next one when it is free. The first exception that one of them throws is
 // thrown again when all are done.
 template <typename Body>
 void ParallelOrThrow(int64_t count, const Body& body) {
-  std::vector<std::exception_ptr> failures(Threads());
-  ParallelForIndexed(count, 1, [&](int range, int64_t begin, int64_t end) {
+  const int64_t threads = std::min<int64_t>(Threads(), count);
+  std::vector<std::exception_ptr> failures(threads);
+  std::atomic<int64_t> next{0};
+  ParallelFor(threads, 1, [&](int64_t thread, int64_t) {
     try {
-      body(range, begin, end);
+      for (int64_t i = next++; i < count; i = next++) body(static_cast<int>(thread), i);
     } catch (...) {
-      failures[range] = std::current_exception();
+      failures[thread] = std::current_exception();
     }
   });
   for (const std::exception_ptr& failure : failures) {
@@ -200,14 +204,12 @@ EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Tier tier, Entr
   scratch_.Reserve(entry.LargestEncoded());
   // By chunk, so that the sum does not depend on the number of threads.
   std::vector<EncodeStatistics> statistics(entry.chunks.size());
-  ParallelOrThrow(entry.chunks.size(), [&](int range, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Chunk chunk = entry.chunking.At(i);
-      const int64_t size =
-          entry.codec->Encode(data + chunk.offset * SizeOf(entry.dtype), entry.dtype, chunk.shape,
-                              *entry.coding, scratch_.Of(range), &statistics[i]);
-      entry.chunks[i] = Keep(scratch_.Of(range), size, tier, entry);
-    }
+  ParallelOrThrow(entry.chunks.size(), [&](int thread, int64_t i) {
+    const Chunk chunk = entry.chunking.At(i);
+    const int64_t size =
+        entry.codec->Encode(data + chunk.offset * SizeOf(entry.dtype), entry.dtype, chunk.shape,
+                            *entry.coding, scratch_.Of(thread), &statistics[i]);
+    entry.chunks[i] = Keep(scratch_.Of(thread), size, tier, entry);
   });
   EncodeStatistics sum;
   for (const EncodeStatistics& s : statistics) sum.Add(s);
@@ -247,10 +249,9 @@ Tensor CompressedStore::Get(int id, int64_t first, int64_t count, const Tensor& 
   const int64_t chunks = entry.chunking.EndOf(first + count) - begin_chunk;
   const bool in_memory = file_ == nullptr || entry.BytesIn(file_.get()) == 0;
   scratch_.Reserve(entry.LargestDecoded() + (in_memory ? 0 : entry.LargestEncoded()));
-  ParallelOrThrow(chunks, [&](int range, int64_t begin, int64_t end) {
-    for (int64_t i = begin_chunk + begin; i < begin_chunk + end; ++i) {
-      DecodeChunk(entry, i, first, count, scratch_.Of(range), static_cast<uint8_t*>(scratch.raw()));
-    }
+  ParallelOrThrow(chunks, [&](int thread, int64_t i) {
+    DecodeChunk(entry, begin_chunk + i, first, count, scratch_.Of(thread),
+                static_cast<uint8_t*>(scratch.raw()));
   });
   return scratch.shape().n == count ? scratch : scratch.Slice(0, count);
 }

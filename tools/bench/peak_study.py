@@ -6,7 +6,7 @@ the whole process; beside it the time that compression costs and, in the last it
 to what is stored. Few iterations, so bounds are those of the beginning. Data are made up unless --set says otherwise.
 
     tools/bench/peak_study.py --json doc/results/peak.json
-    tools/bench/peak_study.py --json doc/results/peak_images.json --set data.kind=FOLDER --set data.train=images.tar \
+    tools/bench/peak_study.py --mode encke:codec=fast --mode encke:codec=dense --iterations 12 --set data.kind=FOLDER --set data.train=images.tar \
         --set data.test=images.tar --set network.classes=500
 """
 import argparse
@@ -25,7 +25,7 @@ def compare(options, network):
     settings = ["training.evaluate_every=1000000", "data.prefetch=1", "data.test_size=8"]
     settings += options.set or ["data.train_size=256"]
     return bench_runs.compare(options.encke, network, "--batch", batch, "--iterations", options.iterations or iterations,
-                              "--threads", options.threads, "--modes", f"raw,{options.mode}",
+                              "--threads", options.threads, "--modes", ",".join(["raw"] + options.mode),
                               *(argument for setting in settings for argument in ("--set", setting)),
                               data=None if options.set else "synthetic")
 
@@ -55,20 +55,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", help=f"of {', '.join(CASES)}; default: all")
     parser.add_argument("--encke", default="bazel-bin/tools/encke")
-    parser.add_argument("--mode", default="encke:codec=dense:tolerance=0.1")
+    parser.add_argument("--mode", action="append", help="beside raw, as of `encke compare`; default: encke:codec=dense")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--iterations", type=int, help="default: 2 or 3")
     parser.add_argument("--set", action="append", metavar="FIELD=VALUE", help="for all runs")
     parser.add_argument("--json")
     options = parser.parse_args()
-    report = {"mode": options.mode, "threads": options.threads, "command": " ".join(sys.argv), "networks": {}}
-    print(f"{'network, batch':18} {'raw':>10} {'encke':>10} {'peak':>6} {'resident':>9} {'stored':>7} {'codec':>6} {'time':>6}")
+    options.mode = options.mode or ["encke:codec=dense"]
+    report = {"threads": options.threads, "command": " ".join(sys.argv), "networks": {}}
+    print(f"{'network, batch':18} {'mode':28} {'raw':>10} {'encke':>10} {'peak':>6} {'resident':>9} {'stored':>7} {'codec':>6} {'time':>6}")
     for network in options.networks or CASES:
-        report["networks"][network] = row = row_of(compare(options, network), options.mode)
-        row["batch"] = CASES[network][0]
-        print(f"{network + ', ' + str(row['batch']):18} {row['raw_peak_beyond_parameters'] / 2**20:6.0f} MiB "
-              f"{row['encke_peak_beyond_parameters'] / 2**20:6.0f} MiB {row['peak_ratio']:5.1f}x "
-              f"{row['resident_peak_ratio']:8.1f}x {row['stored_ratio']:6.1f}x {row['codec_ratio']:5.1f}x {row['time_over_raw']:5.2f}x", flush=True)
+        batch, modes = CASES[network][0], compare(options, network)
+        report["networks"][network] = {"batch": batch}
+        for mode in options.mode:
+            report["networks"][network][mode] = row = row_of(modes, mode)
+            print(f"{network + ', ' + str(batch):18} {mode:28} {row['raw_peak_beyond_parameters'] / 2**20:6.0f} MiB "
+                  f"{row['encke_peak_beyond_parameters'] / 2**20:6.0f} MiB {row['peak_ratio']:5.1f}x {row['resident_peak_ratio']:8.1f}x "
+                  f"{row['stored_ratio']:6.1f}x {row['codec_ratio']:5.1f}x {row['time_over_raw']:5.2f}x", flush=True)
         bench_runs.save(report, options.json)
 
 
