@@ -40,8 +40,8 @@ class Convolution : public Layer {
     return encke::ShareInside(Height()) * encke::ShareInside(Width());
   }
 
-  int64_t WorkspaceBytes(Backend& backend, DType dtype, bool training) const override {
-    return backend.ConvWorkspaceBytes(options_.window, input_, output_, dtype, training);
+  int64_t WorkspaceBytes(Backend& backend, DType dtype, Pass pass) const override {
+    return backend.ConvWorkspaceBytes(options_.window, input_, output_, dtype, pass);
   }
 
   void Forward(ForwardContext& context) const override {

@@ -38,8 +38,8 @@ class FullyConnected : public Layer {
 
   int64_t Macs() const override { return input_.elements() * options_.out_features; }
 
-  int64_t WorkspaceBytes(Backend& backend, DType dtype, bool training) const override {
-    return backend.FullyConnectedWorkspaceBytes(input_, output_, dtype, training);
+  int64_t WorkspaceBytes(Backend& backend, DType dtype, Pass pass) const override {
+    return backend.FullyConnectedWorkspaceBytes(input_, output_, dtype, pass);
   }
 
   void Forward(ForwardContext& context) const override {

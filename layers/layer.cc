@@ -2,7 +2,7 @@
 
 namespace encke {
 
-int64_t Layer::WorkspaceBytes(Backend&, DType, bool) const { return 0; }
+int64_t Layer::WorkspaceBytes(Backend&, DType, Pass) const { return 0; }
 
 GradientFlow Layer::Flow(int) const { return GradientFlow::COMPUTED; }
 

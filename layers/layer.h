@@ -150,7 +150,8 @@ class Layer {
   // Of the products that parameter 0's gradient sums (one for each output position and tap of the
   // kernel), the share whose input is a pixel and not padding.
   virtual double ShareInside() const { return 1.0; }
-  virtual int64_t WorkspaceBytes(Backend& backend, DType dtype, bool training) const;
+  // Scratch that Forward or Backward asks the backend for; of the batch inferred.
+  virtual int64_t WorkspaceBytes(Backend& backend, DType dtype, Pass pass) const;
   // Whether output 0 may take the place of this input.
   virtual bool ForwardInPlace(int /*input*/) const { return false; }
   // Output 0 is input 0 under another shape: neither Forward nor Backward is ever called.

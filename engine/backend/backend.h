@@ -22,6 +22,10 @@
 
 namespace encke {
 
+enum class Pass { FORWARD, BACKWARD };
+
+inline constexpr int64_t kWorkspaceAlignment = 256;  // cuBLAS asks for that
+
 // Sizes in pixels, of height and width apart. Padding may differ at the two ends (Keras' "same",
 // Caffe's ceil mode).
 struct ConvOptions {
@@ -101,13 +105,16 @@ class Backend {
   }
   virtual void Synchronize() = 0;
 
-  // Scratch of library calls comes from one buffer, grown on demand and charged as WORKSPACE. The
-  // plan asks beforehand what calls will need, so that the peak can be predicted.
+  // Scratch of library calls, which the plan asks for beforehand: of one pass, whatever of the
+  // gradients is wanted.
   virtual int64_t ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
-                                     DType dtype, bool training) = 0;
+                                     DType dtype, Pass pass) = 0;
   virtual int64_t FullyConnectedWorkspaceBytes(const Shape& x, const Shape& y, DType dtype,
-                                               bool training) = 0;
-  virtual void ReserveWorkspace(int64_t bytes) = 0;
+                                               Pass pass) = 0;
+  // Until the next call scratch lies in these bytes, which are the caller's and aligned to
+  // kWorkspaceAlignment; nullptr: none. What they do not hold is in a buffer of the backend's own,
+  // grown on demand and charged as WORKSPACE.
+  virtual void LendWorkspace(void* memory, int64_t bytes) = 0;
 
   // Convolution. x [N,H,W,C], w [K,R,S,C/groups], y [N,P,Q,K]; bias and its gradient [1,1,1,K] or
   // null.

@@ -67,7 +67,6 @@ void Executor::Prepare(int64_t batch) {
     gradients_[p] =
         Tensor::Empty(backend_.allocator(), spec.shape, DType::F32, MemoryCategory::GRADIENT);
   }
-  backend_.ReserveWorkspace(plan_.workspace_bytes);
   ReserveArena(plan_.arena_bytes);
   ReserveProbes(plan_.probe_bytes);
 }

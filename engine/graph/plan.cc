@@ -1,7 +1,6 @@
 #include "engine/graph/plan.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -13,28 +12,6 @@ namespace {
 
 // Of the room beside the peak, for what saves time: tried in turn, as not all of it can be used.
 constexpr double kShares[] = {1.0, 0.75, 0.5, 0.25};
-
-// Of the slices that the plan's steps work on. Leaves the graph's shapes at some slice's.
-int64_t Workspace(Graph& graph, Backend& backend, const Plan& plan) {
-  std::map<int64_t, std::set<int>> nodes;  // by samples of a slice
-  for (const PlanSection& section : plan.sections) {
-    for (int s = section.first; s < section.end; ++s) {
-      const PlanStep& step = plan.steps[s];
-      const int64_t samples = TakesWholeBatch(step) ? plan.batch : section.samples;
-      if (step.node >= 0) nodes[samples].insert(step.node);
-    }
-  }
-  int64_t bytes = 0;
-  for (const auto& [samples, worked] : nodes) {
-    graph.InferShapes(samples);
-    for (int n : worked) {
-      const Layer& layer = *graph.nodes[n].layer;
-      bytes = std::max(bytes,
-                       layer.WorkspaceBytes(backend, plan.options.compute, plan.options.training));
-    }
-  }
-  return bytes;
-}
 
 // Of the pool, which works on one slice of a value at a time, as it was stored.
 int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan) {
@@ -55,11 +32,20 @@ int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan
 
 bool Sliced(const Plan& plan) { return plan.smallest_slice() < plan.batch; }
 
-// With steps, places and a prediction (without workspace), from what is saved and rematerialized.
-Plan Completed(Plan plan, const Graph& graph, bool shares_arena) {
-  internal::WriteProgram(graph, &plan);
-  internal::PlaceBuffers(&plan, shares_arena && plan.options.compress);
-  internal::PredictPeak(graph, &plan);
+// Where plans are made: the graph, with shapes of the plan's batch, and the device.
+struct Setting {
+  Graph& graph;
+  Backend& backend;
+  bool shares_arena;  // with the pool
+};
+
+// With steps, places and a prediction, from what is saved and rematerialized.
+Plan Completed(Plan plan, const Setting& setting) {
+  internal::WriteProgram(setting.graph, &plan);
+  internal::PlanWorkspaces(&setting.graph, &setting.backend, &plan);
+  plan.pool_scratch_bytes = PoolScratch(setting.graph, setting.backend, plan);
+  internal::PlaceBuffers(&plan, setting.shares_arena && plan.options.compress);
+  internal::PredictPeak(setting.graph, &plan);
   return plan;
 }
 
@@ -76,13 +62,13 @@ std::vector<int64_t> RoomBelow(const Plan& plan, int64_t ceiling, double share) 
 // no more than `best` did, or than may be spent. `plan`: what `best` was made of; `choose`: the
 // values, for so much room.
 template <typename Choose>
-void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Graph& graph,
-             bool shares_arena, Plan* plan, Plan* best) {
+void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& setting, Plan* plan,
+             Plan* best) {
   const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
   for (double share : kShares) {
     plan->*values = choose(*best, RoomBelow(*best, ceiling, share));
     if ((plan->*values).empty()) return;
-    Plan next = Completed(*plan, graph, shares_arena);
+    Plan next = Completed(*plan, setting);
     if (next.peak.use.total() > ceiling) continue;
     *best = std::move(next);
     return;
@@ -164,26 +150,23 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     internal::ChooseSaved(graph, &plan);
     internal::ChooseProbes(graph, &plan);
   }
-  const bool shares = backend.allocator().device().is_cpu();  // a GPU's pool has memory of its own
-  Plan best = Completed(plan, graph, shares);
+  // A GPU's pool has memory of its own.
+  const Setting setting = {graph, backend, backend.allocator().device().is_cpu()};
+  Plan best = Completed(plan, setting);
   for (Plan next = best; Sliced(next) && internal::Rematerialize(graph, &next);) {
     plan.rematerialized = next.rematerialized;
-    next = Completed(plan, graph, shares);
+    next = Completed(plan, setting);
     if (next.peak.use.total() < best.peak.use.total()) best = next;
   }
   plan.rematerialized = best.rematerialized;
-  plan.workspace_bytes = best.workspace_bytes = Workspace(graph, backend, best);
-  graph.InferShapes(batch);
-  plan.pool_scratch_bytes = best.pool_scratch_bytes = PoolScratch(graph, backend, best);
-  internal::PredictPeak(graph, &best);
   if (Sliced(best) && options.training) {
     const auto choose = [&](const Plan& made, std::vector<int64_t> room) {
       return internal::ChooseDecodedOnce(graph, made, std::move(room));
     };
-    UseRoom(choose, &Plan::decoded_once, graph, shares, &plan, &best);
+    UseRoom(choose, &Plan::decoded_once, setting, &plan, &best);
   }
   if (plan.prefetch && options.training) {
-    UseRoom(internal::ChooseLingering, &Plan::lingering, graph, shares, &plan, &best);
+    UseRoom(internal::ChooseLingering, &Plan::lingering, setting, &plan, &best);
   }
   return best;
 }

@@ -198,6 +198,7 @@ struct PlanStep {
   int saved = -1;
   int buffer = -1;
   int other = -1;
+  int workspace = -1;      // buffer for the scratch of library calls
   int value = -1;          // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
   bool release = false;    // FETCH, DERIVE: the last one, the pool may forget the samples
   int only_for = -1;       // done only where this block end's input is derived; -1: always
@@ -251,8 +252,7 @@ struct Plan {
   int64_t probe_bytes = 0;                   // memory that the turns share, held all the time
   int logits_buffer = -1, loss_buffer = -1;  // alive after the last step
   int64_t arena_bytes = 0;
-  int64_t workspace_bytes = 0;     // of library calls
-  int64_t pool_scratch_bytes = 0;  // WORKSPACE, too
+  int64_t pool_scratch_bytes = 0;  // WORKSPACE
   PeakPrediction peak;
   std::vector<int64_t> predicted_in_use;  // bytes, by step
   std::vector<std::string> rejected;  // by ChoosePlan, for people: the best so far, time and again

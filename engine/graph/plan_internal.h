@@ -129,6 +129,9 @@ std::set<int> ChooseLingering(const Plan& plan, std::vector<int64_t> room);
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 
+// Adds the buffers that library calls need besides their tensors. REQUIRES: WriteProgram.
+void PlanWorkspaces(Graph* graph, Backend* backend, Plan* plan);
+
 // A buffer of the whole batch that is written first where another is read last, slice by slice: it
 // may lie where that one has been read, behind it.
 struct Trail {

@@ -10,7 +10,7 @@
 namespace encke::internal {
 namespace {
 
-constexpr int64_t kAlignment = 64;
+constexpr int64_t kAlignment = kWorkspaceAlignment;
 constexpr double kQuiet = 0.3;  // of the peak
 
 bool LivesMeet(const PlannedBuffer& a, const PlannedBuffer& b) {
@@ -88,8 +88,7 @@ MemoryUse Constant(const Graph& graph, const Plan& plan) {
     // Running statistics, in case the iteration fails.
     Add(&use, MemoryCategory::WORKSPACE, (all - trained) * float_bytes);
   }
-  Add(&use, MemoryCategory::WORKSPACE,
-      plan.workspace_bytes + plan.pool_scratch_bytes + plan.probe_bytes);
+  Add(&use, MemoryCategory::WORKSPACE, plan.pool_scratch_bytes + plan.probe_bytes);
   const int64_t label_bytes = SizeOf(DType::I32);
   Add(&use, MemoryCategory::DATA,
       plan.batch * (graph.values[0].shape.sample() + label_bytes) * plan.options.batches_held);

@@ -92,6 +92,15 @@ bool Executor::Run::RunSection(const PlanSection& section, const std::function<b
 void Executor::Run::Execute(const PlanStep& step) {
   if (Skips(step)) return;
   if (!unread_.empty()) AwaitReaders(step);
+  if (step.workspace < 0) return Perform(step);
+  const int64_t bytes = plan_.buffers[step.workspace].bytes;
+  const Tensor workspace = TensorOf(step.workspace, Shape::Vector(bytes), DType::U8);
+  backend_.LendWorkspace(workspace.raw(), bytes);
+  Perform(step);
+  backend_.LendWorkspace(nullptr, 0);
+}
+
+void Executor::Run::Perform(const PlanStep& step) {
   switch (step.kind) {
     case Kind::INPUT:
       return MakeInput(step);

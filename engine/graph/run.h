@@ -72,6 +72,7 @@ class Executor::Run {
   uint64_t RandomStream(int node) const;
 
   void Execute(const PlanStep& step);
+  void Perform(const PlanStep& step);
   void MakeInput(const PlanStep& step);
   void Forward(const PlanStep& step);
   ForwardContext MakeForwardContext(const PlanStep& step) const;

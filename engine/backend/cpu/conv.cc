@@ -59,7 +59,7 @@ void CpuBackend::RunConv(const ConvCall& call, const ConvBuffers& buffers) {
 }
 
 int64_t CpuBackend::ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
-                                       DType dtype, bool training) {
+                                       DType dtype, Pass pass) {
   CheckConv(options, x, y);
   ConvCall call{ConvKind::FORWARD, options, x, y, dtype, false, false};
   int64_t bytes = 0;
@@ -70,11 +70,11 @@ int64_t CpuBackend::ConvWorkspaceBytes(const ConvOptions& options, const Shape& 
     const auto needed = [&] { return PlanConv(call).workspace_bytes(); };
     bytes = std::max(bytes, CallDnnl("convolution", needed));
   };
+  const bool backward = pass == Pass::BACKWARD;
   for (bool bias : {false, true}) {
-    ask(ConvKind::FORWARD, bias, false);
-    if (training) ask(ConvKind::BACKWARD_FILTER, bias, true);
+    ask(backward ? ConvKind::BACKWARD_FILTER : ConvKind::FORWARD, bias, backward);
   }
-  if (training) ask(ConvKind::BACKWARD_DATA, false, false);
+  if (backward) ask(ConvKind::BACKWARD_DATA, false, false);
   return bytes;
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/cpu/dnnl_util.h"
+#include "engine/backend/workspace.h"
 
 namespace encke::cpu {
 

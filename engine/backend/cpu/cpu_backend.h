@@ -14,6 +14,7 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/cpu/dnnl_util.h"
+#include "engine/backend/workspace.h"
 
 namespace encke::cpu {
 
@@ -38,10 +39,10 @@ class CpuBackend : public Backend {
   void Synchronize() override {}
 
   int64_t ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
-                             DType dtype, bool training) override;
+                             DType dtype, Pass pass) override;
   int64_t FullyConnectedWorkspaceBytes(const Shape& x, const Shape& y, DType dtype,
-                                       bool training) override;
-  void ReserveWorkspace(int64_t bytes) override { workspace_.Reserve(bytes); }
+                                       Pass pass) override;
+  void LendWorkspace(void* memory, int64_t bytes) override { workspace_.Lend(memory, bytes); }
 
   void ConvForward(const ConvOptions& options, const Tensor& x, const Tensor& w, const Tensor* bias,
                    const Tensor& y) override;

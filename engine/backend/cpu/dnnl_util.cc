@@ -54,12 +54,6 @@ bool DnnlHasFastBf16() {
   return (static_cast<int>(dnnl::get_effective_cpu_isa()) & kBf16) == kBf16;
 }
 
-void Workspace::Reserve(int64_t bytes) {
-  if (buffer_ != nullptr && buffer_->bytes() >= bytes) return;
-  buffer_.reset();  // first, so that the two never exist together
-  buffer_ = allocator_->Allocate(bytes, MemoryCategory::WORKSPACE);
-}
-
 size_t PrimitiveKeyHash::operator()(const PrimitiveKey& key) const {
   uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a over words
   for (int64_t word : key) hash = (hash ^ static_cast<uint64_t>(word)) * 0x100000001b3u;

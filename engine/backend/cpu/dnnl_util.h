@@ -49,23 +49,6 @@ class WorkspaceLayout {
   int64_t total_ = 0;
 };
 
-// One buffer, charged as WORKSPACE, that grows when asked and never shrinks. Its contents live as
-// long as one primitive of the backend.
-class Workspace {
- public:
-  explicit Workspace(Allocator* allocator) : allocator_(allocator) {}
-  // At least `bytes`. The former contents are lost where it grows.
-  void Reserve(int64_t bytes);
-  template <typename T = void>
-  T* At(int64_t offset) const {
-    return reinterpret_cast<T*>(static_cast<char*>(buffer_->data()) + offset);
-  }
-
- private:
-  Allocator* allocator_;
-  std::shared_ptr<Buffer> buffer_;
-};
-
 // What a cached primitive was made for: kind, options, shapes, dtype, threads as plain numbers.
 using PrimitiveKey = std::vector<int64_t>;
 

@@ -71,17 +71,15 @@ void CpuBackend::RunMatmul(const MatmulCall& call, const MatmulBuffers& buffers,
 }
 
 int64_t CpuBackend::FullyConnectedWorkspaceBytes(const Shape& x, const Shape& y, DType dtype,
-                                                 bool training) {
+                                                 Pass pass) {
   const FcSizes s(x, y);
   const int64_t copies = Fp32Copies(s, dtype).layout.total();
-  int64_t scratch = std::max(PlanMatmul(s.Forward(false)).scratch_bytes(),
-                             PlanMatmul(s.Forward(true)).scratch_bytes());
-  if (training) {
-    scratch = std::max({scratch, PlanMatmul(s.BackwardData()).scratch_bytes(),
-                        PlanMatmul(s.BackwardFilter(false)).scratch_bytes(),
-                        PlanMatmul(s.BackwardFilter(true)).scratch_bytes()});
+  const auto scratch = [&](const MatmulCall& call) { return PlanMatmul(call).scratch_bytes(); };
+  if (pass == Pass::FORWARD) {
+    return copies + std::max(scratch(s.Forward(false)), scratch(s.Forward(true)));
   }
-  return copies + scratch;
+  return copies + std::max({scratch(s.BackwardData()), scratch(s.BackwardFilter(false)),
+                            scratch(s.BackwardFilter(true))});
 }
 
 void CpuBackend::FullyConnectedForward(const Tensor& x, const Tensor& w, const Tensor* bias,

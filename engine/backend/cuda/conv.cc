@@ -31,7 +31,7 @@ ConvAlgorithm& CudaBackend::AlgorithmOf(const ConvProblem& problem) {
 }
 
 int64_t CudaBackend::ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
-                                        DType dtype, bool training) {
+                                        DType dtype, Pass pass) {
   ConvProblem problem{ConvKind::FORWARD, options, x, y, dtype, options_.tf32};
   problem.Check();
   int64_t bytes = 0;
@@ -41,8 +41,10 @@ int64_t CudaBackend::ConvWorkspaceBytes(const ConvOptions& options, const Shape&
     const ConvLayout layout = LayOut(problem, /*accumulate=*/true, algorithm.scratch_bytes());
     bytes = std::max(bytes, layout.total());
   };
-  ask(ConvKind::FORWARD);
-  if (!training) return bytes;
+  if (pass == Pass::FORWARD) {
+    ask(ConvKind::FORWARD);
+    return bytes;
+  }
   ask(ConvKind::BACKWARD_DATA);
   ask(ConvKind::BACKWARD_FILTER);
   return bytes;

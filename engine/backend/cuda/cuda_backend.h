@@ -20,7 +20,7 @@
 #include "engine/backend/cuda/gpus.h"
 #include "engine/backend/cuda/handles.h"
 #include "engine/backend/cuda/host_copies.h"
-#include "engine/backend/cuda/workspace.h"
+#include "engine/backend/workspace.h"
 
 namespace encke::cuda {
 
@@ -46,10 +46,10 @@ class CudaBackend : public Backend {
   cudaStream_t stream() const { return stream_.get(); }
 
   int64_t ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
-                             DType dtype, bool training) override;
+                             DType dtype, Pass pass) override;
   int64_t FullyConnectedWorkspaceBytes(const Shape& x, const Shape& y, DType dtype,
-                                       bool training) override;
-  void ReserveWorkspace(int64_t bytes) override { workspace_.Reserve(bytes); }
+                                       Pass pass) override;
+  void LendWorkspace(void* memory, int64_t bytes) override { workspace_.Lend(memory, bytes); }
 
   void ConvForward(const ConvOptions& options, const Tensor& x, const Tensor& w, const Tensor* bias,
                    const Tensor& y) override;

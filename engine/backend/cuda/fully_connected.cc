@@ -56,7 +56,7 @@ void RunGemm(cublasHandle_t handle, const Gemm& g, bool tf32, const Operand& a, 
 }  // namespace
 
 int64_t CudaBackend::FullyConnectedWorkspaceBytes(const Shape& x, const Shape& y, DType dtype,
-                                                  bool) {
+                                                  Pass) {
   return FcSizes(x, y).WorkspaceBytes(dtype);
 }
 

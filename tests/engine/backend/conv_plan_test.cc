@@ -101,7 +101,7 @@ class ConvPlanTest : public BackendTest {
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
   std::unique_ptr<Backend> cpu_ = NewBackend({});
-  cpu::Workspace workspace_{&cpu_->allocator()};
+  Workspace workspace_{&cpu_->allocator()};
 };
 
 TEST_P(ConvPlanTest, Direct) {
