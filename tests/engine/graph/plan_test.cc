@@ -44,7 +44,7 @@ bool Overlap(int64_t a, int64_t a_end, int64_t b, int64_t b_end) { return a < b_
 
 // The buffers that a step touches, -1 among them.
 std::vector<int> BuffersOf(const PlanStep& step) {
-  std::vector<int> used = {step.buffer, step.other};
+  std::vector<int> used = {step.buffer, step.other, step.workspace};
   for (const auto* list : {&step.inputs, &step.outputs, &step.output_masks, &step.states,
                            &step.output_gradients, &step.input_gradients}) {
     used.insert(used.end(), list->begin(), list->end());
@@ -166,6 +166,34 @@ TEST_P(PlanTest, BuffersOfSlicesNeverCollide) {
     }
   }
   EXPECT_GT(trailing, 0);
+}
+
+// What convolutions and fc layers ask the library for is there, as much as a slice takes, and for
+// nobody else's steps.
+TEST_P(PlanTest, ScratchOfLibraryCallsLivesForAStep) {
+  Graph graph = ResidualNetwork();
+  options_.slice_bytes = 20000;
+  const Plan plan = Make(graph, 16);
+  std::map<std::string, int> types;  // of the layers with scratch
+  for (const PlanSection& section : plan.sections) {
+    for (int s = section.first; s < section.end; ++s) {
+      const PlanStep& step = plan.steps[s];
+      if (step.workspace < 0) continue;
+      const PlannedBuffer& buffer = plan.buffers[step.workspace];
+      EXPECT_EQ(buffer.first, s);
+      EXPECT_EQ(buffer.last, s);
+      EXPECT_EQ(buffer.category, MemoryCategory::WORKSPACE);
+      graph.InferShapes(TakesWholeBatch(step) ? plan.batch : section.samples);
+      const Layer& layer = *graph.nodes[step.node].layer;
+      const bool forward =
+          step.kind == PlanStep::Kind::FORWARD || step.kind == PlanStep::Kind::REBUILD;
+      const Pass pass = forward ? Pass::FORWARD : Pass::BACKWARD;
+      EXPECT_GE(buffer.bytes, layer.WorkspaceBytes(*backend_, DType::F32, pass));
+      ++types[layer.type()];
+    }
+  }
+  EXPECT_GT(types["conv"], 0);
+  EXPECT_EQ(types.count("batch_norm") + types.count("relu"), 0);
 }
 
 // What one step brings back, whole, for sections to come is there until the last of them ends.
