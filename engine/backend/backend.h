@@ -93,6 +93,8 @@ class Backend {
   // Host memory that the device copies from fastest; that of a CPU is its own.
   virtual Allocator& host_allocator() { return allocator(); }
   virtual bool Supports(DType compute) const = 0;
+  // What the tensors of a layer may take in a slice of the batch, unless asked for otherwise.
+  virtual int64_t SliceBytes() const = 0;
   // The pool that encodes saved values where they are, on the device.
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.

@@ -10,9 +10,6 @@ namespace {
 
 constexpr int kEvaluationPrefetch = 1;  // keeps the workers busy; memory counts
 
-// What the tensors of a layer may take in a slice: about a share of the last cache, so that what
-// one layer writes is still there when the next one reads it.
-constexpr int64_t kSliceBytes = 16 << 20;
 // Samples of a slice, at least: each reads all weights, which takes time where fc layers are large.
 constexpr int64_t kLeastSlice = 2;
 constexpr int kSmallImage = 64;  // pixels a side, up to which one worker keeps up with training
@@ -156,7 +153,7 @@ LoaderOptions MakeLoaderOptions(const config::Config& config, Split split) {
   return options;
 }
 
-PlanOptions MakePlanOptions(const config::Config& config) {
+PlanOptions MakePlanOptions(const config::Config& config, const Backend& backend) {
   const config::Training& training = config.training();
   PlanOptions options;
   options.compress = config.activations().mode() == config::Activations::ENCKE;
@@ -166,7 +163,7 @@ PlanOptions MakePlanOptions(const config::Config& config) {
   options.derive = config.activations().derive();
   const int64_t slice = config.activations().slice();
   options.least_slice = slice > 0 ? slice : kLeastSlice;
-  options.slice_bytes = slice > 0 ? 1 : options.compress ? kSliceBytes : 0;
+  options.slice_bytes = slice > 0 ? 1 : options.compress ? backend.SliceBytes() : 0;
   options.policies = MakePolicies(config.activations());
   const bool dense = std::all_of(options.policies.begin(), options.policies.end(),
                                  [](const SavedPolicy& policy) { return policy.codec == "dense"; });
@@ -199,10 +196,10 @@ StoreOptions MakeStoreOptions(const config::Activations& activations) {
   return options;
 }
 
-ExecutorOptions MakeExecutorOptions(const config::Config& config) {
+ExecutorOptions MakeExecutorOptions(const config::Config& config, const Backend& backend) {
   ExecutorOptions options;
   options.store = MakeStoreOptions(config.activations());
-  options.plan = MakePlanOptions(config);
+  options.plan = MakePlanOptions(config, backend);
   options.controller = MakeControllerOptions(config.activations());
   if (config.data().mean_size() > 0)
     options.mean.assign(config.data().mean().begin(), config.data().mean().end());

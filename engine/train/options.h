@@ -15,9 +15,9 @@ namespace encke {
 DatasetOptions MakeDatasetOptions(const config::Config& config, Split split);
 // TRAIN: shuffled and augmented; TEST: in order, every image once, centre crops.
 LoaderOptions MakeLoaderOptions(const config::Config& config, Split split);
-PlanOptions MakePlanOptions(const config::Config& config);
+PlanOptions MakePlanOptions(const config::Config& config, const Backend& backend);
 StoreOptions MakeStoreOptions(const config::Activations& activations);
-ExecutorOptions MakeExecutorOptions(const config::Config& config);
+ExecutorOptions MakeExecutorOptions(const config::Config& config, const Backend& backend);
 BackendOptions MakeBackendOptions(const config::Config& config);
 OptimizerOptions MakeOptimizerOptions(const config::Optimizer& optimizer);
 

@@ -30,8 +30,8 @@ TrainingParts::TrainingParts(const ConfigFile& file, const TrainerOptions& optio
   SetThreads(config().training().threads());
   Graph graph = BuildNetwork(file_);
   backend_ = NewBackend(options.device, MakeBackendOptions(config()));
-  executor_ =
-      std::make_unique<Executor>(std::move(graph), *backend_, MakeExecutorOptions(config()));
+  executor_ = std::make_unique<Executor>(std::move(graph), *backend_,
+                                         MakeExecutorOptions(config(), *backend_));
   // After the parameters: a limit below them is for the plan to refuse, which says what would fit.
   const int64_t limit = MemoryLimit(config());
   if (limit > 0) backend_->allocator().set_limit(limit);

@@ -157,7 +157,8 @@ TEST(TrainingTest, WhatThePlanAdmitsAlsoEvaluatesWithinTheLimit) {
   const std::string mode = "activations.mode=RAW", batch = "training.evaluation_batch=64";
   const ConfigFile config = TinyConfig({mode, batch});
   Graph graph = BuildNetwork(config);
-  const Plan plan = MakePlan(graph, *NewBackend({}), 32, MakePlanOptions(config.config()));
+  const auto backend = NewBackend({});
+  const Plan plan = MakePlan(graph, *backend, 32, MakePlanOptions(config.config(), *backend));
   const int64_t limit = plan.peak.use.total() + 4096;  // the evaluation's probabilities
   const std::string field = StrCat("training.memory_limit=", limit);
   EXPECT_EQ(Train(TinyConfig({mode, batch, field}), {}).evaluation.samples, 256);

@@ -34,7 +34,7 @@ int Check(const ConfigOptions& arguments) {
   const auto backend =
       NewBackend(Device::Parse(arguments.device), MakeBackendOptions(file.config()));
   const int64_t limit = MemoryLimit(file.config());
-  const PlanOptions options = MakePlanOptions(file.config());
+  const PlanOptions options = MakePlanOptions(file.config(), *backend);
   const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(), options, limit);
   RequireFits(graph, *backend, plan, options, limit, file.Place("training.memory_limit"));
   StoreOptions store = MakeStoreOptions(file.config().activations());

@@ -45,7 +45,7 @@ int64_t PlannedLargestBatch(const ConfigFile& config, const std::string& device,
                             int64_t stored_bytes) {
   Graph graph = BuildNetwork(config);
   const auto backend = NewBackend(Device::Parse(device), MakeBackendOptions(config.config()));
-  PlanOptions options = MakePlanOptions(config.config());
+  PlanOptions options = MakePlanOptions(config.config(), *backend);
   if (options.compress) {
     const Plan plan = MakePlan(graph, *backend, config.config().training().batch(), options);
     options.assumed_ratio = CodecRatio(plan, stored_bytes);

@@ -23,8 +23,9 @@ int Summary(const SummaryArguments& arguments) {
   Graph graph = BuildNetwork(config);
   const auto backend =
       NewBackend(Device::Parse(arguments.config.device), MakeBackendOptions(config.config()));
-  const Plan plan = ChoosePlan(graph, *backend, config.config().training().batch(),
-                               MakePlanOptions(config.config()), MemoryLimit(config.config()));
+  const Plan plan =
+      ChoosePlan(graph, *backend, config.config().training().batch(),
+                 MakePlanOptions(config.config(), *backend), MemoryLimit(config.config()));
   const NetworkSummary summary = Summarize(graph, plan);
   const std::string text = arguments.json ? ToJson(summary).dump(2) + "\n"
                                           : ToText(summary, TerminalWidth(Stream::OUT, 0));

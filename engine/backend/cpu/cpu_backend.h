@@ -33,6 +33,9 @@ class CpuBackend : public Backend {
   std::string name() const override;
   Allocator& allocator() override { return *allocator_; }
   bool Supports(DType compute) const override;
+  // About a share of the last cache, so that what one layer writes is still there when the next one
+  // reads it.
+  int64_t SliceBytes() const override { return 16 << 20; }
   std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override {
     return NewCompressedStore(*allocator_, options);
   }
