@@ -107,15 +107,15 @@ class Backend {
   }
   virtual void Synchronize() = 0;
 
-  // Scratch of library calls, which the plan asks for beforehand: of one pass, whatever of the
-  // gradients is wanted.
+  // Scratch of library calls, which the plan asks for beforehand: the most that any call of a pass
+  // takes.
   virtual int64_t ConvWorkspaceBytes(const ConvOptions& options, const Shape& x, const Shape& y,
                                      DType dtype, Pass pass) = 0;
   virtual int64_t FullyConnectedWorkspaceBytes(const Shape& x, const Shape& y, DType dtype,
                                                Pass pass) = 0;
-  // Until the next call scratch lies in these bytes, which are the caller's and aligned to
-  // kWorkspaceAlignment; nullptr: none. What they do not hold is in a buffer of the backend's own,
-  // grown on demand and charged as WORKSPACE.
+  // Until memory is lent again, scratch lies in these bytes, which are the caller's, at a multiple
+  // of kWorkspaceAlignment in a buffer of allocator(); nullptr: none. What they do not hold is in a
+  // buffer of the backend's own, grown on demand and charged as WORKSPACE.
   virtual void LendWorkspace(void* memory, int64_t bytes) = 0;
 
   // Convolution. x [N,H,W,C], w [K,R,S,C/groups], y [N,P,Q,K]; bias and its gradient [1,1,1,K] or

@@ -15,9 +15,9 @@ class Workspace {
  public:
   explicit Workspace(Allocator* allocator) : allocator_(allocator) {}
 
-  // The lender's memory, until the next call; nullptr: none.
+  // The lender's memory, until memory is lent again; nullptr: none.
   void Lend(void* memory, int64_t bytes);
-  // At least `bytes`, until the next call. The former contents are lost.
+  // At least `bytes`, until something is reserved again. The former contents are lost.
   void Reserve(int64_t bytes);
 
   // Of what was reserved.

@@ -8,6 +8,23 @@
 #include "engine/core/packed_samples.h"
 
 namespace encke {
+namespace {
+
+// Takes back what it lends, also when a step fails.
+class LentWorkspace {
+ public:
+  LentWorkspace(Backend* backend, void* memory, int64_t bytes) : backend_(backend) {
+    backend_->LendWorkspace(memory, bytes);
+  }
+  ~LentWorkspace() { backend_->LendWorkspace(nullptr, 0); }
+  LentWorkspace(const LentWorkspace&) = delete;
+  LentWorkspace& operator=(const LentWorkspace&) = delete;
+
+ private:
+  Backend* backend_;
+};
+
+}  // namespace
 
 Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Phase phase,
                    int64_t iteration, const TrainOptions& options)
@@ -94,10 +111,9 @@ void Executor::Run::Execute(const PlanStep& step) {
   if (!unread_.empty()) AwaitReaders(step);
   if (step.workspace < 0) return Perform(step);
   const int64_t bytes = plan_.buffers[step.workspace].bytes;
-  const Tensor workspace = TensorOf(step.workspace, Shape::Vector(bytes), DType::U8);
-  backend_.LendWorkspace(workspace.raw(), bytes);
+  const Tensor memory = TensorOf(step.workspace, Shape::Vector(bytes), DType::U8);
+  const LentWorkspace lent(&backend_, memory.raw(), bytes);
   Perform(step);
-  backend_.LendWorkspace(nullptr, 0);
 }
 
 void Executor::Run::Perform(const PlanStep& step) {

@@ -1,7 +1,5 @@
 #include "engine/backend/cpu/dnnl_util.h"
 
-#include <algorithm>
-
 #include "engine/core/error.h"
 
 namespace encke::cpu {

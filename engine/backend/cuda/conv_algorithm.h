@@ -1,7 +1,7 @@
 // How one convolution runs on cuDNN.
 //
 // Which of the plans that cuDNN proposes is fastest is measured at a problem's first run, on its
-// own tensors. Only plans that fit into the workspace take part; it was reserved for the plan that
+// own tensors. Only plans that fit into the workspace take part; it is planned for the plan that
 // cuDNN put first, so that measuring changes no peak that was foretold.
 #pragma once
 

@@ -5,13 +5,11 @@
 namespace encke::cuda {
 namespace {
 
-constexpr int64_t kAlignment = 256;  // of pieces of the workspace
-
 int64_t OutputSize(int64_t input, int64_t pads, int64_t kernel, int64_t dilation, int64_t stride) {
   return (input + pads - (kernel - 1) * dilation - 1) / stride + 1;
 }
 
-int64_t Aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t Aligned(int64_t bytes) { return RoundUp(bytes, kWorkspaceAlignment); }
 
 }  // namespace
 

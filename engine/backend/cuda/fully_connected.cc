@@ -18,7 +18,7 @@ struct FcSizes {
   }
   // The converted filter comes first in the workspace.
   int64_t FilterBytes(DType dtype) const {
-    return dtype == DType::F32 ? 0 : (k * c * SizeOf(dtype) + 255) / 256 * 256;
+    return dtype == DType::F32 ? 0 : RoundUp(k * c * SizeOf(dtype), kWorkspaceAlignment);
   }
   int64_t WorkspaceBytes(DType dtype) const { return FilterBytes(dtype) + kCublasBytes; }
 

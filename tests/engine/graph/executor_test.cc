@@ -330,7 +330,7 @@ TEST(ExecutorTest, ThePeakIsThePredictedOne) {
 TEST(ExecutorTest, EachStepOfRawHoldsWhatWasPredicted) {
   for (int which = 0; which < kTestNetworks; ++which) {
     for (int64_t slice : kSlices) {
-      Trainee trainee(TestNetwork(which), Options(false, slice));
+      Trainee trainee(TestNetwork(which), Options(false, slice), 0.05, /*batch=*/7);
       trainee.Gradients();
       const Executor& executor = trainee.executor();
       const std::vector<MemoryUse>& held = executor.memory_trace().steps();
@@ -340,6 +340,25 @@ TEST(ExecutorTest, EachStepOfRawHoldsWhatWasPredicted) {
         EXPECT_EQ(held[s].in_use() - held[0].in_use(), predicted[s] - predicted[0])
             << which << " " << slice << " " << s;
       }
+    }
+  }
+}
+
+// Library calls find their scratch in the arena, those of probes and of a last, smaller slice, too.
+TEST(ExecutorTest, ScratchIsAsPlanned) {
+  for (int which = 0; which < kTestNetworks; ++which) {
+    for (int64_t slice : kSlices) {
+      Trainee trainee(TestNetwork(which), Options(true, slice), 0.05, /*batch=*/7);
+      for (int64_t iteration = 1; iteration <= 5; ++iteration) trainee.Gradients({}, iteration);
+      const Plan& plan = trainee.executor().plan();
+      int64_t statistics = 0;
+      for (const Parameter& parameter : trainee.executor().graph().parameters) {
+        if (!parameter.spec.trained())
+          statistics += RoundUp(parameter.spec.shape.elements() * 4, 64);
+      }
+      EXPECT_GT(plan.probe_bytes, 0);
+      EXPECT_LE(trainee.ledger().Current().of(MemoryCategory::WORKSPACE),
+                plan.pool_scratch_bytes + RoundUp(plan.probe_bytes, 64) + statistics);
     }
   }
 }

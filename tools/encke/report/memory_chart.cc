@@ -15,9 +15,9 @@ namespace {
 
 // From the bottom: what never changes first.
 constexpr MemoryCategory kStack[] = {
-    MemoryCategory::PARAMETER, MemoryCategory::GRADIENT,  MemoryCategory::OPTIMIZER,
-    MemoryCategory::DATA,      MemoryCategory::WORKSPACE, MemoryCategory::SAVED,
-    MemoryCategory::TRANSIENT, MemoryCategory::UNUSED,
+    MemoryCategory::PARAMETER, MemoryCategory::GRADIENT, MemoryCategory::OPTIMIZER,
+    MemoryCategory::DATA,      MemoryCategory::SAVED,    MemoryCategory::TRANSIENT,
+    MemoryCategory::WORKSPACE, MemoryCategory::UNUSED,
 };
 
 double BytesOf(const MemoryPoint& point, MemoryCategory category) {
