@@ -5,8 +5,8 @@ What counts is the peak beyond parameters, gradients and optimizer state, by Enc
 the whole process; beside it the time that compression costs and, in the last iteration, the ratio of what frameworks save
 to what is stored. Few iterations, so bounds are those of the beginning. Data are made up unless --set says otherwise.
 
-    tools/bench/peak_study.py --json doc/results/peak.json
-    tools/bench/peak_study.py --mode encke:codec=fast --mode encke:codec=dense --iterations 12 --set data.kind=FOLDER --set data.train=images.tar \
+    tools/bench/peak_study.py --iterations 12 --mode encke:codec=fast --mode encke:codec=dense \
+        --json doc/results/peak_default_tolerance.json --set data.kind=FOLDER --set data.train=images.tar \
         --set data.test=images.tar --set network.classes=500
 """
 import argparse

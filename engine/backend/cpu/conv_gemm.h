@@ -40,7 +40,7 @@ namespace encke::cpu {
 
 class GemmConv : public ConvPlan {
  public:
-  static constexpr int64_t kMaxRowsBytes = int64_t{32} << 20;
+  static constexpr int64_t kMaxRowsBytes = int64_t{8} << 20;
 
   static bool Computes(const ConvCall& call);
   // Whether it does so faster than oneDNN's convolution.
