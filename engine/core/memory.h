@@ -5,8 +5,8 @@
 //
 // Short-lived tensors of an iteration live at planned offsets of one big buffer (an arena, see
 // engine/graph/plan.h). The arena is charged as UNUSED when it is allocated; the executor moves
-// bytes from UNUSED to SAVED, TRANSIENT or WORKSPACE while a tensor in it is alive. So the total is always
-// what is physically held, and UNUSED is the cost of placement.
+// bytes from UNUSED to SAVED, TRANSIENT or WORKSPACE while a tensor in it is alive. So the total is
+// always what is physically held, and UNUSED is the cost of placement.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
-// What the oneDNN primitives of this backend share: errors, how workspaces are divided, the cache of primitives.
+// What the oneDNN primitives of this backend share: errors, how workspaces are divided, the cache
+// of primitives.
 #pragma once
 
 #include <cstdint>
