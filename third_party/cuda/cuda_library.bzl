@@ -1,11 +1,13 @@
 """cuda_library: .cu files compiled by nvcc into objects that link like those of a cc_library.
 
 Device code is made for sm_80 and sm_90, and as PTX for what comes later. The target is skipped by wildcards, and
-cannot be built, without --config=cuda.
+cannot be built, without --config=cuda. With --config=emulated_gpu the C++ compiler makes code of them that runs on the
+CPU (tests/emulated_gpu).
 """
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 load("@cuda//:defs.bzl", "CUDA_HOME")
+load("//tests/emulated_gpu:emulated_library.bzl", "compile_emulated")
 
 _ARCHITECTURES = [
     "-gencode=arch=compute_80,code=sm_80",
@@ -34,7 +36,8 @@ def _include_flags(context):
     ]:
         # nvcc knows no -iquote; our quoted includes have unmistakable names.
         nvcc_option = "-I" if option == "-iquote" else option
-        flags += [nvcc_option + "=" + folder for folder in folders.to_list()]
+        for folder in folders.to_list():
+            flags += [nvcc_option, folder]
     return flags
 
 def _compile(ctx, source, context):
@@ -62,7 +65,11 @@ def _cuda_library_impl(ctx):
     )
     infos = [dep[CcInfo] for dep in ctx.attr.deps]
     merged = cc_common.merge_cc_infos(cc_infos = [CcInfo(compilation_context = own)] + infos)
-    objects = depset([_compile(ctx, source, merged.compilation_context) for source in ctx.files.srcs])
+    context = merged.compilation_context
+    if ctx.attr.emulated:
+        objects = depset(compile_emulated(ctx, context, _include_flags(context)))
+    else:
+        objects = depset([_compile(ctx, source, context) for source in ctx.files.srcs])
     toolchain = find_cpp_toolchain(ctx)
     features = cc_common.configure_features(ctx = ctx, cc_toolchain = toolchain)
     linking, _ = cc_common.create_linking_context_from_compilation_outputs(
@@ -86,6 +93,8 @@ _cuda_library = rule(
         "hdrs": attr.label_list(allow_files = [".h", ".cuh"]),
         "deps": attr.label_list(providers = [CcInfo]),
         "copts": attr.string_list(),
+        "emulated": attr.bool(),
+        "_launches": attr.label(default = "//tests/emulated_gpu:launches.py", allow_single_file = True),
         "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
     },
     fragments = ["cpp"],
@@ -98,12 +107,26 @@ NEEDS_CUDA = select({
     "//conditions:default": ["@platforms//:incompatible"],
 })
 
+# The same of what does not work with the emulated GPU.
+NEEDS_REAL_CUDA = select({
+    "//third_party/cuda:emulated": ["@platforms//:incompatible"],
+    "//third_party/cuda:enabled": [],
+    "//conditions:default": ["@platforms//:incompatible"],
+})
+
 def cuda_library(name, srcs, deps = [], **kwargs):
     """Like cc_library, for .cu files: srcs, hdrs, deps, copts (nvcc's), visibility."""
     _cuda_library(
         name = name,
         srcs = srcs,
-        deps = deps + ["@cuda//:runtime"],
+        deps = deps + ["//third_party/cuda:runtime"] + select({
+            "//third_party/cuda:emulated": ["//tests/emulated_gpu:device_code"],
+            "//conditions:default": [],
+        }),
+        emulated = select({
+            "//third_party/cuda:emulated": True,
+            "//conditions:default": False,
+        }),
         target_compatible_with = NEEDS_CUDA,
         **kwargs
     )

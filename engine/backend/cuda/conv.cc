@@ -56,7 +56,9 @@ void CudaBackend::RunConv(const ConvProblem& problem, const ConvOperands& operan
   ConvAlgorithm& algorithm = AlgorithmOf(problem);
   if (!algorithm.empty()) {
     const ConvLayout layout = LayOut(problem, accumulate, algorithm.scratch_bytes());
-    workspace_.Reserve(layout.total());
+    // What is chosen by measuring has to fit beside what the same problem needs when it adds.
+    const ConvLayout adding = LayOut(problem, /*accumulate=*/true, algorithm.scratch_bytes());
+    workspace_.Reserve(algorithm.settled() ? layout.total() : adding.total());
     RunOnCudnn(problem, layout, algorithm, operands, accumulate);
   }
   if (algorithm.empty()) RunDirect(problem, operands, accumulate);  // also when all plans failed
@@ -79,7 +81,7 @@ void CudaBackend::RunOnCudnn(const ConvProblem& problem, const ConvLayout& layou
                                  const_cast<void*>(operands.y)};
   if (!algorithm.settled()) {
     algorithm.Measure(cudnn_.get(), stream_.get(), pointers, scratch,
-                      workspace_.bytes() - layout.scratch);
+                      workspace_.bytes() - LayOut(problem, /*accumulate=*/true, 0).scratch);
     if (algorithm.empty()) {
       LogWarning(StrCat("every kernel of cuDNN fails for this convolution: ", problem.Key()));
       ++direct_convolutions_;

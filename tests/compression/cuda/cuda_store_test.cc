@@ -11,7 +11,7 @@
 #include "engine/core/rng.h"
 #include "gtest/gtest.h"
 #include "tests/compression/codec_testing.h"
-#include "tests/compression/cuda/fake_cuda.h"
+#include "tests/emulated_gpu/emulated_gpu.h"
 
 namespace encke {
 namespace {
@@ -32,7 +32,7 @@ class Training {
   // `offloaded`: the share of the values, about.
   Training(uint64_t seed, const cuda::CudaStoreOptions& options, int values, double offloaded = 0)
       : rng_(seed, RngStream::TEST), overlap_(options.overlap) {
-    testing::SeedFakeCuda(seed);
+    emulated_gpu::SeedOrder(seed);
     cudaStreamCreateWithFlags(&compute_, 0);
     cuda::CudaStoreOptions own = options;
     own.compute = compute_;
@@ -81,7 +81,7 @@ class Training {
   void Forward(int iteration, int i) {
     const Tensor tensor = TensorAt(forward_, i);
     const std::vector<float> data = Data(iteration, i);
-    testing::Enqueue(compute_,
+    emulated_gpu::Enqueue(compute_,
                      [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
     stored_.push_back(
         store_->Put(i, tensor, {codecs_[i], testing::Uniform(kBound, masks_[i]), tiers_[i]}));
@@ -103,7 +103,7 @@ class Training {
     const Tensor decoded = store_->Get(i, sample, 1, tensor);
     const std::vector<float> data = Data(iteration, i);
     const double bound = codecs_[i] == "raw" ? 0 : kBound;
-    testing::Enqueue(compute_, [=] {
+    emulated_gpu::Enqueue(compute_, [=] {
       const float* expected = data.data() + sample * decoded.elements();
       for (int64_t k = 0; k < decoded.elements(); ++k) {
         const double error = std::abs(double{decoded.data<float>()[k]} - expected[k]);
@@ -145,9 +145,9 @@ TEST(CudaStore, KeepsEveryValueWhateverTheOrderOfTheDevice) {
 TEST(CudaStore, WaitsOnlyInTheFirstIteration) {
   Training training(3, {}, 12);
   training.Iterate(0);
-  EXPECT_GE(testing::TakeHostWaits(), 12);
+  EXPECT_GE(emulated_gpu::TakeHostWaits(), 12);
   for (int iteration = 1; iteration < 4; ++iteration) training.Iterate(iteration);
-  EXPECT_EQ(testing::TakeHostWaits(), 0);
+  EXPECT_EQ(emulated_gpu::TakeHostWaits(), 0);
 }
 
 TEST(CudaStore, TellsWhatTheDeviceFoundOneIterationLate) {
@@ -201,13 +201,13 @@ TEST(CudaStore, OffloadedValuesCrossTheBusOnce) {
       largest = std::max(largest, bytes);
     }
     const int64_t before = allocator->ledger().Current().of(MemoryCategory::WORKSPACE);
-    testing::TakeCopiedToDevice();
+    emulated_gpu::TakeCopiedToDevice();
     for (int64_t sample : {0, 1, 2, 3}) {
       for (int id : {0, 1}) store->Get(id, sample, 1, tensor);
     }
     for (int id : {2, 1}) store->Get(id, 0, 4, tensor);
     cudaStreamSynchronize(options.compute);
-    EXPECT_EQ(testing::TakeCopiedToDevice(), stored);
+    EXPECT_EQ(emulated_gpu::TakeCopiedToDevice(), stored);
     const int64_t staging = allocator->ledger().Current().of(MemoryCategory::WORKSPACE) - before;
     EXPECT_EQ(staging, 2 * largest);
     EXPECT_NEAR(

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "tests/compression/cuda/fake_cuda.h"
+#include "tests/emulated_gpu/emulated_gpu.h"
 
 namespace encke::cuda {
 namespace {
@@ -20,7 +20,7 @@ class HostCopiesTest : public ::testing::Test {
   }
   // As a kernel would.
   void Fill(const Tensor& tensor, float value) {
-    testing::Enqueue(stream_, [=] {
+    emulated_gpu::Enqueue(stream_, [=] {
       std::fill(tensor.data<float>(), tensor.data<float>() + tensor.elements(), value);
     });
   }
@@ -36,13 +36,13 @@ TEST_F(HostCopiesTest, BringWhatTheStreamHadMadeByThen) {
     const auto value = static_cast<float>(10 * round);
     Fill(a, value + 1);
     Fill(b, value + 2);
-    testing::TakeHostWaits();
+    emulated_gpu::TakeHostWaits();
     const auto both = copies.Start({a, b});
     Fill(a, value + 3);
     const auto later = copies.Start({a});
-    EXPECT_EQ(testing::TakeHostWaits(), 0);
+    EXPECT_EQ(emulated_gpu::TakeHostWaits(), 0);
     const auto* floats = static_cast<const float*>(both->Wait());
-    EXPECT_EQ(testing::TakeHostWaits(), 1);
+    EXPECT_EQ(emulated_gpu::TakeHostWaits(), 1);
     for (int i = 0; i < 1503; ++i) ASSERT_EQ(floats[i], value + (i < 3 ? 1 : 2)) << i;
     EXPECT_EQ(static_cast<const float*>(later->Wait())[2], value + 3);
     EXPECT_EQ(floats[0], value + 1) << "as long as the copy lives";
