@@ -72,6 +72,9 @@ class ActivationStore {
   // instead of in memory of the pool's own, not counted by limit_bytes; shares ownership. nullptr:
   // no more. REQUIRES: no value is kept. Pools may do without.
   virtual void Borrow(std::shared_ptr<Buffer> /*space*/) {}
+  // Values kept at a time will take about so much memory, what they need while they are encoded
+  // included: a pool may make room for that at once. REQUIRES: no value is kept.
+  virtual void Expect(int64_t /*bytes*/) {}
 
   // For pools that work beside the computation, on a GPU; the others have done everything when Put
   // and Get return.

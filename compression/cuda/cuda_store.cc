@@ -33,6 +33,7 @@ class CudaStore : public ActivationStore {
   void Release(int id) override;
   void Prefetch(int id, int64_t first, int64_t count, const Tensor& scratch) override;
   void BeforeOverwrite(int id) override;
+  void Expect(int64_t bytes) override;
 
   int64_t stored_bytes() const override { return stored_; }
   int64_t offloaded_bytes() const override { return offloaded_; }
@@ -228,14 +229,23 @@ bool CudaStore::MakeRoom(EncodeArenas* arenas, uint64_t most) {
   }
   if (arenas->Fits(most)) return true;
   // What is under way may have taken far less than its most.
-  const bool under_way = std::any_of(sizes_.begin(), sizes_.end(), [&](const Finding& finding) {
-    return finding.offloaded == (arenas != &arenas_);
-  });
-  if (under_way) {
-    ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+  const auto under_way = [&] {
+    return std::any_of(sizes_.begin(), sizes_.end(), [&](const Finding& finding) {
+      return finding.offloaded == (arenas != &arenas_);
+    });
+  };
+  while (!arenas->Fits(most) && under_way()) {
+    sizes_.front().done->Wait();
     TakeFindings();
   }
   return arenas->Fits(most) || arenas->Add(most);
+}
+
+void CudaStore::Expect(int64_t bytes) {
+  ENCKE_CHECK(values_.empty(), values_.size());
+  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+  TakeFindings();
+  arenas_.Expect(bytes);
 }
 
 int CudaStore::OldestNumber() const {
@@ -411,6 +421,21 @@ void CudaStore::Release(int id) {
 std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
                                               const CudaStoreOptions& options) {
   return std::make_unique<CudaStore>(allocator, options);
+}
+
+int64_t CudaRoomBytes(const Shape& value, DType dtype) {
+  const Chunking chunking(value, dtype, CudaStoreOptions().chunk_bytes);
+  const uint32_t segments = SegmentsOf(static_cast<uint32_t>(chunking.Largest().elements()));
+  return static_cast<int64_t>(MostBytes(chunking, segments, dtype, value.elements()));
+}
+
+int64_t CudaScratchBytes(const Shape& value, DType dtype, const std::string& codec,
+                         int multiprocessors) {
+  const Chunking chunking(value, dtype, CudaStoreOptions().chunk_bytes);
+  const int warps = DenseWarps(multiprocessors, chunking);
+  const uint64_t dense = codec == "dense" ? DenseScratchBytes(chunking, warps) : 0;
+  return static_cast<int64_t>(dense) +
+         chunking.count() * static_cast<int64_t>(sizeof(ChunkStatistics));
 }
 
 int64_t CudaStagingBytes(const Shape& value, DType dtype, Tier tier, bool exact) {

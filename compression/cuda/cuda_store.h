@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <string>
 
 #include "compression/activation_store.h"
 
@@ -25,7 +26,8 @@ struct CudaStoreOptions {
 // device must be current.
 //
 // Neither Put nor Get waits for the device, but for these: the first Put of an id; a Put for which
-// no arena surely has room, which first waits for what the values before it really took; a Put with
+// no arena surely has room, which first waits for what values before it, the oldest first, really
+// took; a Put with
 // other bounds than the last of its id, if that one is not yet encoded; the first Put after an
 // iteration that needed more than one arena; and a Get or Prefetch of an offloaded value which is
 // not yet encoded, or larger than any before. A StoredValue tells of the last time that its id was
@@ -33,7 +35,13 @@ struct CudaStoreOptions {
 // calls after the one that decoded it.
 std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
                                               const CudaStoreOptions& options);
-// What that pool takes of WORKSPACE to bring back values of this shape where they are offloaded:
+// What that pool needs free of its arena, besides what it holds, to encode a value of this shape.
+int64_t CudaRoomBytes(const Shape& value, DType dtype);
+// What it takes of WORKSPACE to encode and decode values of this shape on a device with so many
+// multiprocessors.
+int64_t CudaScratchBytes(const Shape& value, DType dtype, const std::string& codec,
+                         int multiprocessors);
+// What it takes of WORKSPACE to bring back values of this shape where they are offloaded:
 // two of them, as stored. Lossy ones are assumed to take an eighth; `exact` ones, whole.
 int64_t CudaStagingBytes(const Shape& value, DType dtype, Tier tier, bool exact);
 

@@ -26,6 +26,11 @@ bool EncodeArenas::Add(uint64_t most) {
   int64_t bytes = std::max({least, kLeastArena, held_});
   if (limit_bytes_ > 0) bytes = std::min(bytes, limit_bytes_ - held_);
   if (bytes < least || arenas_.size() == kMaxArenas) return false;
+  AddArena(bytes);
+  return true;
+}
+
+void EncodeArenas::AddArena(int64_t bytes) {
   Arena arena = {nullptr, nullptr, bytes};
   if (place_ == ArenaPlace::DEVICE) {
     arena.on_device = allocator_.Allocate(bytes, MemoryCategory::UNUSED);
@@ -36,14 +41,20 @@ bool EncodeArenas::Add(uint64_t most) {
   arenas_.push_back(std::move(arena));
   held_ += bytes;
   ENCKE_CODEC_CUDA(cudaMemsetAsync(CounterOf(index), 0, sizeof(uint64_t), stream_));
-  return true;
 }
 
-void EncodeArenas::Merge() {
+void EncodeArenas::Expect(int64_t bytes) {
+  if (limit_bytes_ > 0) bytes = std::min(bytes, limit_bytes_);
+  if (bytes > 0 && held_ < bytes) ReplaceBy(bytes);
+}
+
+void EncodeArenas::Merge() { ReplaceBy(static_cast<int64_t>(book_.TakePeak())); }
+
+void EncodeArenas::ReplaceBy(int64_t bytes) {
   book_.RemoveArenas();
   arenas_.clear();
   held_ = 0;
-  Add(book_.TakePeak());
+  AddArena(bytes);
 }
 
 DeviceArena EncodeArenas::Open(int number, uint64_t most) {

@@ -27,6 +27,8 @@ class EncodeArenas {
   // Adds an arena in which they do; false when the limit does not allow it. Error(MEMORY) when the
   // memory does not.
   bool Add(uint64_t most);
+  // One arena of at least `bytes`, as far as the limit allows it. REQUIRES: as Merge.
+  void Expect(int64_t bytes);
   // One arena in place of several, as large as the values since the last time needed together.
   // REQUIRES: empty(); the stream's work is done.
   void Merge();
@@ -55,6 +57,8 @@ class EncodeArenas {
 
   uint64_t* CounterOf(int arena) const { return static_cast<uint64_t*>(counters_->data()) + arena; }
   void Rewind(int arena, const uint64_t* to);
+  void AddArena(int64_t bytes);
+  void ReplaceBy(int64_t bytes);
 
   Allocator& allocator_;
   const ArenaPlace place_;

@@ -99,12 +99,14 @@ class Backend {
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.
   virtual bool PoolWorksAside() const { return false; }
-  // Part of the WORKSPACE that this pool will need for a value that is put in this shape; `exact`:
-  // without loss.
+  // The WORKSPACE that this pool will need for a value that is put in this shape; `exact`: without
+  // loss.
   virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier,
-                                   bool /*exact*/) const {
+                                   const std::string& /*codec*/, bool /*exact*/) const {
     return StoreScratchBytes(value, dtype, tier);
   }
+  // What the pool needs free, of the memory that values are kept in, while such a value is encoded.
+  virtual int64_t PoolRoomBytes(const Shape& /*value*/, DType /*dtype*/) const { return 0; }
   virtual void Synchronize() = 0;
 
   // Scratch of library calls, which the plan asks for beforehand: the most that any call of a pass

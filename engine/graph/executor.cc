@@ -69,6 +69,7 @@ void Executor::Prepare(int64_t batch) {
   }
   ReserveArena(plan_.arena_bytes);
   ReserveProbes(plan_.probe_bytes);
+  store_->Expect(plan_.pool_bytes);
 }
 
 void Executor::NoteDerivation(const std::string& layer, const Derivation& derivation) {

@@ -13,21 +13,23 @@ namespace {
 // Of the room beside the peak, for what saves time: tried in turn, as not all of it can be used.
 constexpr double kShares[] = {1.0, 0.75, 0.5, 0.25};
 
-// Of the pool, which works on one slice of a value at a time, as it was stored.
-int64_t PoolScratch(const Graph& graph, const Backend& backend, const Plan& plan) {
-  int64_t bytes = 0;
-  for (const PlanSection& section : plan.sections) {
+// What the pool takes for its work, on one slice of a value at a time, as it was stored.
+void AskPool(const Graph& graph, const Backend& backend, Plan* plan) {
+  const DType dtype = plan->options.compute;
+  plan->pool_scratch_bytes = 0;
+  for (const PlanSection& section : plan->sections) {
     for (int s = section.first; s < section.end; ++s) {
-      const PlanStep& step = plan.steps[s];
-      if (step.kind != PlanStep::Kind::STORE || !plan.saved[step.saved].encoded()) continue;
-      const SavedValue& saved = plan.saved[step.saved];
+      const PlanStep& step = plan->steps[s];
+      if (step.kind != PlanStep::Kind::STORE || !plan->saved[step.saved].encoded()) continue;
+      SavedValue& saved = plan->saved[step.saved];
       const Shape slice = graph.values[saved.value].shape.WithBatch(section.samples);
-      const Tier tier = plan.options.spill_above > 0 ? Tier::OFFLOADED : saved.tier;  // may be
-      bytes =
-          std::max(bytes, backend.PoolScratchBytes(slice, plan.options.compute, tier, saved.exact));
+      const Tier tier = plan->options.spill_above > 0 ? Tier::OFFLOADED : saved.tier;  // may be
+      const int64_t scratch =
+          backend.PoolScratchBytes(slice, dtype, tier, saved.codec, saved.exact);
+      plan->pool_scratch_bytes = std::max(plan->pool_scratch_bytes, scratch);
+      saved.room_bytes = backend.PoolRoomBytes(slice, dtype);
     }
   }
-  return bytes;
 }
 
 bool Sliced(const Plan& plan) { return plan.smallest_slice() < plan.batch; }
@@ -43,7 +45,7 @@ struct Setting {
 Plan Completed(Plan plan, const Setting& setting) {
   internal::WriteProgram(setting.graph, &plan);
   internal::PlanWorkspaces(&setting.graph, &setting.backend, &plan);
-  plan.pool_scratch_bytes = PoolScratch(setting.graph, setting.backend, plan);
+  AskPool(setting.graph, setting.backend, &plan);
   internal::PlaceBuffers(&plan, setting.shares_arena && plan.options.compress);
   internal::PredictPeak(setting.graph, &plan);
   return plan;

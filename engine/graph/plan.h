@@ -113,6 +113,7 @@ struct SavedValue {
   bool exact = false;            // EXACT: a bound of 0
   int64_t raw_bytes = 0;         // 0: another value, of the same size, is kept in its place
   int64_t predicted_bytes = 0;   // stored
+  int64_t room_bytes = 0;        // Backend::PoolRoomBytes of a slice of it
   // Bytes of the arena's lower end that are occupied some time while the value is in the pool; the
   // rest is free for it. -1: it keeps out of the arena.
   int64_t floor = -1;
@@ -253,6 +254,7 @@ struct Plan {
   int logits_buffer = -1, loss_buffer = -1;  // alive after the last step
   int64_t arena_bytes = 0;
   int64_t pool_scratch_bytes = 0;  // WORKSPACE
+  int64_t pool_bytes = 0;          // of the pool's own memory at the most, as predicted
   PeakPrediction peak;
   std::vector<int64_t> predicted_in_use;  // bytes, by step
   std::vector<std::string> rejected;  // by ChoosePlan, for people: the best so far, time and again

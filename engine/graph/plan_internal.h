@@ -172,8 +172,8 @@ bool IsPooled(const SavedValue& saved);
 // How far the arena is occupied while each value is in the pool. REQUIRES: PlaceBuffers.
 void ShareArena(Plan* plan);
 
-// The most bytes of the pool for which the arena has no room. As predicted, were sections not
-// sliced.
+// The most bytes of the pool for which the arena has no room, what it needs free to encode
+// included. As predicted, were sections not sliced.
 int64_t PredictSlabs(const Plan& plan);
 
 // Memory in use at each step, and so the peak.

@@ -316,8 +316,8 @@ void PredictPeak(const Graph& graph, Plan* plan) {
       pool.Leave(plan->steps[s]);
     }
   }
-  const int64_t held =
-      constant.in_use() + plan->arena_bytes + BytesInMemory(plan->options, PredictSlabs(*plan));
+  plan->pool_bytes = BytesInMemory(plan->options, PredictSlabs(*plan));
+  const int64_t held = constant.in_use() + plan->arena_bytes + plan->pool_bytes;
   Add(&plan->peak.use, MemoryCategory::UNUSED, held - plan->peak.use.in_use());
 }
 

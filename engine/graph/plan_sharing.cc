@@ -74,6 +74,7 @@ int64_t PredictSlabs(const Plan& plan) {
       const int64_t room = plan.arena_bytes - saved.floor - in_arena;
       here = std::clamp<int64_t>(room, 0, bytes[step.saved]);
     }
+    if (store) peak = std::max(peak, in_slabs + saved.room_bytes);
     in_arena += store ? here : -here;
     in_slabs += (store ? 1 : -1) * (bytes[step.saved] - here);
     peak = std::max(peak, in_slabs);

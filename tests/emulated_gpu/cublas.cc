@@ -58,8 +58,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
                             cublasOperation_t transpose_b, int m, int n, int k, const void* alpha,
                             const void* a, cudaDataType_t a_type, int lda, const void* b,
                             cudaDataType_t b_type, int ldb, const void* beta, void* c,
-                            cudaDataType_t c_type, int ldc, cublasComputeType_t,
-                            cublasGemmAlgo_t) {
+                            cudaDataType_t c_type, int ldc, cublasComputeType_t, cublasGemmAlgo_t) {
   if (a_type != b_type || !Known(a_type) || !Known(c_type)) return CUBLAS_STATUS_NOT_SUPPORTED;
   const bool ta = transpose_a == CUBLAS_OP_T, tb = transpose_b == CUBLAS_OP_T;
   if (lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;

@@ -71,8 +71,7 @@ inline void __syncwarp(unsigned mask = 0xffffffffu) {
 }
 
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
-  const auto exchange =
-      encke::emulated_gpu::ExchangeInWarp(mask, predicate != 0, "__ballot_sync");
+  const auto exchange = encke::emulated_gpu::ExchangeInWarp(mask, predicate != 0, "__ballot_sync");
   unsigned bits = 0;
   for (int i = 0; i < encke::emulated_gpu::kLanes; ++i) {
     bits |= static_cast<unsigned>(exchange.At(i)) << i;
@@ -99,8 +98,8 @@ T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
   const auto exchange = encke::emulated_gpu::ExchangeInWarp(
       mask, encke::emulated_gpu::BitsOfValue(value), "__shfl_down_sync");
   const int within = exchange.lane & (width - 1), d = static_cast<int>(distance);
-  return encke::emulated_gpu::ValueAt<T>(
-      exchange, within + d < width ? exchange.lane + d : exchange.lane);
+  return encke::emulated_gpu::ValueAt<T>(exchange,
+                                         within + d < width ? exchange.lane + d : exchange.lane);
 }
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits) {

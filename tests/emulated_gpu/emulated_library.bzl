@@ -42,7 +42,7 @@ def compile_emulated(ctx, context, include_flags):
         rewritten = _rewrite(ctx, source, root)
         output = ctx.actions.declare_file("{}/{}.o".format(root, source.short_path))
         arguments = ctx.actions.args()
-        arguments.add_all(_FLAGS + ["-iquote", folder] + include_flags)
+        arguments.add_all(_FLAGS + ctx.fragments.cpp.copts + ["-iquote", folder] + include_flags)
         arguments.add_all(["-include", "tests/emulated_gpu/device_code.h", "-x", "c++", "-c", rewritten, "-o", output])
         ctx.actions.run(
             executable = "/usr/bin/g++",

@@ -164,7 +164,8 @@ Exchange Block::ExchangeInWarp(uint64_t value, const char* operation) {
   uint64_t* values = warp.values[generation % 2];
   if (warp.returned) Fail("lanes of its warp have returned that take part in ", operation);
   if (warp.arrived == 0) warp.operation = operation;
-  if (std::strcmp(warp.operation, operation) != 0) Fail("lanes of its warp are elsewhere than in ", operation);
+  if (std::strcmp(warp.operation, operation) != 0)
+    Fail("lanes of its warp are elsewhere than in ", operation);
   values[lane] = value;
   if (++warp.arrived == warp.lanes) {
     warp.arrived = 0;

@@ -26,8 +26,8 @@ void AwaitBlock();
 
 // What lanes of a warp give each other.
 struct Exchange {
-  int lane;                                    // own
-  const uint64_t* values;                      // by lane; until the next exchange but one
+  int lane;                // own
+  const uint64_t* values;  // by lane; until the next exchange but one
   uint64_t At(int other) const { return values[other]; }
 };
 // Waits for the other lanes of the warp, all of which have to come. `operation`: by name, the same

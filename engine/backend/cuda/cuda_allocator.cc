@@ -7,6 +7,8 @@
 namespace encke::cuda {
 namespace {
 
+constexpr int64_t kTrimmedFor = 32 << 20;
+
 // Null when the device has no more.
 void* DeviceMalloc(int64_t bytes) {
   void* data = nullptr;
@@ -36,6 +38,8 @@ void* CudaAllocator::DoAllocate(int64_t bytes) {
       return kept;
     }
   }
+  // What is kept serves nothing larger: it goes back before more is taken.
+  if (rounded >= kTrimmedFor) DoTrim();
   void* data = DeviceMalloc(rounded);
   if (data == nullptr) {
     DoTrim();

@@ -61,8 +61,13 @@ std::unique_ptr<ActivationStore> CudaBackend::NewActivationStore(const StoreOpti
 }
 
 int64_t CudaBackend::PoolScratchBytes(const Shape& value, DType dtype, Tier tier,
-                                      bool exact) const {
-  return CudaStagingBytes(value, dtype, tier, exact);
+                                      const std::string& codec, bool exact) const {
+  return CudaScratchBytes(value, dtype, codec, gpu_.multiprocessors) +
+         CudaStagingBytes(value, dtype, tier, exact);
+}
+
+int64_t CudaBackend::PoolRoomBytes(const Shape& value, DType dtype) const {
+  return CudaRoomBytes(value, dtype);
 }
 
 void CudaBackend::Synchronize() { stream_.Synchronize(); }

@@ -39,9 +39,9 @@ class CudaBackend : public Backend {
   int64_t SliceBytes() const override { return 256 << 20; }
   std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override;
   bool PoolWorksAside() const override { return true; }
-  // The pool has scratch memory of its own, of which what brings offloaded values back is worth
-  // planning for.
-  int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier, bool exact) const override;
+  int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier, const std::string& codec,
+                           bool exact) const override;
+  int64_t PoolRoomBytes(const Shape& value, DType dtype) const override;
   void Synchronize() override;
 
   // What own kernels and the codec launch on.

@@ -81,8 +81,8 @@ class Training {
   void Forward(int iteration, int i) {
     const Tensor tensor = TensorAt(forward_, i);
     const std::vector<float> data = Data(iteration, i);
-    emulated_gpu::Enqueue(compute_,
-                     [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
+    emulated_gpu::Enqueue(
+        compute_, [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
     stored_.push_back(
         store_->Put(i, tensor, {codecs_[i], testing::Uniform(kBound, masks_[i]), tiers_[i]}));
     if (overlap_) store_->BeforeOverwrite(i);

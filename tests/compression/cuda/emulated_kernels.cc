@@ -1,4 +1,5 @@
-// The codec's kernels for tests of the pool: warps without a grid (tests/compression/cuda/emulation.h).
+// The codec's kernels for tests of the pool: warps without a grid
+// (tests/compression/cuda/emulation.h).
 #include "compression/cuda/codec_kernels.h"
 #include "tests/compression/cuda/emulation.h"
 #include "tests/emulated_gpu/emulated_gpu.h"

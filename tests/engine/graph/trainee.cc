@@ -48,6 +48,16 @@ std::vector<float> Flatten(const std::vector<Tensor>& tensors) {
   return all;
 }
 
+std::vector<float> Download(Backend& backend, const std::vector<Tensor>& tensors) {
+  std::vector<float> all;
+  for (const Tensor& tensor : tensors) {
+    if (!tensor.defined()) continue;
+    all.resize(all.size() + tensor.elements());
+    backend.CopyToHost(tensor, all.data() + all.size() - tensor.elements());
+  }
+  return all;
+}
+
 double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
   double difference = 0, norm = 0;
   for (size_t i = 0; i < a.size(); ++i) {

@@ -25,6 +25,9 @@ float* ParameterNamed(Executor& executor, const std::string& name);
 // All elements of the tensors that are defined, one after the other.
 std::vector<float> Flatten(const std::vector<Tensor>& tensors);
 
+// The same of tensors on the backend's device.
+std::vector<float> Download(Backend& backend, const std::vector<Tensor>& tensors);
+
 // ||a - b|| / ||b||
 double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b);
 
@@ -47,7 +50,7 @@ class Trainee {
     executor_ = std::make_unique<Executor>(std::move(graph), *backend_, options);
     executor_->InitializeParameters();
     executor_->Prepare(batch);
-    batch_ = MakeBatch(backend_->allocator(), executor_->graph().values[0].shape, batch, 5);
+    batch_ = MakeBatch(backend_->host_allocator(), executor_->graph().values[0].shape, batch, 5);
   }
 
   Executor& executor() { return *executor_; }
@@ -59,7 +62,7 @@ class Trainee {
   MemoryLedger& ledger() { return backend_->allocator().ledger(); }
   std::vector<float> Gradients(const TrainOptions& options = {}, int64_t iteration = 1) {
     EXPECT_TRUE(executor_->Train(batch_, iteration, options).finite);
-    return Flatten(executor_->gradients());
+    return Download(*backend_, executor_->gradients());
   }
 
  private:

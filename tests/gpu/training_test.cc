@@ -1,0 +1,103 @@
+// Whole iterations on a GPU: what the executor, the plan, the pool's stream and the kernels make of
+// them together.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "engine/core/error.h"
+#include "tests/engine/graph/test_networks.h"
+#include "tests/engine/graph/trainee.h"
+
+namespace encke {
+namespace {
+
+class GpuTrainingTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      NewGpu();
+    } catch (const Error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+  static std::unique_ptr<Backend> NewGpu() {
+    BackendOptions options;
+    options.tf32 = false;
+    return NewBackend({Device::Type::CUDA, 0}, options);
+  }
+};
+
+PlanOptions Raw() {
+  PlanOptions options;
+  options.compress = false;
+  return options;
+}
+
+PlanOptions Compressed(const char* codec, int64_t slice) {
+  PlanOptions options = InSlices(slice);
+  for (SavedPolicy& policy : options.policies) policy.codec = codec;
+  return options;
+}
+
+TEST_F(GpuTrainingTest, GradientsAreTheCpus) {
+  for (int which = 0; which < kTestNetworks; ++which) {
+    SCOPED_TRACE(which);
+    Trainee cpu(TestNetwork(which), Raw()), gpu(TestNetwork(which), Raw(), 0.05, 6, NewGpu());
+    EXPECT_LT(RelativeDifference(gpu.Gradients(), cpu.Gradients()), 1e-4);
+  }
+}
+
+// Without loss they are raw training's, whatever is stored, decoded and made twice in between.
+TEST_F(GpuTrainingTest, ExactGradientsAreRawOnes) {
+  TrainOptions exact;
+  exact.exact = true;
+  for (int which = 0; which < kTestNetworks; ++which) {
+    Trainee raw(TestNetwork(which), Raw(), 0.05, 6, NewGpu());
+    const std::vector<float> expected = raw.Gradients();
+    for (const char* codec : {"fast", "dense"}) {
+      for (int64_t slice : {0, 1, 4}) {
+        SCOPED_TRACE(StrCat(which, " ", codec, " ", slice));
+        Trainee gpu(TestNetwork(which), Compressed(codec, slice), 0.05, 6, NewGpu());
+        for (int time : {1, 2}) {
+          EXPECT_LT(RelativeDifference(gpu.Gradients(exact), expected), 1e-5) << time;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(GpuTrainingTest, NoiseIsOfTheCpusSize) {
+  for (int which = 0; which < kTestNetworks; ++which) {
+    Trainee raw(TestNetwork(which), Raw());
+    const std::vector<float> expected = raw.Gradients();
+    for (const char* codec : {"fast", "dense"}) {
+      SCOPED_TRACE(StrCat(which, " ", codec));
+      Trainee cpu(TestNetwork(which), Compressed(codec, 2));
+      Trainee gpu(TestNetwork(which), Compressed(codec, 2), 0.05, 6, NewGpu());
+      for (int64_t iteration : {1, 2, 3}) {
+        const double noise = RelativeDifference(gpu.Gradients({}, iteration), expected);
+        EXPECT_GT(noise, 0);
+        EXPECT_LT(noise, 2 * RelativeDifference(cpu.Gradients({}, iteration), expected));
+      }
+    }
+  }
+}
+
+// Beside what the backend holds whether or not it trains.
+TEST_F(GpuTrainingTest, ThePeakIsThePredictedOne) {
+  for (const char* codec : {"fast", "dense"}) {
+    for (int64_t slice : {0, 32}) {
+      SCOPED_TRACE(StrCat(codec, " ", slice));
+      std::unique_ptr<Backend> backend = NewGpu();
+      const int64_t before = backend->allocator().ledger().Current().total();
+      Trainee gpu(ResidualNetwork(), Compressed(codec, slice), 0.05, 128, std::move(backend));
+      for (int64_t iteration = 1; iteration <= 3; ++iteration) gpu.Gradients({}, iteration);
+      const auto predicted = static_cast<double>(gpu.executor().plan().peak.use.total());
+      const auto measured = static_cast<double>(gpu.ledger().Peak().total() - before);
+      EXPECT_NEAR(measured / predicted, 1, 0.1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace encke
