@@ -99,9 +99,12 @@ bool IsPinned(const void* data) {
   return at < begin + bytes;
 }
 
+// As aligned as CUDA's, and no longer than asked for, so that AddressSanitizer sees what goes
+// beyond.
 void* Allocate(size_t bytes) {
-  void* data = std::aligned_alloc(256, (std::max<size_t>(bytes, 1) + 255) / 256 * 256);
-  if (data != nullptr) std::memset(data, kGarbage, bytes);
+  void* data = nullptr;
+  if (posix_memalign(&data, 256, std::max<size_t>(bytes, 1)) != 0) return nullptr;
+  std::memset(data, kGarbage, bytes);
   return data;
 }
 
@@ -213,7 +216,7 @@ cudaError_t cudaFreeHost(void* data) {
 // The default stream's: streams that do not block (and all of ours do not) are not waited for.
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
   cudaStreamSynchronize(nullptr);
-  std::memcpy(to, from, bytes);
+  if (bytes > 0) std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
 
@@ -226,6 +229,7 @@ cudaError_t cudaMemset(void* to, int value, size_t bytes) {
 // Of pageable memory of the host a copy is taken at once; one to it is awaited.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  if (bytes == 0) return cudaSuccess;
   if (kind == cudaMemcpyHostToDevice) State().copied_to_device += static_cast<int64_t>(bytes);
   if (kind == cudaMemcpyHostToDevice && !IsPinned(from)) {
     const auto* begin = static_cast<const char*>(from);

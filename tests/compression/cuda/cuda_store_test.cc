@@ -1,4 +1,4 @@
-// The GPU's pool of saved values over a fake runtime that does what streams were told in any order
+// The GPU's pool of saved values over an emulated runtime that does what streams were told in any order
 // that events allow: no value is lost, late, or overwritten too early.
 #include "compression/cuda/cuda_store.h"
 

@@ -1,4 +1,4 @@
-// Copies to the host over a fake runtime that does what a stream was told as late as it may.
+// Copies to the host over an emulated runtime that does what a stream was told as late as it may.
 #include "engine/backend/cuda/host_copies.h"
 
 #include <gtest/gtest.h>
