@@ -29,8 +29,8 @@ struct CUstream_st {
 namespace encke::emulated_gpu {
 namespace {
 
-constexpr size_t kMemory = size_t{4} << 30;  // of the device
-constexpr int kMultiprocessors = 2;
+constexpr size_t kMemory = size_t{80} << 30;
+constexpr int kMultiprocessors = 132;
 constexpr int kGarbage = 0xcb;
 
 struct Runtime {
