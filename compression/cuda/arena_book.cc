@@ -19,9 +19,9 @@ uint64_t ArenaBook::MostUsed(int arena) const {
   return used;
 }
 
-int ArenaBook::Find(uint64_t most) const {
+int ArenaBook::Find(uint64_t most, uint64_t left) const {
   for (int i = 0; i < arenas(); ++i) {
-    if (MostUsed(i) + most <= arenas_[i].capacity) return i;
+    if (MostUsed(i) + most + left <= arenas_[i].capacity) return i;
   }
   return -1;
 }

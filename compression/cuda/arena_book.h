@@ -22,8 +22,9 @@ class ArenaBook {
   // REQUIRES: empty().
   void RemoveArenas() { arenas_.clear(); }
 
-  // The first arena where `most` more bytes fit for certain; -1 when there is none.
-  int Find(uint64_t most) const;
+  // The first arena where `most` more bytes fit for certain, and leave `left` of its capacity; -1
+  // when there is none.
+  int Find(uint64_t most, uint64_t left = 0) const;
 
   // Value `id` goes to `arena`. REQUIRES: Find said so; `id` was never open before.
   void Open(int id, int arena, uint64_t most);

@@ -34,6 +34,7 @@ class CudaStore : public ActivationStore {
   void Prefetch(int id, int64_t first, int64_t count, const Tensor& scratch) override;
   void BeforeOverwrite(int id) override;
   void Expect(int64_t bytes) override;
+  void Borrow(std::shared_ptr<Buffer> space) override;
 
   int64_t stored_bytes() const override { return stored_; }
   int64_t offloaded_bytes() const override { return offloaded_; }
@@ -44,7 +45,7 @@ class CudaStore : public ActivationStore {
     Shape shape;
     DType dtype;
     StoredValueView view;
-    bool offloaded;
+    ArenaPlace place;
     int64_t bytes;                        // stored, as far as known
     std::shared_ptr<CodecEvent> encoded;  // the tensor has been read
     std::shared_ptr<CodecEvent> decoded;  // the elements are in `target`
@@ -57,7 +58,7 @@ class CudaStore : public ActivationStore {
   struct Finding {
     int id = 0;
     int number = 0;
-    bool offloaded = false;
+    ArenaPlace place = ArenaPlace::DEVICE;
     StoredValue value;  // but for what is found
     std::shared_ptr<CodecEvent> done = std::make_shared<CodecEvent>();
   };
@@ -73,8 +74,9 @@ class CudaStore : public ActivationStore {
   Value& At(int id);
   Value& Open(int id, const Tensor& value, const Chunking& chunking, bool marked,
               const PutOptions& options);
-  EncodeArenas& ArenasOf(bool offloaded);
+  EncodeArenas& ArenasOf(ArenaPlace place);
   EncodeArenas& ArenasFor(uint64_t most, const PutOptions& options);
+  bool AwaitRoom(EncodeArenas* arenas, uint64_t most, uint64_t floor);
   bool MakeRoom(EncodeArenas* arenas, uint64_t most);
   int OldestNumber() const;
   void AwaitSize(int id);
@@ -101,6 +103,7 @@ class CudaStore : public ActivationStore {
   CodecStream stream_;
   CodecEvent ready_;  // what the computation has done so far
   EncodeArenas arenas_;
+  std::unique_ptr<EncodeArenas> lent_;
   std::unique_ptr<EncodeArenas> host_arenas_;  // of what is offloaded, and what brings it back;
   std::unique_ptr<HostReader> reader_;         // made when they are first needed
   std::shared_ptr<Buffer> records_, scratch_, statistics_;
@@ -174,7 +177,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   sizes_.emplace_back();
   sizes_.back().id = id;
   sizes_.back().number = stored.number;
-  sizes_.back().offloaded = stored.offloaded;
+  sizes_.back().place = stored.place;
   sizes_.back().value = partly;
   sizes_.back().done->Record(stream_.get());
   if (!code.last) {
@@ -194,16 +197,18 @@ CudaStore::Value& CudaStore::Open(int id, const Tensor& value, const Chunking& c
   EncodeArenas& arenas = ArenasFor(most, options);
   ENCKE_CHECK(next_number_ - OldestNumber() < kRecords, "too many values");
   const int number = next_number_++;
-  const StoredValueView view = {arenas.Open(number, most), RecordOf(number), chunking, segments,
-                                nullptr};
+  const uint64_t floor = arenas.place() == ArenaPlace::LENT ? options.floor : 0;
+  const StoredValueView view = {arenas.Open(number, most, floor), RecordOf(number), chunking,
+                                segments, nullptr};
   const auto placed = values_.emplace(
-      id, Value{number, value.shape(), value.dtype(), view, &arenas != &arenas_, 0,
+      id, Value{number, value.shape(), value.dtype(), view, arenas.place(), 0,
                 std::make_shared<CodecEvent>(), std::make_shared<CodecEvent>(), nullptr, 0, 0});
   return placed.first->second;
 }
 
-EncodeArenas& CudaStore::ArenasOf(bool offloaded) {
-  if (!offloaded) return arenas_;
+EncodeArenas& CudaStore::ArenasOf(ArenaPlace place) {
+  if (place == ArenaPlace::DEVICE) return arenas_;
+  if (place == ArenaPlace::LENT) return *lent_;
   if (host_arenas_ == nullptr) {
     host_arenas_ = std::make_unique<EncodeArenas>(allocator_, ArenaPlace::HOST, 0, stream_.get());
     reader_ = std::make_unique<HostReader>(allocator_);
@@ -213,9 +218,14 @@ EncodeArenas& CudaStore::ArenasOf(bool offloaded) {
 
 // Those that have room for a value.
 EncodeArenas& CudaStore::ArenasFor(uint64_t most, const PutOptions& options) {
-  const bool offload = options.tier == Tier::OFFLOADED;
+  const bool offload = options.tier == Tier::OFFLOADED,
+             lent = lent_ != nullptr && options.floor >= 0;
+  if (!offload && lent && AwaitRoom(lent_.get(), most, options.floor)) return *lent_;
   if (!offload && MakeRoom(&arenas_, most)) return arenas_;
-  if ((offload || options_.spill) && MakeRoom(&ArenasOf(true), most)) return ArenasOf(true);
+  if (offload || options_.spill) {
+    EncodeArenas& host = ArenasOf(ArenaPlace::HOST);
+    if (MakeRoom(&host, most)) return host;
+  }
   throw Error(ErrorKind::MEMORY, "the pool of saved values is full", options.name,
               "raise activations { pool_limit } or the tolerance, take a smaller batch, or let the "
               "rest go to memory of the host with activations { spill: true }");
@@ -228,17 +238,31 @@ bool CudaStore::MakeRoom(EncodeArenas* arenas, uint64_t most) {
     arenas->Merge();
   }
   if (arenas->Fits(most)) return true;
-  // What is under way may have taken far less than its most.
+  return AwaitRoom(arenas, most, 0) || arenas->Add(most);
+}
+
+// Waits for what is under way there, which may have taken far less than its most, if need be.
+bool CudaStore::AwaitRoom(EncodeArenas* arenas, uint64_t most, uint64_t floor) {
   const auto under_way = [&] {
-    return std::any_of(sizes_.begin(), sizes_.end(), [&](const Finding& finding) {
-      return finding.offloaded == (arenas != &arenas_);
-    });
+    return std::any_of(sizes_.begin(), sizes_.end(),
+                       [&](const Finding& finding) { return finding.place == arenas->place(); });
   };
-  while (!arenas->Fits(most) && under_way()) {
+  while (!arenas->Fits(most, floor) && under_way()) {
     sizes_.front().done->Wait();
     TakeFindings();
   }
-  return arenas->Fits(most) || arenas->Add(most);
+  return arenas->Fits(most, floor);
+}
+
+// Kernels that write there are done before it is given back.
+void CudaStore::Borrow(std::shared_ptr<Buffer> space) {
+  ENCKE_CHECK(values_.empty(), values_.size());
+  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
+  TakeFindings();
+  lent_.reset();
+  if (space != nullptr) {
+    lent_ = std::make_unique<EncodeArenas>(allocator_, std::move(space), stream_.get());
+  }
 }
 
 void CudaStore::Expect(int64_t bytes) {
@@ -249,8 +273,11 @@ void CudaStore::Expect(int64_t bytes) {
 }
 
 int CudaStore::OldestNumber() const {
-  const int oldest = arenas_.Oldest(next_number_);
-  return host_arenas_ == nullptr ? oldest : std::min(oldest, host_arenas_->Oldest(next_number_));
+  int oldest = arenas_.Oldest(next_number_);
+  for (const EncodeArenas* others : {lent_.get(), host_arenas_.get()}) {
+    if (others != nullptr) oldest = others->Oldest(oldest);
+  }
+  return oldest;
 }
 
 CudaStore::EncodeScratch CudaStore::ReserveFor(const Chunking& chunking, const ValueCode& code) {
@@ -275,7 +302,7 @@ uint8_t* CudaStore::Reserve(uint64_t bytes, std::shared_ptr<Buffer>* buffer) {
 
 void CudaStore::SetBytes(Value* value, int64_t bytes) {
   const int64_t more = bytes - value->bytes;
-  if (value->offloaded) {
+  if (value->place == ArenaPlace::HOST) {
     offloaded_ += more;
   } else {
     allocator_.ledger().Move(MemoryCategory::UNUSED, MemoryCategory::SAVED, more);
@@ -308,14 +335,14 @@ void CudaStore::TakeSize(const Finding& finding) {
   ENCKE_CHECK(record.overflowed == 0, "value ", finding.id, " did not fit its arena");
   StoredValue stored = finding.value;
   stored.stored_bytes = static_cast<int64_t>(record.end - record.begin);
-  stored.offloaded_bytes = finding.offloaded ? stored.stored_bytes : 0;
+  stored.offloaded_bytes = finding.place == ArenaPlace::HOST ? stored.stored_bytes : 0;
   stored.statistics.nonzero = record.nonzero;
   stored.statistics.escapes = record.escapes;
   stored.statistics.sum_of_squares = record.squares;
   codes_[finding.id].last = stored;
   const auto found = values_.find(finding.id);
   if (found == values_.end() || found->second.number != finding.number) return;
-  ArenasOf(finding.offloaded).Settle(finding.number, record.end);
+  ArenasOf(finding.place).Settle(finding.number, record.end);
   found->second.begin = record.begin;
   found->second.end = record.end;
   SetBytes(&found->second, stored.stored_bytes);
@@ -363,11 +390,11 @@ void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scrat
   const DecodeSpan span = {scratch.raw(), first * shape.sample(), (first + count) * shape.sample(),
                            static_cast<uint64_t>(value.view.chunking.ChunkOf(first)),
                            static_cast<uint64_t>(value.view.chunking.EndOf(first + count))};
-  if (value.offloaded) AwaitSize(id);
-  LaunchDecode(value.offloaded ? Staged(value) : value.view, span, coding, memory, warps,
-               stream_.get());
+  const bool offloaded = value.place == ArenaPlace::HOST;
+  if (offloaded) AwaitSize(id);
+  LaunchDecode(offloaded ? Staged(value) : value.view, span, coding, memory, warps, stream_.get());
   ENCKE_CODEC_CUDA(cudaGetLastError());
-  if (value.offloaded) reader_->Decoded(stream_.get());
+  if (offloaded) reader_->Decoded(stream_.get());
   value.decoded = std::make_shared<CodecEvent>();
   value.decoded->Record(stream_.get());
   value.target = scratch.raw();
@@ -410,9 +437,7 @@ void CudaStore::Release(int id) {
   }
   Value& value = At(id);
   SetBytes(&value, 0);
-  ArenasOf(value.offloaded).Close(value.number, [&](int number) {
-    return &RecordOf(number)->begin;
-  });
+  ArenasOf(value.place).Close(value.number, [&](int number) { return &RecordOf(number)->begin; });
   values_.erase(id);
 }
 

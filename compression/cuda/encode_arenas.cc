@@ -8,7 +8,8 @@ namespace encke::cuda {
 namespace {
 
 constexpr size_t kMaxArenas = 64;
-constexpr int64_t kLeastArena = 32 << 20;
+constexpr int64_t kLeastArena = 2 << 20;
+constexpr int64_t kGrowth = 4;  // a quarter more at a time
 
 }  // namespace
 
@@ -20,26 +21,35 @@ EncodeArenas::EncodeArenas(Allocator& allocator, ArenaPlace place, int64_t limit
       stream_(stream),
       counters_(allocator.Allocate(kMaxArenas * sizeof(uint64_t), MemoryCategory::SAVED)) {}
 
+EncodeArenas::EncodeArenas(Allocator& allocator, std::shared_ptr<Buffer> space, cudaStream_t stream)
+    : EncodeArenas(allocator, ArenaPlace::LENT, 0, stream) {
+  const auto begin = reinterpret_cast<uintptr_t>(space->data());
+  const auto end = (begin + space->bytes()) / kChunkAlignment * kChunkAlignment;
+  Keep({std::move(space), nullptr, static_cast<int64_t>(end - begin)});
+}
+
 // The more there is already, the larger the next.
 bool EncodeArenas::Add(uint64_t most) {
   const auto least = static_cast<int64_t>(most);
-  int64_t bytes = std::max({least, kLeastArena, held_});
+  int64_t bytes = std::max({least, kLeastArena, held_ / kGrowth});
   if (limit_bytes_ > 0) bytes = std::min(bytes, limit_bytes_ - held_);
-  if (bytes < least || arenas_.size() == kMaxArenas) return false;
+  if (bytes < least || arenas_.size() == kMaxArenas || place_ == ArenaPlace::LENT) return false;
   AddArena(bytes);
   return true;
 }
 
 void EncodeArenas::AddArena(int64_t bytes) {
-  Arena arena = {nullptr, nullptr, bytes};
   if (place_ == ArenaPlace::DEVICE) {
-    arena.on_device = allocator_.Allocate(bytes, MemoryCategory::UNUSED);
+    Keep({allocator_.Allocate(bytes, MemoryCategory::UNUSED), nullptr, bytes});
   } else {
-    arena.on_host = std::make_shared<PinnedBytes>(bytes);
+    Keep({nullptr, std::make_shared<PinnedBytes>(bytes), bytes});
   }
-  const int index = book_.AddArena(static_cast<uint64_t>(bytes));
+}
+
+void EncodeArenas::Keep(Arena arena) {
+  const int index = book_.AddArena(static_cast<uint64_t>(arena.bytes));
+  held_ += arena.bytes;
   arenas_.push_back(std::move(arena));
-  held_ += bytes;
   ENCKE_CODEC_CUDA(cudaMemsetAsync(CounterOf(index), 0, sizeof(uint64_t), stream_));
 }
 
@@ -57,13 +67,13 @@ void EncodeArenas::ReplaceBy(int64_t bytes) {
   AddArena(bytes);
 }
 
-DeviceArena EncodeArenas::Open(int number, uint64_t most) {
-  const int index = book_.Find(most);
+DeviceArena EncodeArenas::Open(int number, uint64_t most, uint64_t floor) {
+  const int index = book_.Find(most, floor);
   book_.Open(number, index, most);
   const Arena& arena = arenas_[index];
-  auto* data =
-      arena.on_device ? static_cast<uint8_t*>(arena.on_device->data()) : arena.on_host->data();
-  return {data, CounterOf(index), static_cast<uint64_t>(arena.bytes)};
+  const bool down = place_ == ArenaPlace::LENT;
+  return {arena.data() + (down ? arena.bytes : 0), CounterOf(index),
+          static_cast<uint64_t>(arena.bytes) - floor, down};
 }
 
 void EncodeArenas::Rewind(int arena, const uint64_t* to) {

@@ -11,8 +11,8 @@ ENCKE_INLINE uint64_t AlignChunk(uint64_t bytes) {
   return (bytes + kChunkAlignment - 1) / kChunkAlignment * kChunkAlignment;
 }
 
-// Where a chunk's stream lies, from the start of its arena. `size` 0: it was not stored, since the
-// arena was full.
+// Where a chunk's stream lies in its arena (DeviceArena::At). `size` 0: it was not stored, since
+// the arena was full.
 struct StoredChunk {
   uint64_t offset;
   uint32_t size;  // bytes
@@ -26,11 +26,17 @@ struct ChunkStatistics {
   double squares;
 };
 
-// Memory filled from the bottom by all warps: a chunk takes what it needs by adding to `used`.
+// Memory filled from one end by all warps: a chunk takes what it needs by adding to `used`.
 struct DeviceArena {
-  uint8_t* data;  // 16-byte aligned
+  uint8_t* data;  // that end, 16-byte aligned
   uint64_t* used;
   uint64_t capacity;
+  bool down = false;  // it is the upper end
+
+  // What was taken of `offset` bytes from the end on.
+  ENCKE_INLINE_MEMBER uint8_t* At(uint64_t offset, uint64_t bytes) const {
+    return down ? data - offset - AlignChunk(bytes) : data + offset;
+  }
 
   // Where `bytes` more go, or null when they do not fit; `used` then says how much would have.
   template <typename Warp>
@@ -38,7 +44,7 @@ struct DeviceArena {
     const uint64_t offset = warp.FetchAdd(used, AlignChunk(bytes));
     const bool fits = offset + AlignChunk(bytes) <= capacity;
     *chunk = {fits ? offset : 0, fits ? bytes : 0, 0};
-    return fits ? data + offset : nullptr;
+    return fits ? At(offset, bytes) : nullptr;
   }
 };
 

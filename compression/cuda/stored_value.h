@@ -35,7 +35,8 @@ struct StoredValueView {
   }
 
   ENCKE_WARP_CODE StoredChunk* chunks() const {
-    return reinterpret_cast<StoredChunk*>(arena.data + record->begin);
+    const uint64_t bytes = TableBytes(static_cast<uint64_t>(chunking.count()), segments);
+    return reinterpret_cast<StoredChunk*>(arena.At(record->begin, bytes));
   }
   ENCKE_WARP_CODE uint16_t* marks(uint64_t chunk) const {
     if (segments == 0) return nullptr;
@@ -43,7 +44,7 @@ struct StoredValueView {
   }
   ENCKE_WARP_CODE ByteStream stream(uint64_t chunk) const {
     const StoredChunk& stored = chunks()[chunk];
-    return {reinterpret_cast<const uint32_t*>(arena.data + stored.offset), stored.size};
+    return {reinterpret_cast<const uint32_t*>(arena.At(stored.offset, stored.size)), stored.size};
   }
   ENCKE_WARP_CODE static uint32_t ElementsOf(const Chunk& chunk) {
     return static_cast<uint32_t>(chunk.shape.elements());

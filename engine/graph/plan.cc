@@ -38,7 +38,6 @@ bool Sliced(const Plan& plan) { return plan.smallest_slice() < plan.batch; }
 struct Setting {
   Graph& graph;
   Backend& backend;
-  bool shares_arena;  // with the pool
 };
 
 // With steps, places and a prediction, from what is saved and rematerialized.
@@ -46,7 +45,7 @@ Plan Completed(Plan plan, const Setting& setting) {
   internal::WriteProgram(setting.graph, &plan);
   internal::PlanWorkspaces(&setting.graph, &setting.backend, &plan);
   AskPool(setting.graph, setting.backend, &plan);
-  internal::PlaceBuffers(&plan, setting.shares_arena && plan.options.compress);
+  internal::PlaceBuffers(&plan, plan.options.compress);
   internal::PredictPeak(setting.graph, &plan);
   return plan;
 }
@@ -152,8 +151,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     internal::ChooseSaved(graph, &plan);
     internal::ChooseProbes(graph, &plan);
   }
-  // A GPU's pool has memory of its own.
-  const Setting setting = {graph, backend, backend.allocator().device().is_cpu()};
+  const Setting setting = {graph, backend};
   Plan best = Completed(plan, setting);
   for (Plan next = best; Sliced(next) && internal::Rematerialize(graph, &next);) {
     plan.rematerialized = next.rematerialized;

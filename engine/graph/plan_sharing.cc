@@ -60,6 +60,17 @@ void ShareArena(Plan* plan) {
   }
 }
 
+namespace {
+
+// How much of a value may lie in the `free` bytes of the arena above its floor. A pool that needs
+// room to encode puts values, slice by slice, there or elsewhere; others, chunk by chunk.
+int64_t InArena(const SavedValue& saved, int64_t bytes, int64_t free) {
+  if (saved.room_bytes > 0) return free >= std::max(bytes, saved.room_bytes) ? bytes : 0;
+  return std::clamp<int64_t>(free, 0, bytes);
+}
+
+}  // namespace
+
 int64_t PredictSlabs(const Plan& plan) {
   const std::vector<int64_t> bytes = BytesAtATime(plan);
   std::vector<int64_t> lent(plan.saved.size(), 0);  // bytes of each value that lie in the arena
@@ -71,10 +82,10 @@ int64_t PredictSlabs(const Plan& plan) {
     const SavedValue& saved = plan.saved[step.saved];
     int64_t& here = lent[step.saved];
     if (store && saved.floor >= 0) {
-      const int64_t room = plan.arena_bytes - saved.floor - in_arena;
-      here = std::clamp<int64_t>(room, 0, bytes[step.saved]);
+      const int64_t free = plan.arena_bytes - saved.floor - in_arena;
+      here = InArena(saved, bytes[step.saved], free);
     }
-    if (store) peak = std::max(peak, in_slabs + saved.room_bytes);
+    if (store && here == 0) peak = std::max(peak, in_slabs + saved.room_bytes);
     in_arena += store ? here : -here;
     in_slabs += (store ? 1 : -1) * (bytes[step.saved] - here);
     peak = std::max(peak, in_slabs);
