@@ -1,5 +1,5 @@
-// The GPU's pool of saved values over an emulated runtime that does what streams were told in any order
-// that events allow: no value is lost, late, or overwritten too early.
+// The GPU's pool of saved values over an emulated runtime that does what streams were told in any
+// order that events allow: no value is lost, late, or overwritten too early.
 #include "compression/cuda/cuda_store.h"
 
 #include <algorithm>
@@ -53,6 +53,12 @@ class Training {
     cudaStreamDestroy(compute_);
   }
 
+  // Lends so much space, which the computation itself uses the lower part of: the less, the later.
+  void Lend(int64_t bytes) {
+    lent_ = allocator_->Allocate(bytes, MemoryCategory::UNUSED);
+    store_->Borrow(lent_);
+  }
+
   ActivationStore& store() { return *store_; }
   const std::vector<StoredValue>& stored() const { return stored_; }
   int64_t peak() const { return allocator_->ledger().Peak().total(); }
@@ -83,9 +89,13 @@ class Training {
     const std::vector<float> data = Data(iteration, i);
     emulated_gpu::Enqueue(
         compute_, [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
-    stored_.push_back(
-        store_->Put(i, tensor, {codecs_[i], testing::Uniform(kBound, masks_[i]), tiers_[i]}));
+    PutOptions options = {codecs_[i], testing::Uniform(kBound, masks_[i]), tiers_[i]};
+    options.floor = lent_ == nullptr ? -1 : lent_->bytes() / (i + 2);
+    stored_.push_back(store_->Put(i, tensor, options));
     if (overlap_) store_->BeforeOverwrite(i);
+    if (lent_ == nullptr) return;
+    emulated_gpu::Enqueue(
+        compute_, [=] { std::memset(lent_->data(), 0xff, static_cast<size_t>(options.floor)); });
   }
 
   void Backward(int iteration, const std::set<int>& values) {
@@ -122,7 +132,7 @@ class Training {
   std::vector<std::string> codecs_;
   std::vector<bool> masks_;
   std::vector<Tier> tiers_;
-  std::shared_ptr<Buffer> forward_, backward_;
+  std::shared_ptr<Buffer> forward_, backward_, lent_;
   std::vector<StoredValue> stored_;
   double worst_ = 0;
 };
@@ -134,12 +144,27 @@ TEST(CudaStore, KeepsEveryValueWhateverTheOrderOfTheDevice) {
     options.limit_bytes = seed % 5 == 0 ? 100 << 10 : 0;
     options.spill = true;
     Training training(seed, options, 12, static_cast<double>(seed % 3) / 2);
+    if (seed % 4 == 0) training.Lend(200001);
     for (int iteration = 0; iteration < 4; ++iteration) training.Iterate(iteration);
     training.Finish();
     EXPECT_LE(training.worst(), 1) << seed;
     EXPECT_EQ(training.store().stored_bytes(), 0);
     EXPECT_EQ(training.store().offloaded_bytes(), 0);
   }
+}
+
+// Its own memory is then for what does not fit.
+TEST(CudaStore, BorrowsWhatTheComputationLeaves) {
+  int64_t peaks[2];
+  for (const bool lends : {false, true}) {
+    Training training(11, {}, 40);
+    if (lends) training.Lend(8 << 20);
+    for (int iteration = 0; iteration < 3; ++iteration) training.Iterate(iteration);
+    training.Finish();
+    EXPECT_LE(training.worst(), 1);
+    peaks[lends] = training.peak() - (lends ? 8 << 20 : 0);
+  }
+  EXPECT_LT(peaks[true], peaks[false] - (1 << 20));
 }
 
 TEST(CudaStore, WaitsOnlyInTheFirstIteration) {
