@@ -76,7 +76,7 @@ TEST(HostWaitsTest, BoundsOfBatchNormsWaitForTheirStatisticsOnce) {
       Trainee trainee(network(), options, 0.05, 6, std::make_unique<CountingBackend>(&waits));
       trainee.Gradients({}, 1);
       waits = {};
-      trainee.Gradients({}, 3);  // nothing is new, and statistics are not due
+      trainee.executor().Train(trainee.batch(), 3);  // nothing is new, and statistics are not due
       const Plan& plan = trainee.executor().plan();
       EXPECT_EQ(waits.for_stream, 4 + LossSlices(plan))
           << "loss, logits and labels; whether gradients and loss are finite";
