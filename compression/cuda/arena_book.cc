@@ -19,11 +19,19 @@ uint64_t ArenaBook::MostUsed(int arena) const {
   return used;
 }
 
-int ArenaBook::Find(uint64_t most, uint64_t left) const {
+int ArenaBook::Find(uint64_t most, uint64_t floor) const {
   for (int i = 0; i < arenas(); ++i) {
-    if (MostUsed(i) + most + left <= arenas_[i].capacity) return i;
+    if (MostUsed(i) + most + floor <= arenas_[i].capacity) return i;
   }
   return -1;
+}
+
+bool ArenaBook::MayFit(uint64_t most, uint64_t floor) const {
+  return std::any_of(arenas_.begin(), arenas_.end(), [&](const Arena& arena) {
+    uint64_t used = 0;
+    for (const Value& value : arena.values) used = value.settled ? value.end : used;
+    return used + most + floor <= arena.capacity;
+  });
 }
 
 void ArenaBook::Open(int id, int arena, uint64_t most) {

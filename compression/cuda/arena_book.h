@@ -22,9 +22,12 @@ class ArenaBook {
   // REQUIRES: empty().
   void RemoveArenas() { arenas_.clear(); }
 
-  // The first arena where `most` more bytes fit for certain, and leave `left` of its capacity; -1
+  // The first arena where `most` more bytes fit for certain, and leave `floor` of its capacity; -1
   // when there is none.
-  int Find(uint64_t most, uint64_t left = 0) const;
+  int Find(uint64_t most, uint64_t floor = 0) const;
+
+  // Whether they may fit once all sizes are settled.
+  bool MayFit(uint64_t most, uint64_t floor) const;
 
   // Value `id` goes to `arena`. REQUIRES: Find said so; `id` was never open before.
   void Open(int id, int arena, uint64_t most);

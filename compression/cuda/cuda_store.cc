@@ -76,6 +76,7 @@ class CudaStore : public ActivationStore {
               const PutOptions& options);
   EncodeArenas& ArenasOf(ArenaPlace place);
   EncodeArenas& ArenasFor(uint64_t most, const PutOptions& options);
+  void Settle();
   bool AwaitRoom(EncodeArenas* arenas, uint64_t most, uint64_t floor);
   bool MakeRoom(EncodeArenas* arenas, uint64_t most);
   int OldestNumber() const;
@@ -218,11 +219,15 @@ EncodeArenas& CudaStore::ArenasOf(ArenaPlace place) {
 
 // Those that have room for a value.
 EncodeArenas& CudaStore::ArenasFor(uint64_t most, const PutOptions& options) {
-  const bool offload = options.tier == Tier::OFFLOADED,
-             lent = lent_ != nullptr && options.floor >= 0;
-  if (!offload && lent && AwaitRoom(lent_.get(), most, options.floor)) return *lent_;
-  if (!offload && MakeRoom(&arenas_, most)) return arenas_;
-  if (offload || options_.spill) {
+  if (options.tier != Tier::OFFLOADED) {
+    const bool lent = lent_ != nullptr && options.floor >= 0;
+    const uint64_t floor = lent ? options.floor : 0;
+    if (lent && lent_->Fits(most, floor)) return *lent_;
+    if (arenas_.Fits(most)) return arenas_;
+    if (lent && AwaitRoom(lent_.get(), most, floor)) return *lent_;
+    if (MakeRoom(&arenas_, most)) return arenas_;
+  }
+  if (options.tier == Tier::OFFLOADED || options_.spill) {
     EncodeArenas& host = ArenasOf(ArenaPlace::HOST);
     if (MakeRoom(&host, most)) return host;
   }
@@ -254,11 +259,17 @@ bool CudaStore::AwaitRoom(EncodeArenas* arenas, uint64_t most, uint64_t floor) {
   return arenas->Fits(most, floor);
 }
 
-// Kernels that write there are done before it is given back.
-void CudaStore::Borrow(std::shared_ptr<Buffer> space) {
+// Nobody reads or writes what the pool has, or is given, any more.
+void CudaStore::Settle() {
   ENCKE_CHECK(values_.empty(), values_.size());
+  ready_.Record(options_.compute);
+  ready_.MakeWait(stream_.get());
   ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
   TakeFindings();
+}
+
+void CudaStore::Borrow(std::shared_ptr<Buffer> space) {
+  Settle();
   lent_.reset();
   if (space != nullptr) {
     lent_ = std::make_unique<EncodeArenas>(allocator_, std::move(space), stream_.get());
@@ -266,9 +277,7 @@ void CudaStore::Borrow(std::shared_ptr<Buffer> space) {
 }
 
 void CudaStore::Expect(int64_t bytes) {
-  ENCKE_CHECK(values_.empty(), values_.size());
-  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
-  TakeFindings();
+  Settle();
   arenas_.Expect(bytes);
 }
 
@@ -436,6 +445,10 @@ void CudaStore::Release(int id) {
     return;
   }
   Value& value = At(id);
+  if (value.place == ArenaPlace::LENT) {  // the computation may write there from now on
+    value.encoded->MakeWait(options_.compute);
+    value.decoded->MakeWait(options_.compute);
+  }
   SetBytes(&value, 0);
   ArenasOf(value.place).Close(value.number, [&](int number) { return &RecordOf(number)->begin; });
   values_.erase(id);

@@ -22,9 +22,9 @@ struct CudaStoreOptions {
 
 // Codecs "fast", "dense" and "raw" (the same without error); others are Error(DEVICE). Where
 // values are offloaded the encoder writes to page-locked memory of the host; a stream of its own
-// copies back what is to be decoded. What fits into borrowed space even if it should not shrink goes
-// there, the rest to arenas of the pool's own. Tensors are F32 or BF16 and in memory of `allocator`, whose
-// device must be current.
+// copies back what is to be decoded. What fits into borrowed space even if it should not shrink
+// goes there, the rest to arenas of the pool's own. Tensors are F32 or BF16 and in memory of
+// `allocator`, whose device must be current.
 //
 // Neither Put nor Get waits for the device, but for these: the first Put of an id; a Put for which
 // no arena surely has room, which first waits for what values before it, the oldest first, really

@@ -9,7 +9,7 @@ namespace {
 
 constexpr size_t kMaxArenas = 64;
 constexpr int64_t kLeastArena = 2 << 20;
-constexpr int64_t kGrowth = 4;  // a quarter more at a time
+constexpr int64_t kGrowthDivisor = 4;  // a quarter more at a time
 
 }  // namespace
 
@@ -31,7 +31,7 @@ EncodeArenas::EncodeArenas(Allocator& allocator, std::shared_ptr<Buffer> space, 
 // The more there is already, the larger the next.
 bool EncodeArenas::Add(uint64_t most) {
   const auto least = static_cast<int64_t>(most);
-  int64_t bytes = std::max({least, kLeastArena, held_ / kGrowth});
+  int64_t bytes = std::max({least, kLeastArena, held_ / kGrowthDivisor});
   if (limit_bytes_ > 0) bytes = std::min(bytes, limit_bytes_ - held_);
   if (bytes < least || arenas_.size() == kMaxArenas || place_ == ArenaPlace::LENT) return false;
   AddArena(bytes);
@@ -54,11 +54,13 @@ void EncodeArenas::Keep(Arena arena) {
 }
 
 void EncodeArenas::Expect(int64_t bytes) {
-  if (limit_bytes_ > 0) bytes = std::min(bytes, limit_bytes_);
-  if (bytes > 0 && held_ < bytes) ReplaceBy(bytes);
+  expected_ = limit_bytes_ > 0 ? std::min(bytes, limit_bytes_) : bytes;
+  if (expected_ > 0 && (held_ < expected_ || several())) Merge();
 }
 
-void EncodeArenas::Merge() { ReplaceBy(static_cast<int64_t>(book_.TakePeak())); }
+void EncodeArenas::Merge() {
+  ReplaceBy(std::max(static_cast<int64_t>(book_.TakePeak()), expected_));
+}
 
 void EncodeArenas::ReplaceBy(int64_t bytes) {
   book_.RemoveArenas();

@@ -29,10 +29,12 @@ class EncodeArenas {
   ArenaPlace place() const { return place_; }
   // Whether `most` more bytes fit for certain, the lowest `floor` of a lent space left free.
   bool Fits(uint64_t most, uint64_t floor = 0) const { return book_.Find(most, floor) >= 0; }
+  // Whether they may, once it is known what the values under way take.
+  bool MayFit(uint64_t most, uint64_t floor = 0) const { return book_.MayFit(most, floor); }
   // Adds an arena in which they do; false when the limit does not allow it. Error(MEMORY) when the
   // memory does not. Not LENT.
   bool Add(uint64_t most);
-  // One arena of at least `bytes`, as far as the limit allows it. REQUIRES: as Merge.
+  // One arena of at least `bytes`, as far as the limit allows it, from now on. REQUIRES: as Merge.
   void Expect(int64_t bytes);
   // One arena in place of several, as large as the values since the last time needed together.
   // REQUIRES: empty(); the stream's work is done.
@@ -77,7 +79,7 @@ class EncodeArenas {
   ArenaBook book_;
   std::vector<Arena> arenas_;
   std::shared_ptr<Buffer> counters_;
-  int64_t held_ = 0;
+  int64_t held_ = 0, expected_ = 0;
 };
 
 }  // namespace encke::cuda

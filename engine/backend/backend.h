@@ -99,7 +99,7 @@ class Backend {
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.
   virtual bool PoolWorksAside() const { return false; }
-  // The WORKSPACE that this pool will need for a value that is put in this shape; `exact`: without
+  // The part of WORKSPACE that this pool will need for a value that is put in this shape; `exact`: without
   // loss.
   virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier,
                                    const std::string& /*codec*/, bool /*exact*/) const {

@@ -27,7 +27,8 @@ void AskPool(const Graph& graph, const Backend& backend, Plan* plan) {
       const int64_t scratch =
           backend.PoolScratchBytes(slice, dtype, tier, saved.codec, saved.exact);
       plan->pool_scratch_bytes = std::max(plan->pool_scratch_bytes, scratch);
-      saved.room_bytes = backend.PoolRoomBytes(slice, dtype);
+      const int64_t stored = saved.predicted_bytes * section.samples / plan->batch;
+      saved.room_bytes = std::max<int64_t>(backend.PoolRoomBytes(slice, dtype) - stored, 0);
     }
   }
 }

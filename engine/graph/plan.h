@@ -113,7 +113,7 @@ struct SavedValue {
   bool exact = false;            // EXACT: a bound of 0
   int64_t raw_bytes = 0;         // 0: another value, of the same size, is kept in its place
   int64_t predicted_bytes = 0;   // stored
-  int64_t room_bytes = 0;        // Backend::PoolRoomBytes of a slice of it
+  int64_t room_bytes = 0;        // that the pool needs beyond them while a slice of it is encoded
   // Bytes of the arena's lower end that are occupied some time while the value is in the pool; the
   // rest is free for it. -1: it keeps out of the arena.
   int64_t floor = -1;

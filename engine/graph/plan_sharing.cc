@@ -65,7 +65,7 @@ namespace {
 // How much of a value may lie in the `free` bytes of the arena above its floor. A pool that needs
 // room to encode puts values, slice by slice, there or elsewhere; others, chunk by chunk.
 int64_t InArena(const SavedValue& saved, int64_t bytes, int64_t free) {
-  if (saved.room_bytes > 0) return free >= std::max(bytes, saved.room_bytes) ? bytes : 0;
+  if (saved.room_bytes > 0) return free >= bytes + saved.room_bytes ? bytes : 0;
   return std::clamp<int64_t>(free, 0, bytes);
 }
 
@@ -85,10 +85,10 @@ int64_t PredictSlabs(const Plan& plan) {
       const int64_t free = plan.arena_bytes - saved.floor - in_arena;
       here = InArena(saved, bytes[step.saved], free);
     }
-    if (store && here == 0) peak = std::max(peak, in_slabs + saved.room_bytes);
     in_arena += store ? here : -here;
     in_slabs += (store ? 1 : -1) * (bytes[step.saved] - here);
-    peak = std::max(peak, in_slabs);
+    const bool needs_room = store && here < bytes[step.saved];
+    peak = std::max(peak, in_slabs + (needs_room ? saved.room_bytes : 0));
   }
   return peak;
 }

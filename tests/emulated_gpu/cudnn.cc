@@ -5,6 +5,9 @@
 // a workspace.
 #include <cudnn.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -23,6 +26,13 @@ using encke::bfloat16;
 
 constexpr int64_t kEngines = 3;
 constexpr int64_t kWorkspaceBytes = 4096;
+
+// Not a status, which would send the convolution to the plain loops that serve where cuDNN has
+// none.
+[[noreturn]] void Fail(const char* what) {
+  std::fprintf(stderr, "emulated cuDNN: a convolution's descriptors are wrong: %s\n", what);
+  std::abort();
+}
 
 // What a descriptor says; shared by those that refer to it.
 struct Contents {
@@ -101,6 +111,10 @@ struct Convolution {
         case CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC:
         case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC:
         case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC:
+          if (part->Get<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE) !=
+              CUDNN_CROSS_CORRELATION) {
+            Fail("the mode");
+          }
           for (int i = 0; i < 2; ++i) {
             stride[i] = part->Get<int64_t>(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, i);
             dilation[i] = part->Get<int64_t>(CUDNN_ATTR_CONVOLUTION_DILATIONS, i);
@@ -118,9 +132,13 @@ struct Convolution {
   int64_t Meets(int i, int64_t o, int64_t r) const {
     return o * stride[i] - pad[i] + r * dilation[i];
   }
+  static int64_t Groups(const TensorView& x, const TensorView& w) {
+    return x.extent[1] / w.extent[1];
+  }
   // Whether the output is as large as the convolution makes it.
   bool Fits(const TensorView& x, const TensorView& w, const TensorView& y) const {
-    bool fits = x.extent[1] == w.extent[1] && y.extent[1] == w.extent[0];
+    bool fits = x.extent[1] % w.extent[1] == 0 && w.extent[0] % Groups(x, w) == 0 &&
+                y.extent[1] == w.extent[0];
     for (int i = 0; i < 2; ++i) {
       const int64_t reach = (w.extent[2 + i] - 1) * dilation[i] + 1;
       const int64_t room = x.extent[2 + i] + pad[i] + pad_behind[i] - reach;
@@ -154,6 +172,7 @@ void Convolve(cudnnBackendDescriptorType_t type, const Convolution& conv, const 
                                  ? x
                                  : w;
   const int64_t* e = result.extent;
+  const int64_t filters = w.extent[0] / Convolution::Groups(x, w);  // of a group
   std::vector<double> sums(e[0] * e[1] * e[2] * e[3]);
   const auto sum_at = [&](int64_t n, int64_t c, int64_t h, int64_t v) -> double& {
     return sums[((n * e[1] + c) * e[2] + h) * e[3] + v];
@@ -163,13 +182,15 @@ void Convolve(cudnnBackendDescriptorType_t type, const Convolution& conv, const 
       for (int64_t q = 0; q < y.extent[3]; ++q) {
         UnderFilter(conv, x, w, p, q, [&](int64_t row, int64_t r, int64_t column, int64_t s) {
           for (int64_t k = 0; k < w.extent[0]; ++k) {
+            const int64_t of_group = k / filters * w.extent[1];
             for (int64_t c = 0; c < w.extent[1]; ++c) {
+              const int64_t channel = of_group + c;
               if (&result == &y) {
-                sum_at(n, k, p, q) += x.Load(n, c, row, column) * w.Load(k, c, r, s);
+                sum_at(n, k, p, q) += x.Load(n, channel, row, column) * w.Load(k, c, r, s);
               } else if (&result == &x) {
-                sum_at(n, c, row, column) += y.Load(n, k, p, q) * w.Load(k, c, r, s);
+                sum_at(n, channel, row, column) += y.Load(n, k, p, q) * w.Load(k, c, r, s);
               } else {
-                sum_at(k, c, r, s) += y.Load(n, k, p, q) * x.Load(n, c, row, column);
+                sum_at(k, c, r, s) += y.Load(n, k, p, q) * x.Load(n, channel, row, column);
               }
             }
           }
@@ -186,9 +207,9 @@ void Convolve(cudnnBackendDescriptorType_t type, const Convolution& conv, const 
   }
 }
 
-// The attributes of x, w and y.
+// The attributes of an operation.
 struct OperandNames {
-  cudnnBackendAttributeName_t x, w, y;
+  cudnnBackendAttributeName_t x, w, y, alpha, beta;
 };
 
 OperandNames NamesOf(cudnnBackendDescriptorType_t type) {
@@ -196,15 +217,21 @@ OperandNames NamesOf(cudnnBackendDescriptorType_t type) {
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR:
       return {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
               CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y};
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
       return {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY};
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA};
     default:
       return {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY};
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA};
   }
 }
 
@@ -331,8 +358,10 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   const Convolution conv(operation);
   TensorView x(operation.Part(names.x)), w(operation.Part(names.w)), y(operation.Part(names.y));
   for (TensorView* tensor : {&x, &w, &y}) tensor->data = DataOf(pack, *tensor);
-  if (x.data == nullptr || w.data == nullptr || y.data == nullptr || !conv.Fits(x, w, y)) {
-    return CUDNN_STATUS_BAD_PARAM;
+  if (x.data == nullptr || w.data == nullptr || y.data == nullptr) Fail("a tensor's data");
+  if (!conv.Fits(x, w, y)) Fail("the extents");
+  if (operation.Get<float>(names.alpha) != 1 || operation.Get<float>(names.beta) != 0) {
+    Fail("alpha or beta");
   }
   auto* workspace = pack.Get<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
   const bool works_there = configuration.engine == kEngines - 1;

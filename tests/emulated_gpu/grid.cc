@@ -81,7 +81,7 @@ Block& TheBlock() {
 void Block::Run(const std::function<void()>& thread) {
   thread_ = &thread;
   const unsigned x = blockDim.x, y = blockDim.y, threads = x * y;
-  if (threads > kMostThreads || blockDim.z != 1) Fail("the block is too large");
+  if (threads == 0 || threads > kMostThreads || blockDim.z != 1) Fail("the block's size");
   order_.resize(threads);
   for (unsigned i = 0; i < threads; ++i) {
     order_[i] = static_cast<int>(i);
@@ -162,6 +162,7 @@ Exchange Block::ExchangeInWarp(uint64_t value, const char* operation) {
   const int lane = current_->number % kLanes;
   const uint64_t generation = warp.generation;
   uint64_t* values = warp.values[generation % 2];
+  if (warp.lanes < kLanes) Fail("its warp has no 32 lanes for ", operation);
   if (warp.returned) Fail("lanes of its warp have returned that take part in ", operation);
   if (warp.arrived == 0) warp.operation = operation;
   if (std::strcmp(warp.operation, operation) != 0)
@@ -178,7 +179,9 @@ Exchange Block::ExchangeInWarp(uint64_t value, const char* operation) {
 }  // namespace
 
 void RunGrid(dim3 grid, dim3 block, const std::function<void()>& thread) {
-  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z != 1) Fail("the grid is too large");
+  if (grid.x == 0 || grid.y == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z != 1) {
+    Fail("the grid's size");
+  }
   blockDim = block;
   gridDim = grid;
   const uint64_t blocks = uint64_t{grid.x} * grid.y;

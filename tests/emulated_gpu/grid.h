@@ -1,11 +1,12 @@
 // Runs a kernel's threads on the CPU, one at a time, block after block.
 //
 // A thread runs until it waits for others or returns, so that __syncthreads and the operations of a
-// warp do what they do on a GPU. In which order threads get their turns, and blocks, is drawn at
-// random: what depends on it, where no barrier rules it, gives other results from run to run.
-// The program ends with a message where a kernel would hang or be undefined on a GPU: lanes of a
-// warp in different operations, an operation for a lane that has returned, a barrier that not all
-// reach.
+// warp do what they do on a GPU. In which order a block's threads get their turns is drawn anew for
+// each block; blocks run forwards and backwards in turn. So what depends on an order that no
+// barrier makes gives other results than it should. The program ends with a message where a kernel
+// would hang or be undefined on a GPU: lanes of a warp in different operations, an operation for a
+// lane that has returned or is not there, an empty grid. Barriers are not told apart by their
+// place.
 #pragma once
 
 #include <vector_types.h>

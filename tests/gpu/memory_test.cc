@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -23,6 +24,7 @@ class GpuMemoryTest : public ::testing::Test {
     try {
       backend_ = NewBackend({Device::Type::CUDA, 0});
     } catch (const Error& error) {
+      if (std::getenv("ENCKE_TEST_DEVICE") != nullptr) throw;
       GTEST_SKIP() << error.what();
     }
   }

@@ -57,8 +57,7 @@ void CudaBackend::RunConv(const ConvProblem& problem, const ConvOperands& operan
   if (!algorithm.empty()) {
     const ConvLayout layout = LayOut(problem, accumulate, algorithm.scratch_bytes());
     // What is chosen by measuring has to fit beside what the same problem needs when it adds.
-    const ConvLayout adding = LayOut(problem, /*accumulate=*/true, algorithm.scratch_bytes());
-    workspace_.Reserve(algorithm.settled() ? layout.total() : adding.total());
+    workspace_.Reserve(LayOut(problem, /*accumulate=*/true, algorithm.scratch_bytes()).total());
     RunOnCudnn(problem, layout, algorithm, operands, accumulate);
   }
   if (algorithm.empty()) RunDirect(problem, operands, accumulate);  // also when all plans failed

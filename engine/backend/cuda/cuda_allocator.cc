@@ -7,7 +7,7 @@
 namespace encke::cuda {
 namespace {
 
-constexpr int64_t kTrimmedFor = 32 << 20;
+constexpr int64_t kKeptAtMost = 32 << 20;  // of freed blocks, when as much is asked of the driver
 
 // Null when the device has no more.
 void* DeviceMalloc(int64_t bytes) {
@@ -31,15 +31,17 @@ CudaAllocator::~CudaAllocator() { DoTrim(); }
 
 void* CudaAllocator::DoAllocate(int64_t bytes) {
   const int64_t rounded = BlockCache::RoundedSize(bytes);
+  bool trims = false;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (void* kept = cache_.Take(rounded)) {
       ledger().Discharge(MemoryCategory::UNUSED, bytes);  // what Allocate charges from here on
       return kept;
     }
+    trims = rounded >= kKeptAtMost && cache_.bytes() >= kKeptAtMost;
   }
-  // What is kept serves nothing larger: it goes back before more is taken.
-  if (rounded >= kTrimmedFor) DoTrim();
+  // Not to hold both: the wait for the device that this costs is one at the beginning.
+  if (trims) DoTrim();
   void* data = DeviceMalloc(rounded);
   if (data == nullptr) {
     DoTrim();

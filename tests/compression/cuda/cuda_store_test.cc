@@ -61,6 +61,7 @@ class Training {
 
   ActivationStore& store() { return *store_; }
   const std::vector<StoredValue>& stored() const { return stored_; }
+  int64_t held() const { return allocator_->ledger().Current().total(); }
   int64_t peak() const { return allocator_->ledger().Peak().total(); }
   double worst() const { return worst_; }  // error over bound; infinite for what must be exact
 
@@ -167,12 +168,42 @@ TEST(CudaStore, BorrowsWhatTheComputationLeaves) {
   EXPECT_LT(peaks[true], peaks[false] - (1 << 20));
 }
 
-TEST(CudaStore, WaitsOnlyInTheFirstIteration) {
-  Training training(3, {}, 12);
+// Whether it is made at once or grows, has a limit or is expected anew.
+TEST(CudaStore, MakesRoomForWhatIsExpected) {
+  Training training(13, {}, 24);
+  const int64_t before = training.held();
+  training.store().Expect(3 << 20);
+  EXPECT_EQ(training.held() - before, 3 << 20);
   training.Iterate(0);
-  EXPECT_GE(emulated_gpu::TakeHostWaits(), 12);
-  for (int iteration = 1; iteration < 4; ++iteration) training.Iterate(iteration);
-  EXPECT_EQ(emulated_gpu::TakeHostWaits(), 0);
+  training.Iterate(1);
+  training.store().Expect(20 << 20);
+  EXPECT_NEAR(static_cast<double>(training.held() - before), 20 << 20, 1 << 20);
+  training.store().Expect(1 << 20);
+  EXPECT_NEAR(static_cast<double>(training.held() - before), 20 << 20, 1 << 20);
+  training.Iterate(2);
+  training.Finish();
+  EXPECT_LE(training.worst(), 1);
+  cuda::CudaStoreOptions limited;
+  limited.limit_bytes = 1 << 20;
+  Training within(13, limited, 4);
+  const int64_t held = within.held();
+  within.store().Expect(3 << 20);
+  EXPECT_EQ(within.held() - held, 1 << 20);
+}
+
+TEST(CudaStore, WaitsOnlyInTheFirstIteration) {
+  for (const bool lends : {false, true}) {
+    Training training(3, {}, 12);
+    training.store().Expect(4 << 20);
+    if (lends) training.Lend(200000);
+    emulated_gpu::TakeHostWaits();
+    training.Iterate(0);
+    EXPECT_GE(emulated_gpu::TakeHostWaits(), 12);
+    const int64_t held = training.held();
+    for (int iteration = 1; iteration < 4; ++iteration) training.Iterate(iteration);
+    EXPECT_EQ(emulated_gpu::TakeHostWaits(), 0);
+    EXPECT_NEAR(static_cast<double>(training.held()), static_cast<double>(held), 4096);  // tables
+  }
 }
 
 TEST(CudaStore, TellsWhatTheDeviceFoundOneIterationLate) {
