@@ -188,6 +188,41 @@ TEST(PoolAsideTest, WhatWouldBeOverwrittenLingersWhereThereIsRoom) {
   }
 }
 
+// Needs more room to encode a value than any arena has.
+class RoomyBackend : public cpu::CpuBackend {
+ public:
+  int64_t PoolRoomBytes(const Shape& value, DType) const override { return Room(value.elements()); }
+  static int64_t Room(int64_t elements) { return elements * 128; }
+};
+
+TEST(PoolAsideTest, RoomToEncodeIsPlannedFor) {
+  RoomyBackend roomy;
+  cpu::CpuBackend usual;
+  for (int which = 0; which < kTestNetworks; ++which) {
+    for (int64_t slice : {0, 2}) {
+      SCOPED_TRACE(StrCat(which, " ", slice));
+      Graph graph = TestNetwork(which);
+      PlanOptions options = InSlices(slice);
+      options.batches_held = 1;
+      const Plan plan = MakePlan(graph, roomy, 6, options);
+      const Plan without = PlanFor(usual, TestNetwork(which), slice);
+      EXPECT_GT(plan.peak.use.total(), without.peak.use.total());
+      int64_t largest = 0, stored = 0;
+      for (const SavedValue& saved : plan.saved) {
+        if (saved.keep != Keep::CODEC) continue;
+        const int64_t elements = graph.values[saved.value].shape.elements();
+        const int64_t samples = slice == 0 ? 6 : slice;
+        EXPECT_EQ(saved.room_bytes,
+                  RoomyBackend::Room(elements * samples / 6) - saved.predicted_bytes * samples / 6);
+        largest = std::max(largest, RoomyBackend::Room(elements * samples / 6));
+        stored += saved.predicted_bytes;
+      }
+      EXPECT_GE(plan.pool_bytes, largest);
+      EXPECT_LE(plan.pool_bytes, largest + stored);
+    }
+  }
+}
+
 TEST(PoolAsideTest, ThePeakIsStillThePredictedOne) {
   for (int64_t slice : {0, 16}) {
     SCOPED_TRACE(slice);
