@@ -26,14 +26,6 @@ int ArenaBook::Find(uint64_t most, uint64_t floor) const {
   return -1;
 }
 
-bool ArenaBook::MayFit(uint64_t most, uint64_t floor) const {
-  return std::any_of(arenas_.begin(), arenas_.end(), [&](const Arena& arena) {
-    uint64_t used = 0;
-    for (const Value& value : arena.values) used = value.settled ? value.end : used;
-    return used + most + floor <= arena.capacity;
-  });
-}
-
 void ArenaBook::Open(int id, int arena, uint64_t most) {
   ENCKE_CHECK(MostUsed(arena) + most <= arenas_[arena].capacity, "value ", id, ", arena ", arena);
   arenas_[arena].values.push_back({id, 0, most, false, true});

@@ -26,9 +26,6 @@ class ArenaBook {
   // when there is none.
   int Find(uint64_t most, uint64_t floor = 0) const;
 
-  // Whether they may fit once all sizes are settled.
-  bool MayFit(uint64_t most, uint64_t floor) const;
-
   // Value `id` goes to `arena`. REQUIRES: Find said so; `id` was never open before.
   void Open(int id, int arena, uint64_t most);
   // The device has found that the open value ends at `end` bytes of its arena.

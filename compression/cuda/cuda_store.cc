@@ -242,7 +242,6 @@ bool CudaStore::MakeRoom(EncodeArenas* arenas, uint64_t most) {
     ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_.get()));
     arenas->Merge();
   }
-  if (arenas->Fits(most)) return true;
   return AwaitRoom(arenas, most, 0) || arenas->Add(most);
 }
 

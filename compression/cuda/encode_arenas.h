@@ -29,8 +29,6 @@ class EncodeArenas {
   ArenaPlace place() const { return place_; }
   // Whether `most` more bytes fit for certain, the lowest `floor` of a lent space left free.
   bool Fits(uint64_t most, uint64_t floor = 0) const { return book_.Find(most, floor) >= 0; }
-  // Whether they may, once it is known what the values under way take.
-  bool MayFit(uint64_t most, uint64_t floor = 0) const { return book_.MayFit(most, floor); }
   // Adds an arena in which they do; false when the limit does not allow it. Error(MEMORY) when the
   // memory does not. Not LENT.
   bool Add(uint64_t most);

@@ -105,26 +105,16 @@ struct TensorView {
 };
 
 struct Convolution {
-  explicit Convolution(const Contents& operation) {
-    for (auto& [name, part] : operation.parts) {
-      switch (name) {
-        case CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC:
-        case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC:
-        case CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC:
-          if (part->Get<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE) !=
-              CUDNN_CROSS_CORRELATION) {
-            Fail("the mode");
-          }
-          for (int i = 0; i < 2; ++i) {
-            stride[i] = part->Get<int64_t>(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, i);
-            dilation[i] = part->Get<int64_t>(CUDNN_ATTR_CONVOLUTION_DILATIONS, i);
-            pad[i] = part->Get<int64_t>(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, i);
-            pad_behind[i] = part->Get<int64_t>(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, i);
-          }
-          break;
-        default:
-          break;
-      }
+  explicit Convolution(const Contents& descriptor) {
+    if (descriptor.Get<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE) !=
+        CUDNN_CROSS_CORRELATION) {
+      Fail("the mode");
+    }
+    for (int i = 0; i < 2; ++i) {
+      stride[i] = descriptor.Get<int64_t>(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, i);
+      dilation[i] = descriptor.Get<int64_t>(CUDNN_ATTR_CONVOLUTION_DILATIONS, i);
+      pad[i] = descriptor.Get<int64_t>(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, i);
+      pad_behind[i] = descriptor.Get<int64_t>(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, i);
     }
   }
 
@@ -209,7 +199,7 @@ void Convolve(cudnnBackendDescriptorType_t type, const Convolution& conv, const 
 
 // The attributes of an operation.
 struct OperandNames {
-  cudnnBackendAttributeName_t x, w, y, alpha, beta;
+  cudnnBackendAttributeName_t x, w, y, convolution, alpha, beta;
 };
 
 OperandNames NamesOf(cudnnBackendDescriptorType_t type) {
@@ -218,18 +208,21 @@ OperandNames NamesOf(cudnnBackendDescriptorType_t type) {
       return {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
               CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
               CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
               CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
               CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
       return {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA};
     default:
       return {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA};
   }
@@ -355,7 +348,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   const Contents& pack = *Of(variants);
   const cudnnBackendDescriptorType_t type = operation.type;
   const OperandNames names = NamesOf(type);
-  const Convolution conv(operation);
+  const Convolution conv(operation.Part(names.convolution));
   TensorView x(operation.Part(names.x)), w(operation.Part(names.w)), y(operation.Part(names.y));
   for (TensorView* tensor : {&x, &w, &y}) tensor->data = DataOf(pack, *tensor);
   if (x.data == nullptr || w.data == nullptr || y.data == nullptr) Fail("a tensor's data");

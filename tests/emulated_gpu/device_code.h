@@ -47,18 +47,14 @@ class Launcher {
   cudaStream_t stream_;
 };
 
-template <typename T>
-uint64_t BitsOfValue(T value) {
+// What the warp's lane source(own lane) gives.
+template <typename T, typename Source>
+T Shuffle(unsigned mask, T value, const char* operation, const Source& source) {
   static_assert(sizeof(T) <= sizeof(uint64_t));
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
-  return bits;
-}
-
-template <typename T>
-T ValueAt(const Exchange& exchange, int lane) {
-  const uint64_t bits = exchange.At(lane);
-  T value;
+  const Exchange exchange = ExchangeInWarp(mask, bits, operation);
+  bits = exchange.At(source(exchange.lane));
   std::memcpy(&value, &bits, sizeof(T));
   return value;
 }
@@ -81,31 +77,28 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
-  const auto exchange = encke::emulated_gpu::ExchangeInWarp(
-      mask, encke::emulated_gpu::BitsOfValue(value), "__shfl_sync");
-  const int first = exchange.lane & ~(width - 1);
-  return encke::emulated_gpu::ValueAt<T>(exchange, first | (source & (width - 1)));
+  return encke::emulated_gpu::Shuffle(mask, value, "__shfl_sync", [=](int lane) {
+    return (lane & ~(width - 1)) | (source & (width - 1));
+  });
 }
 template <typename T>
 T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32) {
-  const auto exchange = encke::emulated_gpu::ExchangeInWarp(
-      mask, encke::emulated_gpu::BitsOfValue(value), "__shfl_up_sync");
-  const int within = exchange.lane & (width - 1), d = static_cast<int>(distance);
-  return encke::emulated_gpu::ValueAt<T>(exchange, within >= d ? exchange.lane - d : exchange.lane);
+  const int d = static_cast<int>(distance);
+  return encke::emulated_gpu::Shuffle(mask, value, "__shfl_up_sync", [=](int lane) {
+    return (lane & (width - 1)) >= d ? lane - d : lane;
+  });
 }
 template <typename T>
 T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
-  const auto exchange = encke::emulated_gpu::ExchangeInWarp(
-      mask, encke::emulated_gpu::BitsOfValue(value), "__shfl_down_sync");
-  const int within = exchange.lane & (width - 1), d = static_cast<int>(distance);
-  return encke::emulated_gpu::ValueAt<T>(exchange,
-                                         within + d < width ? exchange.lane + d : exchange.lane);
+  const int d = static_cast<int>(distance);
+  return encke::emulated_gpu::Shuffle(mask, value, "__shfl_down_sync", [=](int lane) {
+    return (lane & (width - 1)) + d < width ? lane + d : lane;
+  });
 }
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits) {
-  const auto exchange = encke::emulated_gpu::ExchangeInWarp(
-      mask, encke::emulated_gpu::BitsOfValue(value), "__shfl_xor_sync");
-  return encke::emulated_gpu::ValueAt<T>(exchange, exchange.lane ^ bits);
+  return encke::emulated_gpu::Shuffle(mask, value, "__shfl_xor_sync",
+                                      [=](int lane) { return lane ^ bits; });
 }
 
 // One thread runs at a time.
