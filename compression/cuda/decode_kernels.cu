@@ -8,7 +8,7 @@ __global__ void __launch_bounds__(kBlockThreads)
     DecodeFast(StoredValueView view, RuleTables<Rule> rules, DecodeRequest<T> request) {
   __shared__ FastDecodeMemory memory[kBlockWarps];
   DeviceWarp warp;
-  DecodeSegments<DeviceWarp, T, Rule>(warp, view, rules, request, WarpInGrid() * kWarpLanes,
+  DecodeSegments<DeviceWarp, T, Rule>(warp, view, rules, request, WarpInGrid() * kOctets,
                                       &memory[WarpInBlock()]);
 }
 
@@ -53,8 +53,8 @@ void LaunchDecode(const StoredValueView& view, const DecodeSpan& span, const Dev
       DecodeDense<<<BlocksFor(warps), kBlockThreads, 0, stream>>>(view, rules, request,
                                                                   coding.dense, scratch, stride);
     } else if (view.segments > 0) {
-      const uint64_t lanes = chunks * view.segments;
-      DecodeFast<<<BlocksFor((lanes + kWarpLanes - 1) / kWarpLanes), kBlockThreads, 0, stream>>>(
+      const uint64_t segments = chunks * view.segments;
+      DecodeFast<<<BlocksFor((segments + kOctets - 1) / kOctets), kBlockThreads, 0, stream>>>(
           view, rules, request);
     }
     DecodeOthers<<<BlocksFor(chunks), kBlockThreads, 0, stream>>>(view, rules, request, dense);

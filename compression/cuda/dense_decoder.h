@@ -245,7 +245,7 @@ class DenseDecoder {
   ENCKE_WARP_CODE bool StoreQuadOf(int lane, uint32_t block, const QuadTokens& tokens) const {
     if (position_[lane] > job_[lane].stream.size * 8) return false;
     const uint32_t begin = block * kBlockElements + TeamLane(lane) * kQuad;
-    const QuadTables<Rule> rule_tables(rules_, rules_.entries[0], begin);
+    const auto rule_tables = DecodeTablesFrom(rules_, rules_.decode()[0], begin);
     Quad<T> quad;
     bool good = true;
     ENCKE_UNROLL

@@ -140,7 +140,7 @@ class DenseEncoder {
                                           const typename Rule::Table& first) {
     const uint32_t begin = block * kBlockElements + TeamLane(lane) * kQuad;
     const Quad<T> quad = LoadQuad(data_[lane], begin, elements_[lane]);
-    const QuadTables<Rule> rule_tables(rules_, first, begin);
+    const auto rule_tables = TablesFrom(rules_, first, begin);
     QuadTokens result = {};
     uint32_t packed = 0;
     ENCKE_UNROLL

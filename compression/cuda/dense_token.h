@@ -6,8 +6,9 @@
 // step; a warp has two chunks.
 #pragma once
 
-#include "compression/cuda/fast_tile.h"
 #include "compression/cuda/lane_bits.h"
+#include "compression/cuda/quad_rules.h"
+#include "compression/cuda/warp.h"
 #include "compression/cuda/stored_chunk.h"
 #include "compression/simd/dense_format.h"
 

@@ -24,6 +24,11 @@ class DeviceWarp {
     __syncwarp();
   }
 
+  template <typename Body>
+  __device__ __forceinline__ void Locally(const Body& body) {
+    body(Lane());
+  }
+
   __device__ __forceinline__ uint32_t Ballot(const PerLane<bool>& values) {
     return __ballot_sync(kAll, values.value);
   }
@@ -47,13 +52,22 @@ class DeviceWarp {
     }
     return {sum - values.value};
   }
+  // Both lanes of a pair add the same two numbers, so all lanes get the first one's sum.
   template <int kWidth, typename T>
   __device__ __forceinline__ PerLane<T> SumOfGroup(const PerLane<T>& values) {
     T sum = values.value;
     for (int distance = kWidth / 2; distance > 0; distance /= 2) {
-      sum += __shfl_down_sync(kAll, sum, distance, kWidth);
+      sum += __shfl_xor_sync(kAll, sum, distance);
     }
-    return {__shfl_sync(kAll, sum, 0, kWidth)};
+    return {sum};
+  }
+  template <int kWidth>
+  __device__ __forceinline__ PerLane<uint32_t> OrOfGroup(const PerLane<uint32_t>& values) {
+    uint32_t bits = values.value;
+    for (int distance = kWidth / 2; distance > 0; distance /= 2) {
+      bits |= __shfl_xor_sync(kAll, bits, distance);
+    }
+    return {bits};
   }
   template <typename T>
   __device__ __forceinline__ T Sum(const PerLane<T>& values) {

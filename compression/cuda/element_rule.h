@@ -3,9 +3,10 @@
 //
 // A rule is a type with
 //   kMode                          whose rule it is
-//   Table                          its constants for one channel, 16-byte aligned
+//   DecodeTable                    what decoding needs to know of one channel
+//   Table                          all of its constants, 16-byte aligned; `decode` among them
 //   Quantize(x, table)             the code, or not good: an escape
-//   Dequantize(code, table)        the decoded element, not yet rounded to its type
+//   Dequantize(code, decode_table) the decoded element, not yet rounded to its type
 // Elements are float, or uint16_t for bfloat16.
 #pragma once
 
@@ -58,28 +59,33 @@ ENCKE_INLINE int32_t Unzigzag(uint32_t code) {
   return static_cast<int32_t>(code >> 1) ^ -static_cast<int32_t>(code & 1);
 }
 
-struct alignas(16) UniformTable {
-  float bound;
+struct alignas(8) UniformDecodeTable {
   float step;
-  float inverse_step;
   int32_t center;
+};
+
+struct alignas(16) UniformTable {
+  UniformDecodeTable decode;
+  float bound;
+  float inverse_step;
 };
 
 struct SignedRule {
   static constexpr QuantizerMode kMode = QuantizerMode::SIGNED;
   using Table = UniformTable;
+  using DecodeTable = UniformDecodeTable;
 
   template <typename T>
   ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
     const float x = Widen(stored), scaled = Multiply(x, table.inverse_step);
     const bool fits = fabsf(scaled) <= 0x1p23f;
     const int32_t k = fits ? static_cast<int32_t>(rintf(scaled)) : 0;
-    const uint32_t code = Zigzag(k - table.center);
-    const float decoded = Stored<T>(Multiply(static_cast<float>(k), table.step));
+    const uint32_t code = Zigzag(k - table.decode.center);
+    const float decoded = Stored<T>(Multiply(static_cast<float>(k), table.decode.step));
     return CheckedCode(x, code, decoded, table.bound, fits && code <= simd::kCodeLimit, x != 0);
   }
 
-  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
+  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const DecodeTable& table) {
     return Multiply(static_cast<float>(Unzigzag(code) + table.center), table.step);
   }
 };
@@ -87,6 +93,7 @@ struct SignedRule {
 struct MaskRule {
   static constexpr QuantizerMode kMode = QuantizerMode::MASK;
   using Table = UniformTable;
+  using DecodeTable = UniformDecodeTable;
 
   template <typename T>
   ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
@@ -96,25 +103,33 @@ struct MaskRule {
     const float cell = up > 1.0f ? up : 1.0f;
     const bool fits = cell <= static_cast<float>(simd::kCodeLimit);
     const uint32_t code = active && fits ? static_cast<uint32_t>(cell) : 0;
-    const float decoded = active ? Stored<T>(Multiply(cell - 0.5f, table.step)) : 0.0f;
+    const float decoded = active ? Stored<T>(Multiply(cell - 0.5f, table.decode.step)) : 0.0f;
     return CheckedCode(x, code, decoded, table.bound, !active || (fits && decoded > 0), x != 0);
   }
 
-  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
+  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const DecodeTable& table) {
     return code > 0 ? Multiply(static_cast<float>(code) - 0.5f, table.step) : 0.0f;
   }
 };
 
+// Step and width are negative where active elements lie below the threshold.
+struct alignas(16) ActivityDecodeTable {
+  float threshold;
+  float step, width;
+  int32_t centroids;  // QuantizerTables
+};
+
 struct alignas(16) ActivityTable {
-  float bound, step, inverse_step;             // of active elements
-  float threshold, direction;                  // 1: active above the threshold, -1: below
-  float inactive_bound, width, inverse_width;  // of inactive cells
-  int32_t centroids;                           // QuantizerTables
+  ActivityDecodeTable decode;
+  float bound, inverse_step;            // of active elements
+  float inactive_bound, inverse_width;  // of inactive cells
+  float direction;                      // 1: active above the threshold, -1: below
 };
 
 struct ActivityRule {
   static constexpr QuantizerMode kMode = QuantizerMode::ACTIVITY;
   using Table = ActivityTable;
+  using DecodeTable = ActivityDecodeTable;
 
   template <typename T>
   ENCKE_INLINE_MEMBER static ElementCode Quantize(T stored, const Table& table) {
@@ -124,32 +139,32 @@ struct ActivityRule {
     const float cell = active && !(up > 1.0f) ? 1.0f : up;
     const bool fits = fabsf(cell) <= static_cast<float>(simd::kCellLimit);
     const int32_t k = fits ? static_cast<int32_t>(cell) : 0;
-    const float decoded = Stored<T>(ValueOf(k, table));
+    const float decoded = Stored<T>(ValueOf(k, table.decode));
     const bool after = Distance(decoded, table) > 0;
     return CheckedCode(x, Zigzag(k), decoded, active ? table.bound : table.inactive_bound,
                        fits && after == active, active);
   }
 
-  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const Table& table) {
+  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const DecodeTable& table) {
     return ValueOf(Unzigzag(code), table);
   }
 
  private:
   ENCKE_INLINE_MEMBER static float Distance(float x, const Table& table) {
-    return Multiply(Subtract(x, table.threshold), table.direction);
+    return Multiply(Subtract(x, table.decode.threshold), table.direction);
   }
 
-  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const Table& table) {
+  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
     const auto offset = static_cast<float>(simd::CentroidOffset(table.centroids, k));
     // Exact, in whatever way it is contracted.
     const float cells = static_cast<float>(k) - 0.5f - offset * simd::kCentroidUnit;
-    const float distance = Multiply(cells, k > 0 ? table.step : table.width);
-    return Add(table.threshold, Multiply(distance, table.direction));
+    return Add(table.threshold, Multiply(cells, k > 0 ? table.step : table.width));
   }
 };
 
 // A rule's constants for all elements: one entry a channel, repeated up to `period` + 64 entries,
-// so that those of 64 consecutive elements lie side by side wherever they start.
+// so that those of 64 consecutive elements lie side by side wherever they start. The entries'
+// DecodeTables follow, as many.
 template <typename Rule>
 struct RuleTables {
   using RuleType = Rule;
@@ -157,9 +172,16 @@ struct RuleTables {
   const typename Rule::Table* entries;
   uint32_t period;
 
-  // The entries of the elements from `element` (of a chunk) on. REQUIRES: at most 64 are read.
+  // Which of the entries is that of `element` (of a chunk).
+  ENCKE_INLINE_MEMBER uint32_t IndexOf(uint32_t element) const {
+    return period == 1 ? 0 : element % period;
+  }
+  // The entries of the elements from `element` on. REQUIRES: at most 64 are read.
   ENCKE_INLINE_MEMBER const typename Rule::Table* From(uint32_t element) const {
-    return entries + (period == 1 ? 0 : element % period);
+    return entries + IndexOf(element);
+  }
+  ENCKE_INLINE_MEMBER const typename Rule::DecodeTable* decode() const {
+    return reinterpret_cast<const typename Rule::DecodeTable*>(entries + period + kBlockElements);
   }
 };
 

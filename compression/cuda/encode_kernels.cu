@@ -13,7 +13,7 @@ __global__ void Begin(StoredValueView view) { BeginValue(view); }
 template <typename T, typename Rule>
 __global__ void __launch_bounds__(kBlockThreads)
     EncodeFast(StoredValueView view, const T* value, RuleTables<Rule> rules, bool only_missing) {
-  __shared__ FastEncodeMemory memory[kBlockWarps];
+  __shared__ FastEncodeMemory<T> memory[kBlockWarps];
   DeviceWarp warp;
   if (WarpInGrid() >= static_cast<uint64_t>(view.chunking.count())) return;
   EncodeFastChunk<DeviceWarp, T, Rule>(warp, view, value, rules, WarpInGrid(), only_missing,

@@ -1,12 +1,12 @@
-// The FAST decoder for one warp: 32 blocks at a time, a lane decodes one, then all lanes together
-// turn the codes into elements and store them side by side.
+// The FAST decoder for one warp: four octets, each of which decodes blocks of 64 elements, one after
+// another. A lane has eight of a block's elements, which it also stores.
 //
-// Where a block begins is known only after the blocks before it. So a lane decodes a whole segment
-// of blocks, one after another, whose beginning follows from the marks kept beside the stream
-// (fast_encoder.h). Streams without marks, as the CPU writes them, are walked by one lane first.
+// Where a block begins is known only after the blocks before it. So an octet decodes a segment of
+// blocks whose beginning follows from the marks kept beside the stream (fast_stream.h). Streams
+// without marks, as the CPU writes them, are decoded by one octet alone.
 #pragma once
 
-#include "compression/cuda/fast_encoder.h"
+#include "compression/cuda/fast_stream.h"
 
 namespace encke::cuda {
 
@@ -18,74 +18,33 @@ struct DecodeTarget {
   int64_t end;
 };
 
-// A block of a chunk, which starts at element `chunk` of its value.
-struct BlockPlace {
-  int64_t chunk;
-  uint32_t begin;  // element of the chunk
-  uint32_t count;  // elements; 0: no block, or one already stored
+// Words of its stream that an octet keeps in shared memory; with as many left it reads more.
+constexpr uint32_t kStagedWords = 64, kLeastStaged = 24;
 
-  ENCKE_INLINE_MEMBER int64_t element() const { return chunk + begin; }
-};
-
-// Shared memory of a warp.
+// Shared memory of a warp. Octets' words of one number lie in different banks.
 struct FastDecodeMemory {
-  FastTile tile;
-  BlockPlace places[kTileBlocks];  // of the tile's rows
-  uint32_t starts[kTileBlocks];    // bits, where blocks begin
+  alignas(16) uint32_t staged[kOctets][kStagedWords + 8];
 };
 
-// A block with escapes or codes above 255, from its codes to its elements in memory. False when it
-// is broken; then nothing was stored.
-template <typename T, typename Rule>
-ENCKE_HOST_DEVICE ENCKE_NOINLINE bool DecodeExtended(LaneBitReader* reader, BlockPlace place,
-                                                     RuleTables<Rule> tables,
-                                                     DecodeTarget<T> target) {
-  PlaneOps::Quantized codes = {};
-  if (!simd::ReadExtended<PlaneOps>(*reader, &codes) || !reader->ok()) return false;
-  const typename Rule::Table* table = tables.From(place.begin);
-  T x[kBlockElements];
-  for (int i = 0; i < kBlockElements; ++i) {
-    uint32_t code = 0;
-    for (int p = 0; p < kPlanes; ++p) {
-      code |= static_cast<uint32_t>(codes.low.plane[p] >> i & 1) << p;
-      if (codes.wide) code |= static_cast<uint32_t>(codes.high.plane[p] >> i & 1) << (p + 8);
-    }
-    Narrow(Rule::Dequantize(code, table[i]), x + i);
-  }
-  simd::ReadEscapes(codes.escapes, *reader, x);
-  if (!reader->ok()) return false;
-  for (uint32_t i = 0; i < place.count; ++i) {
-    const int64_t element = place.element() + i;
-    if (element >= target.first && element < target.end) target.data[element - target.first] = x[i];
-  }
-  return true;
-}
+// Blocks of a chunk for an octet, the same in all of its lanes.
+struct BlockRun {
+  static constexpr uint32_t kUnknown = ~uint32_t{0};
 
-// Moves the reader behind a block's codes without decoding them. False when they are broken.
-ENCKE_HOST_DEVICE inline bool SkipRice(const simd::RicePlan& plan, LaneBitReader* reader) {
-  if (plan.nibble == 0) return true;
-  int count = kBlockElements;
-  if (plan.sparse) count = Popcount(reader->Get(64));
-  reader->Skip(static_cast<uint32_t>(count * plan.parameter));
-  for (int level = 1 << plan.parameter; count != 0; level += 1 << plan.parameter) {
-    const uint64_t reached = reader->Get(count) & (~uint64_t{0} >> (64 - count));
-    count = Popcount(reached);
-    if (count != 0 && level > 255) return false;
-  }
-  return reader->ok();
-}
+  ByteStream stream;
+  int64_t chunk;             // first element in the value
+  uint32_t elements;         // of the chunk
+  uint32_t block, end_block;  // none where these are the same
+  uint32_t position, end;    // bits of the stream: of the next block, and where the last one ends
+  uint32_t index;            // of the chunk
 
-template <typename T>
-ENCKE_HOST_DEVICE bool SkipBlock(int nibble, LaneBitReader* reader) {
-  if (nibble != simd::kExtendedNibble) return SkipRice(simd::PlanOf(nibble), reader);
-  const int head = static_cast<int>(reader->Get(6) & 63);
-  if (head >> 2 == simd::kExtendedNibble) return false;
-  const uint64_t escapes = (head & simd::kEscapeFlag) != 0 ? reader->Get(64) : 0;
-  if ((head & simd::kWideFlag) != 0) reader->Skip(8 * 64);
-  if (!SkipRice(simd::PlanOf(head >> 2), reader)) return false;
-  reader->Skip(static_cast<uint32_t>(Popcount(escapes) * 8 * sizeof(T)));
-  return reader->ok();
-}
+  ENCKE_INLINE_MEMBER bool done() const { return block >= end_block; }
+  ENCKE_INLINE_MEMBER bool inside() const { return position <= stream.size * 8; }
+  ENCKE_INLINE_MEMBER bool EndsWell() const {
+    const bool last = end_block == BlocksOf(elements);
+    return (end == kUnknown || position == end) && inside() &&
+           (!last || stream.size * 8 - position < 8);
+  }
+};
 
 // Nibble of a block. REQUIRES: the stream has it.
 ENCKE_INLINE int NibbleOf(const ByteStream& stream, uint32_t block) {
@@ -102,114 +61,287 @@ class FastDecoder {
                               const DecodeTarget<T>& target, FastDecodeMemory* memory)
       : warp_(warp), tables_(tables), target_(target), memory_(memory) {}
 
-  // Decodes one block of each lane that has one (memory()->places, set by its lane) and stores its
-  // elements. Takes away the place, and the lane's `good`, where the block is broken.
-  ENCKE_WARP_CODE void DecodeBlocks(const PerLane<int>& nibbles, PerLane<LaneBitReader>* readers,
-                                    PerLane<bool>* good) {
-    warp_.Each([&](int lane) {
-      BlockPlace& place = memory_->places[lane];
-      if (place.count == 0) return;
-      const bool decoded = DecodeRow(lane, nibbles[lane], &(*readers)[lane]);
-      if (decoded) return;
-      (*good)[lane] = false;
-      place.count = 0;
+  // Decodes each octet's run. False in the lanes of those that are broken.
+  ENCKE_WARP_CODE PerLane<bool> Decode(const PerLane<BlockRun>& runs) {
+    PerLane<bool> more;
+    warp_.Locally([&](int lane) {
+      runs_[lane] = runs[lane];
+      good_[lane] = true;
+      first_[lane] = 0;
+      staged_[lane] = 0;
+      table_[lane] = tables_.IndexOf(runs_[lane].block * kBlockElements);
+      more[lane] = !runs_[lane].done();
     });
-    StoreTile();
+    const uint32_t step = tables_.IndexOf(kBlockElements);
+    while (warp_.Ballot(more) != 0) {
+      Stage();
+      DecodeBlocks();
+      warp_.Locally([&](int lane) {
+        BlockRun& run = runs_[lane];
+        if (!good_[lane]) run.end_block = 0;
+        ++run.block;
+        table_[lane] += step;
+        if (table_[lane] >= tables_.period) table_[lane] -= tables_.period;
+        more[lane] = !run.done();
+      });
+    }
+    warp_.Locally([&](int lane) {
+      good_[lane] = good_[lane] && (runs[lane].done() || runs_[lane].EndsWell());
+    });
+    return good_;
   }
 
   // A FAST stream without marks. False when it is broken.
   ENCKE_WARP_CODE bool DecodeChunk(const ByteStream& stream, int64_t chunk, uint32_t elements) {
-    const uint32_t blocks = BlocksOf(elements);
     if (BitsBegin(elements) > stream.size) return false;
-    uint32_t position = BitsBegin(elements) * 8;
-    PerLane<bool> good;
-    warp_.Each([&](int lane) { good[lane] = true; });
-    for (uint32_t first = 0; first < blocks; first += kTileBlocks) {
-      const uint32_t count = Least(blocks - first, kTileBlocks);
-      position = Walk(stream, first, count, position);
-      if (position == kBroken) return false;
-      PerLane<int> nibbles;
-      PerLane<LaneBitReader> readers;
-      warp_.Each([&](int lane) {
-        const uint32_t block = first + lane, begin = block * kBlockElements;
-        const bool any = static_cast<uint32_t>(lane) < count;
-        memory_->places[lane] = {chunk, begin,
-                                 any ? Least(elements - begin, uint32_t{kBlockElements}) : 0};
-        nibbles[lane] = any ? NibbleOf(stream, block) : 0;
-        readers[lane] = LaneBitReader(stream, any ? memory_->starts[lane] : 0);
-      });
-      DecodeBlocks(nibbles, &readers, &good);
-    }
-    const bool at_end = LaneBitReader(stream, position).AtEnd();
-    return at_end && ~warp_.Ballot(good) == 0;
+    PerLane<BlockRun> runs;
+    warp_.Locally([&](int lane) {
+      runs[lane] = {stream,
+                    chunk,
+                    elements,
+                    0,
+                    OctetOf(lane) == 0 ? BlocksOf(elements) : 0,
+                    BitsBegin(elements) * 8,
+                    BlockRun::kUnknown,
+                    0};
+    });
+    return ~warp_.Ballot(Decode(runs)) == 0;
   }
-
-  FastDecodeMemory* memory() const { return memory_; }
 
  private:
-  static constexpr uint32_t kBroken = ~uint32_t{0};
+  static constexpr uint32_t kEscapeBits = 8 * sizeof(T);
 
-  // Codes of a block to its row; what needs more than a row, to memory. False when it is broken.
-  ENCKE_WARP_CODE bool DecodeRow(int lane, int nibble, LaneBitReader* reader) {
-    BlockPlace& place = memory_->places[lane];
-    if (nibble == simd::kExtendedNibble) {
-      LaneBitReader copy = *reader;  // so that the other path's stays in registers
-      const bool decoded = DecodeExtended<T, Rule>(&copy, place, tables_, target_);
-      *reader = copy;
-      place.count = 0;
-      return decoded;
-    }
-    PlaneOps::Codes codes;
-    if (!simd::ReadRice<PlaneOps>(simd::PlanOf(nibble), *reader, &codes) || !reader->ok()) {
-      return false;
-    }
-    PlaneOps::StoreCodes(codes, memory_->tile.words[lane]);
-    return true;
+  // A block while it is decoded: the lane's part, and what is the same in all of the octet's.
+  struct Block {
+    OctetBytes rice;     // the bytes that are Rice-coded
+    OctetBytes low;      // of wide codes
+    OctetBytes nonzero;  // 1 where a sparse block's codes are not 0
+    OctetBytes active;
+    OctetBytes escapes;  // 1 where the element is an escape
+    int parameter, round, level;
+    bool wide, escaped;
+  };
+
+  // Brings each octet the words of its stream from its position on, where too few are left.
+  ENCKE_WARP_CODE void Stage() {
+    PerLane<bool> wanted;
+    warp_.Locally([&](int lane) {
+      const BlockRun& run = runs_[lane];
+      const uint32_t at = run.position / 32, end = first_[lane] + staged_[lane];
+      const uint32_t last = (Least(run.end, run.stream.size * 8) + 31) / 32;
+      wanted[lane] = !run.done() && at < last && end < last && at + kLeastStaged > end;
+    });
+    if (warp_.Ballot(wanted) == 0) return;
+    warp_.Each([&](int lane) {
+      if (!wanted[lane]) return;
+      const BlockRun& run = runs_[lane];
+      const uint32_t last = (Least(run.end, run.stream.size * 8) + 31) / 32;
+      first_[lane] = run.position / 32 / 4 * 4;
+      staged_[lane] = Least((last - first_[lane] + 3) / 4 * 4, kStagedWords);
+      uint32_t* to = memory_->staged[OctetOf(lane)];
+      for (uint32_t i = 4 * LaneOfOctet(lane); i < staged_[lane]; i += 4 * kOctetLanes) {
+        *reinterpret_cast<Quad<uint32_t>*>(to + i) =
+            *reinterpret_cast<const Quad<uint32_t>*>(run.stream.words + first_[lane] + i);
+      }
+    });
   }
 
-  ENCKE_WARP_CODE void StoreTile() {
-    const typename Rule::Table first = tables_.entries[0];
-    warp_.Each([&](int lane) {
+  // 64 bits of the octet's stream from bit `at` on, with anything behind its end.
+  ENCKE_WARP_CODE uint64_t Peek(int lane, uint32_t at) const {
+    const uint32_t word = at / 32, i = word - first_[lane];
+    uint32_t words[3];
+    if (i + 3 <= staged_[lane]) {
+      const uint32_t* from = memory_->staged[OctetOf(lane)] + i;
+      for (int k = 0; k < 3; ++k) words[k] = from[k];
+    } else {
+      for (uint32_t k = 0; k < 3; ++k) words[k] = runs_[lane].stream.Word(word + k);
+    }
+    const uint32_t low = FunnelRight(words[0], words[1], at), high = FunnelRight(words[1], words[2], at);
+    return static_cast<uint64_t>(high) << 32 | low;
+  }
+
+  // Those of 64 bits, one for each element, that are the lane's.
+  ENCKE_WARP_CODE static OctetBytes OwnBits(int lane, uint64_t bits) {
+    return {{SpreadBits(static_cast<uint32_t>(bits) >> WordBegin(lane, 0)),
+             SpreadBits(static_cast<uint32_t>(bits >> 32) >> WordBegin(lane, 0))}};
+  }
+
+  // One block of each octet that has one more.
+  ENCKE_WARP_CODE void DecodeBlocks() {
+    PerLane<Block> blocks;
+    PerLane<bool> some;
+    warp_.Locally([&](int lane) {
+      blocks[lane] = {};
+      if (!runs_[lane].done()) OpenBlock(lane, &blocks[lane]);
+      some[lane] = blocks[lane].active.any();
+    });
+    while (warp_.Ballot(some) != 0) {
+      PerLane<ActiveCodes> active;
+      PerLane<uint32_t> counts;
+      warp_.Locally([&](int lane) {
+        active[lane] = ActiveCodes(blocks[lane].active);
+        counts[lane] = active[lane].counts();
+      });
+      const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
+      warp_.Locally([&](int lane) {
+        ReadRound(lane, active[lane], offsets[lane], &blocks[lane]);
+        some[lane] = blocks[lane].active.any();
+      });
+    }
+    ReadEscapes(&blocks);
+  }
+
+  // What lies before a block's planes.
+  ENCKE_WARP_CODE void OpenBlock(int lane, Block* block) {
+    BlockRun& run = runs_[lane];
+    int nibble = NibbleOf(run.stream, run.block);
+    if (nibble == simd::kExtendedNibble) nibble = OpenExtended(lane, block);
+    if (nibble == 0) return;
+    const simd::RicePlan plan = simd::PlanOf(nibble);
+    block->parameter = plan.parameter;
+    block->level = 1 << plan.parameter;
+    block->active = {{kByteOnes, kByteOnes}};
+    if (!plan.sparse) return;
+    block->active = block->nonzero = OwnBits(lane, Peek(lane, run.position));
+    run.position += 64;
+  }
+
+  // Returns the inner nibble.
+  ENCKE_WARP_CODE int OpenExtended(int lane, Block* block) {
+    BlockRun& run = runs_[lane];
+    const int head = static_cast<int>(Peek(lane, run.position) & 63);
+    run.position += 6;
+    if (head >> 2 == simd::kExtendedNibble) {
+      good_[lane] = false;
+      return 0;
+    }
+    block->escaped = (head & simd::kEscapeFlag) != 0;
+    if (block->escaped) {
+      block->escapes = OwnBits(lane, Peek(lane, run.position));
+      run.position += 64;
+    }
+    block->wide = (head & simd::kWideFlag) != 0;
+    if (block->wide) {
+      for (int plane = 0; plane < 8; ++plane) {
+        const OctetBytes bits = OwnBits(lane, Peek(lane, run.position));
+        for (int w = 0; w < 2; ++w) block->low.word[w] |= bits.word[w] << plane;
+        run.position += 64;
+      }
+    }
+    return head >> 2;
+  }
+
+  // A plane, or a level: one bit for each active code.
+  ENCKE_WARP_CODE void ReadRound(int lane, const ActiveCodes& active, const OctetOffsets& offsets,
+                                 Block* block) {
+    const uint64_t bits = Peek(lane, runs_[lane].position);
+    runs_[lane].position += offsets.total;
+    const OctetBytes own = active.Deposit(
+        FunnelRight(static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32), offsets.word[0]),
+        static_cast<uint32_t>(bits >> offsets.word[1]));
+    const bool plane = block->round < block->parameter;
+    const int shift = plane ? block->round : block->parameter;
+    for (int w = 0; w < 2; ++w) block->rice.word[w] += own.word[w] << shift;
+    ++block->round;
+    if (plane) return;
+    block->active = own;
+    if (block->level > 255 && own.any()) {
+      good_[lane] = false;
+      block->active = {};
+    }
+    block->level += 1 << block->parameter;
+  }
+
+  // What lies behind the levels, and then all elements to memory.
+  ENCKE_WARP_CODE void ReadEscapes(PerLane<Block>* blocks) {
+    PerLane<bool> escaped, bad;
+    warp_.Locally([&](int lane) {
+      escaped[lane] = (*blocks)[lane].escaped;
+      bad[lane] = !good_[lane];
+    });
+    SpreadBad(bad);
+    if (warp_.Ballot(escaped) == 0) {
+      warp_.Locally([&](int lane) {
+        if (Usable(lane)) StoreElements(lane, (*blocks)[lane]);
+      });
+      return;
+    }
+    PerLane<uint32_t> counts;
+    warp_.Locally([&](int lane) { counts[lane] = ActiveCodes((*blocks)[lane].escapes).counts(); });
+    const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
+    warp_.Locally([&](int lane) {
+      const uint32_t begin = runs_[lane].position;
+      runs_[lane].position += offsets[lane].total * kEscapeBits;
+      if (!Usable(lane)) return;
+      StoreElements(lane, (*blocks)[lane]);
+      if ((*blocks)[lane].escapes.any()) {
+        StoreEscapes(lane, (*blocks)[lane].escapes, begin, offsets[lane]);
+      }
+    });
+  }
+
+  // An octet is broken where one of its lanes found it so.
+  ENCKE_WARP_CODE void SpreadBad(const PerLane<bool>& bad) {
+    const uint32_t all = warp_.Ballot(bad);
+    if (all == 0) return;
+    warp_.Locally([&](int lane) {
+      if ((all >> (OctetOf(lane) * kOctetLanes) & 255) != 0) good_[lane] = false;
+    });
+  }
+
+  // Whether the octet's block may be stored.
+  ENCKE_WARP_CODE bool Usable(int lane) {
+    if (!runs_[lane].inside()) good_[lane] = false;
+    return good_[lane] && !runs_[lane].done();
+  }
+
+  ENCKE_WARP_CODE int64_t ElementOf(int lane, int word) const {
+    return runs_[lane].chunk + runs_[lane].block * kBlockElements + WordBegin(lane, word);
+  }
+
+  ENCKE_WARP_CODE void StoreElements(int lane, const Block& block) {
+    const BlockRun& run = runs_[lane];
+    const int64_t end = Least(target_.end, run.chunk + run.elements) - target_.first;
+    ENCKE_UNROLL
+    for (int w = 0; w < 2; ++w) {
+      const auto* tables = tables_.decode() + table_[lane] + WordBegin(lane, w);
+      const uint32_t codes = AddBytes(block.rice.word[w], block.nonzero.word[w]);
+      Quad<T> quad;
       ENCKE_UNROLL
-      for (int step = 0; step < kTileQuads; ++step) {
-        const uint32_t row = RowOf(step, lane), offset = QuadOf(lane) * kQuad;
-        const BlockPlace place = memory_->places[row];
-        if (offset >= place.count) continue;
-        const uint32_t word = memory_->tile.words[row][QuadOf(lane)];
-        const QuadTables<Rule> tables(tables_, first, place.begin + offset);
-        Quad<T> quad;
-        ENCKE_UNROLL
-        for (int i = 0; i < kQuad; ++i) {
-          Narrow(Rule::Dequantize(word >> 8 * i & 255, tables[i]), quad.x + i);
-        }
-        const int64_t end = Least(target_.end, place.element() + place.count);
-        StoreQuad(quad, place.element() + offset - target_.first, end - target_.first,
-                  target_.data);
+      for (int i = 0; i < kQuad; ++i) {
+        uint32_t code = codes >> 8 * i & 255;
+        if (block.wide) code = code << 8 | (block.low.word[w] >> 8 * i & 255);
+        Narrow(Rule::Dequantize(code, tables[i]), quad.x + i);
       }
-    });
+      StoreQuad(quad, ElementOf(lane, w) - target_.first, end, target_.data);
+    }
   }
 
-  // Finds where the blocks [first, first + count) begin, and returns where the last one ends.
-  ENCKE_WARP_CODE uint32_t Walk(const ByteStream& stream, uint32_t first, uint32_t count,
-                                uint32_t position) {
-    PerLane<uint32_t> end;
-    warp_.Each([&](int lane) {
-      end[lane] = kBroken;
-      if (lane != 0) return;
-      LaneBitReader reader(stream, position);
-      for (uint32_t i = 0; i < count; ++i) {
-        memory_->starts[i] = reader.position();
-        if (!SkipBlock<T>(NibbleOf(stream, first + i), &reader)) return;
+  ENCKE_WARP_CODE void StoreEscapes(int lane, const OctetBytes& escapes,
+                                                   uint32_t position, const OctetOffsets& offsets) {
+    const BlockRun& run = runs_[lane];
+    const int64_t end = Least(target_.end, run.chunk + run.elements);
+    for (int w = 0; w < 2; ++w) {
+      uint32_t at = position + offsets.word[w] * kEscapeBits;
+      for (int i = 0; i < kQuad; ++i) {
+        if ((escapes.word[w] >> 8 * i & 1) == 0) continue;
+        const int64_t element = ElementOf(lane, w) + i;
+        if (element >= target_.first && element < end) {
+          SetBits(static_cast<uint32_t>(Peek(lane, at)), target_.data + (element - target_.first));
+        }
+        at += kEscapeBits;
       }
-      end[lane] = reader.position();
-    });
-    return warp_.Broadcast(end, 0);
+    }
   }
 
   Warp& warp_;
   RuleTables<Rule> tables_;
   DecodeTarget<T> target_;
   FastDecodeMemory* memory_;
+  PerLane<BlockRun> runs_;
+  PerLane<bool> good_;
+  PerLane<uint32_t> first_, staged_;  // the words in shared memory
+  PerLane<uint32_t> table_;           // of the block's first element
 };
 
 }  // namespace encke::cuda

@@ -10,15 +10,20 @@
 namespace encke::cuda {
 
 inline UniformTable TableAt(const QuantizerTables& t, int64_t i, UniformTable) {
-  return {t.bound[i], t.step[i], t.inverse_step[i], t.center[i]};
+  return {{t.step[i], t.center[i]}, t.bound[i], t.inverse_step[i]};
 }
 
 inline ActivityTable TableAt(const QuantizerTables& t, int64_t i, ActivityTable) {
-  return {t.bound[i],          t.step[i],  t.inverse_step[i],  t.threshold[i], t.direction[i],
-          t.inactive_bound[i], t.width[i], t.inverse_width[i], t.centroids[i]};
+  const float direction = t.direction[i];
+  return {{t.threshold[i], t.step[i] * direction, t.width[i] * direction, t.centroids[i]},
+          t.bound[i],
+          t.inverse_step[i],
+          t.inactive_bound[i],
+          t.inverse_width[i],
+          direction};
 }
 
-// What the entries of RuleTables are read from, period + 64 of them, and the period.
+// What RuleTables reads: period + 64 entries, their DecodeTables, and the period.
 struct PackedTables {
   std::vector<uint8_t> bytes;
   uint32_t period;
@@ -27,11 +32,15 @@ struct PackedTables {
 template <typename Table>
 PackedTables PackAs(const QuantizerTables& tables) {
   const int64_t count = tables.period + kBlockElements;
-  PackedTables packed = {std::vector<uint8_t>(count * sizeof(Table)),
+  using DecodeTable = decltype(Table::decode);
+  PackedTables packed = {std::vector<uint8_t>(count * (sizeof(Table) + sizeof(DecodeTable))),
                          static_cast<uint32_t>(tables.period)};
+  uint8_t* entry = packed.bytes.data();
+  uint8_t* decode = entry + count * sizeof(Table);
   for (int64_t i = 0; i < count; ++i) {
     const Table table = TableAt(tables, i, Table());
-    std::memcpy(packed.bytes.data() + i * sizeof(Table), &table, sizeof(Table));
+    std::memcpy(entry + i * sizeof(Table), &table, sizeof(Table));
+    std::memcpy(decode + i * sizeof(DecodeTable), &table.decode, sizeof(DecodeTable));
   }
   return packed;
 }

@@ -7,6 +7,8 @@
 #include "compression/chunking.h"
 #include "compression/cuda/dense_decoder.h"
 #include "compression/cuda/dense_encoder.h"
+#include "compression/cuda/fast_decoder.h"
+#include "compression/cuda/fast_encoder.h"
 #include "engine/core/dtype.h"
 
 namespace encke::cuda {
@@ -100,7 +102,7 @@ ENCKE_WARP_CODE inline void BeginValue(const StoredValueView& view) {
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE void EncodeFastChunk(Warp& warp, const StoredValueView& view, const T* value,
                                      const RuleTables<Rule>& rules, uint64_t index,
-                                     bool only_missing, FastEncodeMemory* memory) {
+                                     bool only_missing, FastEncodeMemory<T>* memory) {
   if (view.record->overflowed != 0) return;
   if (only_missing && view.chunks()[index].size != 0) return;
   const Chunk chunk = view.chunking.At(static_cast<int64_t>(index));
@@ -167,33 +169,16 @@ struct DecodeRequest {
   uint64_t first_chunk, end_chunk;
 };
 
-// A segment of a FAST stream, as a lane decodes it.
-struct Segment {
-  LaneBitReader reader;
-  ByteStream stream;
-  int64_t chunk_begin;  // element of the value
-  uint32_t elements;    // of the chunk
-  uint32_t block, end_block;
-  uint32_t end_position;  // in bits
-  uint32_t chunk;         // its index
-
-  ENCKE_INLINE_MEMBER bool EndsWell() const {
-    if (end_block == 0) return true;
-    const bool last = end_block == BlocksOf(elements);
-    return reader.position() == end_position && (!last || reader.AtEnd());
-  }
-};
-
-// Segment `index` of the chunks from request.first_chunk on, each with view.segments of them;
-// without blocks where the chunk has fewer, or is of another kind. False when the stream is too
-// short.
+// Segment `index` of the chunks from request.first_chunk on, each with view.segments of them; no
+// blocks where the chunk has fewer, or is of another kind. False when the stream is too short.
 template <typename T>
 ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeRequest<T>& request,
-                                 uint64_t index, Segment* segment) {
-  *segment = {};
+                                 uint64_t index, BlockRun* run) {
+  *run = {};
   const uint64_t chunk_index = request.first_chunk + index / view.segments;
   const auto number = static_cast<uint32_t>(index % view.segments);
   if (chunk_index >= request.end_chunk) return true;
+  run->index = static_cast<uint32_t>(chunk_index);
   const Chunk chunk = view.chunking.At(static_cast<int64_t>(chunk_index));
   const ByteStream stream = view.stream(chunk_index);
   const uint32_t elements = StoredValueView::ElementsOf(chunk), blocks = BlocksOf(elements);
@@ -204,47 +189,31 @@ ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeReques
   const uint16_t* marks = view.marks(chunk_index);
   uint32_t position = BitsBegin(elements) * 8;
   for (uint32_t i = 0; i < number; ++i) position += marks[i];
-  *segment = {LaneBitReader(stream, position),
-              stream,
-              chunk.offset,
-              elements,
-              block,
-              Least(block + kSegmentBlocks, blocks),
-              position + marks[number],
-              static_cast<uint32_t>(chunk_index)};
+  *run = {stream,
+          chunk.offset,
+          elements,
+          block,
+          Least(block + kSegmentBlocks, blocks),
+          position,
+          position + marks[number],
+          run->index};
   return true;
 }
 
-// Decodes the 32 segments from `first` on of a value with marks: its FAST chunks only.
+// Decodes the four segments from `first` on of a value with marks: its FAST chunks only.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE void DecodeSegments(Warp& warp, const StoredValueView& view,
                                     const RuleTables<Rule>& rules, const DecodeRequest<T>& request,
                                     uint64_t first, FastDecodeMemory* memory) {
-  typename Warp::template PerLane<Segment> segments;
-  typename Warp::template PerLane<LaneBitReader> readers;
-  typename Warp::template PerLane<bool> good;
-  typename Warp::template PerLane<int> nibbles;
-  warp.Each([&](int lane) {
-    good[lane] = OpenSegment(view, request, first + lane, &segments[lane]);
-    readers[lane] = segments[lane].reader;
+  typename Warp::template PerLane<BlockRun> runs;
+  typename Warp::template PerLane<bool> opened;
+  warp.Locally([&](int lane) {
+    opened[lane] = OpenSegment(view, request, first + OctetOf(lane), &runs[lane]);
   });
   FastDecoder<Warp, T, Rule> decoder(warp, rules, request.target, memory);
-  for (uint32_t step = 0; step < kSegmentBlocks; ++step) {
-    warp.Each([&](int lane) {
-      const Segment& segment = segments[lane];
-      const uint32_t block = segment.block + step, begin = block * kBlockElements;
-      const bool any = good[lane] && block < segment.end_block;
-      nibbles[lane] = any ? NibbleOf(segment.stream, block) : 0;
-      memory->places[lane] = {
-          segment.chunk_begin, begin,
-          any ? Least(segment.elements - begin, static_cast<uint32_t>(kBlockElements)) : 0};
-    });
-    decoder.DecodeBlocks(nibbles, &readers, &good);
-  }
-  warp.Each([&](int lane) {
-    segments[lane].reader = readers[lane];
-    if (good[lane] && segments[lane].EndsWell()) return;
-    AtomicLeast(&view.record->broken, segments[lane].chunk);
+  const typename Warp::template PerLane<bool> good = decoder.Decode(runs);
+  warp.Locally([&](int lane) {
+    if (!opened[lane] || !good[lane]) AtomicLeast(&view.record->broken, runs[lane].index);
   });
 }
 

@@ -31,6 +31,12 @@ class EmulatedWarp {
     for (int i = 0; i < kWarpLanes; ++i) body(backwards_ ? kWarpLanes - 1 - i : i);
   }
 
+  // Each, for a phase that reads and writes no memory that other lanes do.
+  template <typename Body>
+  void Locally(const Body& body) {
+    Each(body);
+  }
+
   // One bit for each lane.
   uint32_t Ballot(const PerLane<bool>& values) {
     uint32_t bits = 0;
@@ -66,6 +72,15 @@ class EmulatedWarp {
       for (int distance = kWidth / 2; distance > 0; distance /= 2) {
         for (int k = 0; k < distance; ++k) values[i + k] += values[i + k + distance];
       }
+      for (int k = 1; k < kWidth; ++k) values[i + k] = values[i];
+    }
+    return values;
+  }
+  // Bits that any lane of the group of kWidth has.
+  template <int kWidth>
+  PerLane<uint32_t> OrOfGroup(PerLane<uint32_t> values) {
+    for (int i = 0; i < kWarpLanes; i += kWidth) {
+      for (int k = 1; k < kWidth; ++k) values[i] |= values[i + k];
       for (int k = 1; k < kWidth; ++k) values[i + k] = values[i];
     }
     return values;

@@ -2,7 +2,7 @@
 // by bit plane, and the unary part level by level, each level only for the elements that reached
 // it. So 64 elements cost a handful of word operations, and no fixed width has to fit the greatest.
 //
-// `Ops` are an instruction set's block operations (simd/ops_*.h, cuda/plane_ops.h); `Writer` and
+// `Ops` are an instruction set's block operations (simd/ops_*.h, which are the CPU's); `Writer` and
 // `Reader` are streams of bits with the members of those in simd/bit_stream.h.
 #pragma once
 

@@ -50,7 +50,7 @@ Emulated EmulateFastEncode(const void* data, DType dtype, const Shape& shape,
     using T = decltype(t);
     using Rule = typename decltype(rules)::RuleType;
     EmulatedWarp warp(backwards);
-    const auto memory = std::make_unique<cuda::FastEncodeMemory>();
+    const auto memory = std::make_unique<cuda::FastEncodeMemory<T>>();
     cuda::FastEncoder<EmulatedWarp, T, Rule> encoder(warp, static_cast<const T*>(data), elements,
                                                      rules, memory.get());
     const AlignedBytes stream(encoder.Measure());
@@ -180,7 +180,7 @@ void EmulateEncode(const cuda::StoredValueView& view, const void* value,
                                                      scratch.data(), &memory);
       }
     }
-    const auto memory = std::make_unique<cuda::FastEncodeMemory>();
+    const auto memory = std::make_unique<cuda::FastEncodeMemory<T>>();
     for (uint64_t i = 0; i < chunks; ++i) {
       cuda::EncodeFastChunk<EmulatedWarp, T, Rule>(warp, view, data, rules, i,
                                                    coding.dense != nullptr, memory.get());
@@ -213,7 +213,7 @@ void EmulateDecode(const cuda::StoredValueView& view, const cuda::DecodeSpan& sp
       }
     } else {
       const uint64_t segments = (span.end_chunk - span.first_chunk) * view.segments;
-      for (uint64_t i = 0; i < segments; i += cuda::kWarpLanes) {
+      for (uint64_t i = 0; i < segments; i += cuda::kOctets) {
         cuda::DecodeSegments<EmulatedWarp, T, Rule>(warp, view, rules, request, i, memory.get());
       }
     }
