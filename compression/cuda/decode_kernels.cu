@@ -8,7 +8,7 @@ __global__ void __launch_bounds__(kBlockThreads)
     DecodeFast(StoredValueView view, RuleTables<Rule> rules, DecodeRequest<T> request) {
   __shared__ FastDecodeMemory memory[kBlockWarps];
   DeviceWarp warp;
-  DecodeSegments<DeviceWarp, T, Rule>(warp, view, rules, request, WarpInGrid() * kOctets,
+  DecodeSegments<DeviceWarp, T, Rule>(warp, view, rules, request, static_cast<uint32_t>(WarpInGrid()) * kOctets,
                                       &memory[WarpInBlock()]);
 }
 

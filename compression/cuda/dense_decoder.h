@@ -253,7 +253,7 @@ class DenseDecoder {
       uint32_t code;
       good &=
           CodeOfToken<Rule::kMode>(tokens.token[i], tokens.extra[i], tokens.low[i], tables_, &code);
-      Narrow(Rule::Dequantize(code, rule_tables[i]), quad.x + i);
+      Narrow(Dequantize<Rule>(code, rule_tables[i]), quad.x + i);
     }
     const DenseDecodeJob& job = job_[lane];
     const int64_t end = Least(target_.end, job.chunk + job.elements);

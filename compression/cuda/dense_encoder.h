@@ -149,7 +149,8 @@ class DenseEncoder {
       ElementCode element = {0, true, false};
       if (valid) {
         element = Rule::Quantize(quad.x[i], rule_tables[i]);
-        sums_[lane].Count(Widen(quad.x[i]), element.counted);
+        sums_[lane].AddSquare(Widen(quad.x[i]));
+        sums_[lane].nonzero += element.counted;
       }
       Token token = TokenOfCode<Rule::kMode>(element.code, tables_);
       const bool coded = element.good && token.known;

@@ -46,9 +46,16 @@ class DeviceWarp {
   template <int kWidth = kWarpLanes>
   __device__ __forceinline__ PerLane<uint32_t> SumBefore(const PerLane<uint32_t>& values) {
     uint32_t sum = values.value;
+#pragma unroll
     for (int distance = 1; distance < kWidth; distance *= 2) {
-      const uint32_t other = __shfl_up_sync(kAll, sum, distance, kWidth);
-      if (Lane() % kWidth >= distance) sum += other;
+      // A shuffle that says itself whether there is such a lane.
+      constexpr int kGroups = (kWarpLanes - kWidth) << 8;
+      asm volatile(
+          "{\n .reg .pred inside;\n .reg .u32 other;\n"
+          " shfl.sync.up.b32 other|inside, %0, %1, %2, 0xffffffff;\n"
+          " @inside add.u32 %0, %0, other;\n}"
+          : "+r"(sum)
+          : "r"(distance), "r"(kGroups));
     }
     return {sum - values.value};
   }

@@ -6,7 +6,8 @@
 //   DecodeTable                    what decoding needs to know of one channel
 //   Table                          all of its constants, 16-byte aligned; `decode` among them
 //   Quantize(x, table)             the code, or not good: an escape
-//   Dequantize(code, decode_table) the decoded element, not yet rounded to its type
+//   kZigzag                        whether codes are zigzags of k, which otherwise is the code
+//   ValueOf(k, decode_table)       the decoded element, not yet rounded to its type
 // Elements are float, or uint16_t for bfloat16.
 #pragma once
 
@@ -72,6 +73,7 @@ struct alignas(16) UniformTable {
 
 struct SignedRule {
   static constexpr QuantizerMode kMode = QuantizerMode::SIGNED;
+  static constexpr bool kZigzag = true;
   using Table = UniformTable;
   using DecodeTable = UniformDecodeTable;
 
@@ -85,13 +87,14 @@ struct SignedRule {
     return CheckedCode(x, code, decoded, table.bound, fits && code <= simd::kCodeLimit, x != 0);
   }
 
-  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const DecodeTable& table) {
-    return Multiply(static_cast<float>(Unzigzag(code) + table.center), table.step);
+  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
+    return Multiply(static_cast<float>(k + table.center), table.step);
   }
 };
 
 struct MaskRule {
   static constexpr QuantizerMode kMode = QuantizerMode::MASK;
+  static constexpr bool kZigzag = false;
   using Table = UniformTable;
   using DecodeTable = UniformDecodeTable;
 
@@ -107,8 +110,8 @@ struct MaskRule {
     return CheckedCode(x, code, decoded, table.bound, !active || (fits && decoded > 0), x != 0);
   }
 
-  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const DecodeTable& table) {
-    return code > 0 ? Multiply(static_cast<float>(code) - 0.5f, table.step) : 0.0f;
+  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
+    return k > 0 ? Multiply(static_cast<float>(k) - 0.5f, table.step) : 0.0f;
   }
 };
 
@@ -128,6 +131,7 @@ struct alignas(16) ActivityTable {
 
 struct ActivityRule {
   static constexpr QuantizerMode kMode = QuantizerMode::ACTIVITY;
+  static constexpr bool kZigzag = true;
   using Table = ActivityTable;
   using DecodeTable = ActivityDecodeTable;
 
@@ -145,20 +149,35 @@ struct ActivityRule {
                        fits && after == active, active);
   }
 
-  ENCKE_INLINE_MEMBER static float Dequantize(uint32_t code, const DecodeTable& table) {
-    return ValueOf(Unzigzag(code), table);
+  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
+    const auto offset = static_cast<float>(simd::CentroidOffset(table.centroids, k));
+    // Exact, in whatever way it is contracted.
+    const float cells = static_cast<float>(k) - 0.5f - offset * simd::kCentroidUnit;
+    return Add(table.threshold, Multiply(cells, k > 0 ? table.step : table.width));
   }
 
  private:
   ENCKE_INLINE_MEMBER static float Distance(float x, const Table& table) {
     return Multiply(Subtract(x, table.decode.threshold), table.direction);
   }
+};
 
-  ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
-    const auto offset = static_cast<float>(simd::CentroidOffset(table.centroids, k));
-    // Exact, in whatever way it is contracted.
-    const float cells = static_cast<float>(k) - 0.5f - offset * simd::kCentroidUnit;
-    return Add(table.threshold, Multiply(cells, k > 0 ? table.step : table.width));
+template <typename Rule>
+ENCKE_INLINE float Dequantize(uint32_t code, const typename Rule::DecodeTable& table) {
+  return Rule::ValueOf(Rule::kZigzag ? Unzigzag(code) : static_cast<int32_t>(code), table);
+}
+
+// Four codes below 256, a byte each, to the k of each.
+template <typename Rule>
+struct ByteCodes {
+  uint32_t bytes;
+
+  ENCKE_INLINE_MEMBER explicit ByteCodes(uint32_t codes)
+      : bytes(Rule::kZigzag ? (codes >> 1 & 0x7f7f7f7f) ^ (codes & 0x01010101) * 255 : codes) {}
+  ENCKE_INLINE_MEMBER int32_t operator[](int i) const {
+    const uint32_t byte = bytes >> 8 * i;
+    return Rule::kZigzag ? static_cast<int32_t>(static_cast<int8_t>(byte))
+                         : static_cast<int32_t>(byte & 255);
   }
 };
 

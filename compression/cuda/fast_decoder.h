@@ -25,6 +25,7 @@ constexpr uint32_t kStagedWords = 64, kLeastStaged = 24;
 struct FastDecodeMemory {
   alignas(16) uint32_t staged[kOctets][kStagedWords + 8];
 };
+static_assert(kStagedWords % 4 == 0);
 
 // Blocks of a chunk for an octet, the same in all of its lanes.
 struct BlockRun {
@@ -67,8 +68,8 @@ class FastDecoder {
     warp_.Locally([&](int lane) {
       runs_[lane] = runs[lane];
       good_[lane] = true;
-      first_[lane] = 0;
-      staged_[lane] = 0;
+      words_[lane] = SharedWords(memory_->staged[OctetOf(lane)]);
+      first_[lane] = staged_[lane] = 0;
       table_[lane] = tables_.IndexOf(runs_[lane].block * kBlockElements);
       more[lane] = !runs_[lane].done();
     });
@@ -110,6 +111,7 @@ class FastDecoder {
 
  private:
   static constexpr uint32_t kEscapeBits = 8 * sizeof(T);
+  static constexpr int kMostRounds = 256;  // of any parameter, planes included
 
   // A block while it is decoded: the lane's part, and what is the same in all of the octet's.
   struct Block {
@@ -118,7 +120,8 @@ class FastDecoder {
     OctetBytes nonzero;  // 1 where a sparse block's codes are not 0
     OctetBytes active;
     OctetBytes escapes;  // 1 where the element is an escape
-    int parameter, round, level;
+    int parameter;
+    int last;  // round that had a bit set
     bool wide, escaped;
   };
 
@@ -127,36 +130,40 @@ class FastDecoder {
     PerLane<bool> wanted;
     warp_.Locally([&](int lane) {
       const BlockRun& run = runs_[lane];
-      const uint32_t at = run.position / 32, end = first_[lane] + staged_[lane];
-      const uint32_t last = (Least(run.end, run.stream.size * 8) + 31) / 32;
-      wanted[lane] = !run.done() && at < last && end < last && at + kLeastStaged > end;
+      const uint32_t end = first_[lane] + staged_[lane], last = Least(run.end, run.stream.size * 8);
+      wanted[lane] = !run.done() && run.position < last && end < last &&
+                     run.position + kLeastStaged * 32 > end;
     });
     if (warp_.Ballot(wanted) == 0) return;
     warp_.Each([&](int lane) {
       if (!wanted[lane]) return;
       const BlockRun& run = runs_[lane];
       const uint32_t last = (Least(run.end, run.stream.size * 8) + 31) / 32;
-      first_[lane] = run.position / 32 / 4 * 4;
-      staged_[lane] = Least((last - first_[lane] + 3) / 4 * 4, kStagedWords);
+      const uint32_t first = run.position / 32 / 4 * 4;
+      const uint32_t count = Least((last - first + 3) / 4 * 4, kStagedWords);
       uint32_t* to = memory_->staged[OctetOf(lane)];
-      for (uint32_t i = 4 * LaneOfOctet(lane); i < staged_[lane]; i += 4 * kOctetLanes) {
+      for (uint32_t i = 4 * LaneOfOctet(lane); i < count; i += 4 * kOctetLanes) {
         *reinterpret_cast<Quad<uint32_t>*>(to + i) =
-            *reinterpret_cast<const Quad<uint32_t>*>(run.stream.words + first_[lane] + i);
+            *reinterpret_cast<const Quad<uint32_t>*>(run.stream.words + first + i);
       }
+      // Three words are loaded at a time. At the stream's end two that are not there do no harm.
+      first_[lane] = first * 32;
+      staged_[lane] = 32 * (first + count >= last ? count : count - 2);
     });
   }
 
   // 64 bits of the octet's stream from bit `at` on, with anything behind its end.
   ENCKE_WARP_CODE uint64_t Peek(int lane, uint32_t at) const {
-    const uint32_t word = at / 32, i = word - first_[lane];
+    const uint32_t bit = at - first_[lane];
     uint32_t words[3];
-    if (i + 3 <= staged_[lane]) {
-      const uint32_t* from = memory_->staged[OctetOf(lane)] + i;
-      for (int k = 0; k < 3; ++k) words[k] = from[k];
+    if (bit < staged_[lane]) {
+      words_[lane].Load3(bit, words);
     } else {
-      for (uint32_t k = 0; k < 3; ++k) words[k] = runs_[lane].stream.Word(word + k);
+      ENCKE_UNROLL
+      for (uint32_t k = 0; k < 3; ++k) words[k] = runs_[lane].stream.Word(at / 32 + k);
     }
-    const uint32_t low = FunnelRight(words[0], words[1], at), high = FunnelRight(words[1], words[2], at);
+    const uint32_t low = FunnelRight(words[0], words[1], at);
+    const uint32_t high = FunnelRight(words[1], words[2], at);
     return static_cast<uint64_t>(high) << 32 | low;
   }
 
@@ -175,7 +182,8 @@ class FastDecoder {
       if (!runs_[lane].done()) OpenBlock(lane, &blocks[lane]);
       some[lane] = blocks[lane].active.any();
     });
-    while (warp_.Ballot(some) != 0) {
+    // A Rice code has no more levels; neither has a broken one.
+    for (int round = 0; round <= kMostRounds && warp_.Ballot(some) != 0; ++round) {
       PerLane<ActiveCodes> active;
       PerLane<uint32_t> counts;
       warp_.Locally([&](int lane) {
@@ -184,11 +192,11 @@ class FastDecoder {
       });
       const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
       warp_.Locally([&](int lane) {
-        ReadRound(lane, active[lane], offsets[lane], &blocks[lane]);
+        ReadRound(lane, round, active[lane], offsets[lane], &blocks[lane]);
         some[lane] = blocks[lane].active.any();
       });
     }
-    ReadEscapes(&blocks);
+    FinishBlocks(blocks);
   }
 
   // What lies before a block's planes.
@@ -199,7 +207,6 @@ class FastDecoder {
     if (nibble == 0) return;
     const simd::RicePlan plan = simd::PlanOf(nibble);
     block->parameter = plan.parameter;
-    block->level = 1 << plan.parameter;
     block->active = {{kByteOnes, kByteOnes}};
     if (!plan.sparse) return;
     block->active = block->nonzero = OwnBits(lane, Peek(lane, run.position));
@@ -232,60 +239,56 @@ class FastDecoder {
   }
 
   // A plane, or a level: one bit for each active code.
-  ENCKE_WARP_CODE void ReadRound(int lane, const ActiveCodes& active, const OctetOffsets& offsets,
-                                 Block* block) {
+  ENCKE_WARP_CODE void ReadRound(int lane, int round, const ActiveCodes& active,
+                                 const OctetOffsets& offsets, Block* block) {
     const uint64_t bits = Peek(lane, runs_[lane].position);
-    runs_[lane].position += offsets.total;
+    runs_[lane].position += offsets.total();
     const OctetBytes own = active.Deposit(
-        FunnelRight(static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32), offsets.word[0]),
-        static_cast<uint32_t>(bits >> offsets.word[1]));
-    const bool plane = block->round < block->parameter;
-    const int shift = plane ? block->round : block->parameter;
-    for (int w = 0; w < 2; ++w) block->rice.word[w] += own.word[w] << shift;
-    ++block->round;
-    if (plane) return;
-    block->active = own;
-    if (block->level > 255 && own.any()) {
-      good_[lane] = false;
-      block->active = {};
-    }
-    block->level += 1 << block->parameter;
+        FunnelRight(static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32), offsets.before),
+        static_cast<uint32_t>(bits >> offsets.second()));
+    const uint32_t unit = 1u << Least(round, block->parameter);
+    for (int w = 0; w < 2; ++w) block->rice.word[w] += own.word[w] * unit;
+    if (round >= block->parameter) block->active = own;
+    if (own.any()) block->last = round;
+  }
+
+  // Whether no code of the block was above 255. Those that are have spoilt their neighbours.
+  ENCKE_WARP_CODE static bool FitsBytes(const Block& block) {
+    const int levels = block.last - block.parameter + 1;
+    return levels <= 0 || levels << block.parameter <= 255;
   }
 
   // What lies behind the levels, and then all elements to memory.
-  ENCKE_WARP_CODE void ReadEscapes(PerLane<Block>* blocks) {
-    PerLane<bool> escaped, bad;
+  ENCKE_WARP_CODE void FinishBlocks(const PerLane<Block>& blocks) {
+    PerLane<bool> extended, bad;
     warp_.Locally([&](int lane) {
-      escaped[lane] = (*blocks)[lane].escaped;
-      bad[lane] = !good_[lane];
+      extended[lane] = blocks[lane].escaped || blocks[lane].wide;
+      bad[lane] = !good_[lane] || !FitsBytes(blocks[lane]);
     });
-    SpreadBad(bad);
-    if (warp_.Ballot(escaped) == 0) {
+    const uint32_t all_bad = warp_.Ballot(bad);
+    const bool any_extended = warp_.Ballot(extended) != 0;
+    if (all_bad != 0) {
       warp_.Locally([&](int lane) {
-        if (Usable(lane)) StoreElements(lane, (*blocks)[lane]);
+        if ((all_bad >> OctetOf(lane) * kOctetLanes & 255) != 0) good_[lane] = false;
+      });
+    }
+    if (!any_extended) {
+      warp_.Locally([&](int lane) {
+        if (Usable(lane)) StoreElements<false>(lane, blocks[lane]);
       });
       return;
     }
     PerLane<uint32_t> counts;
-    warp_.Locally([&](int lane) { counts[lane] = ActiveCodes((*blocks)[lane].escapes).counts(); });
+    warp_.Locally([&](int lane) { counts[lane] = ActiveCodes(blocks[lane].escapes).counts(); });
     const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
     warp_.Locally([&](int lane) {
       const uint32_t begin = runs_[lane].position;
-      runs_[lane].position += offsets[lane].total * kEscapeBits;
+      runs_[lane].position += offsets[lane].total() * kEscapeBits;
       if (!Usable(lane)) return;
-      StoreElements(lane, (*blocks)[lane]);
-      if ((*blocks)[lane].escapes.any()) {
-        StoreEscapes(lane, (*blocks)[lane].escapes, begin, offsets[lane]);
+      StoreElements<true>(lane, blocks[lane]);
+      if (blocks[lane].escapes.any()) {
+        StoreEscapes(lane, blocks[lane].escapes, begin, offsets[lane]);
       }
-    });
-  }
-
-  // An octet is broken where one of its lanes found it so.
-  ENCKE_WARP_CODE void SpreadBad(const PerLane<bool>& bad) {
-    const uint32_t all = warp_.Ballot(bad);
-    if (all == 0) return;
-    warp_.Locally([&](int lane) {
-      if ((all >> (OctetOf(lane) * kOctetLanes) & 255) != 0) good_[lane] = false;
     });
   }
 
@@ -299,6 +302,8 @@ class FastDecoder {
     return runs_[lane].chunk + runs_[lane].block * kBlockElements + WordBegin(lane, word);
   }
 
+  // kWide: whether some of the warp's blocks may have codes above 255.
+  template <bool kWide>
   ENCKE_WARP_CODE void StoreElements(int lane, const Block& block) {
     const BlockRun& run = runs_[lane];
     const int64_t end = Least(target_.end, run.chunk + run.elements) - target_.first;
@@ -306,12 +311,16 @@ class FastDecoder {
     for (int w = 0; w < 2; ++w) {
       const auto* tables = tables_.decode() + table_[lane] + WordBegin(lane, w);
       const uint32_t codes = AddBytes(block.rice.word[w], block.nonzero.word[w]);
+      const ByteCodes<Rule> bytes(codes);
       Quad<T> quad;
       ENCKE_UNROLL
       for (int i = 0; i < kQuad; ++i) {
-        uint32_t code = codes >> 8 * i & 255;
-        if (block.wide) code = code << 8 | (block.low.word[w] >> 8 * i & 255);
-        Narrow(Rule::Dequantize(code, tables[i]), quad.x + i);
+        if (kWide && block.wide) {
+          const uint32_t code = (codes >> 8 * i & 255) << 8 | (block.low.word[w] >> 8 * i & 255);
+          Narrow(Dequantize<Rule>(code, tables[i]), quad.x + i);
+        } else {
+          Narrow(Rule::ValueOf(bytes[i], tables[i]), quad.x + i);
+        }
       }
       StoreQuad(quad, ElementOf(lane, w) - target_.first, end, target_.data);
     }
@@ -322,12 +331,14 @@ class FastDecoder {
     const BlockRun& run = runs_[lane];
     const int64_t end = Least(target_.end, run.chunk + run.elements);
     for (int w = 0; w < 2; ++w) {
-      uint32_t at = position + offsets.word[w] * kEscapeBits;
+      uint32_t at = position + offsets.of(w) * kEscapeBits;
       for (int i = 0; i < kQuad; ++i) {
         if ((escapes.word[w] >> 8 * i & 1) == 0) continue;
         const int64_t element = ElementOf(lane, w) + i;
         if (element >= target_.first && element < end) {
-          SetBits(static_cast<uint32_t>(Peek(lane, at)), target_.data + (element - target_.first));
+          T x;
+          SetBits(static_cast<uint32_t>(Peek(lane, at)), &x);
+          target_.data[element - target_.first] = x;
         }
         at += kEscapeBits;
       }
@@ -340,7 +351,8 @@ class FastDecoder {
   FastDecodeMemory* memory_;
   PerLane<BlockRun> runs_;
   PerLane<bool> good_;
-  PerLane<uint32_t> first_, staged_;  // the words in shared memory
+  PerLane<SharedWords> words_;        // of the stream, in shared memory
+  PerLane<uint32_t> first_, staged_;  // the first one's first bit, and how many bits can be read
   PerLane<uint32_t> table_;           // of the block's first element
 };
 

@@ -182,20 +182,31 @@ class FastEncoder {
     Codes codes = {};
     ENCKE_UNROLL
     for (int w = 0; w < 2; ++w) {
+      uint32_t counted = 0;
       ENCKE_UNROLL
       for (int i = 0; i < kQuad; ++i) {
-        const uint32_t at = WordBegin(lane, w) + i;
-        if (begin + at >= elements_) break;
         const T x = elements.quads[w].x[i];
-        const ElementCode element = Rule::Quantize(x, tables[at]);
+        const ElementCode element = Rule::Quantize(x, tables[WordBegin(lane, w) + i]);
         codes.low.word[w] |= (element.code & 255) << 8 * i;
         codes.high.word[w] |= (element.code >> 8) << 8 * i;
         codes.escapes.word[w] |= static_cast<uint32_t>(!element.good) << 8 * i;
-        sums->escapes += !element.good;
-        sums->Count(Widen(x), element.counted);
+        counted |= static_cast<uint32_t>(element.counted) << 8 * i;
+        sums->AddSquare(Widen(x));
       }
+      const uint32_t valid = ValidBytes(begin + WordBegin(lane, w));
+      codes.low.word[w] &= valid * 255;
+      codes.high.word[w] &= valid * 255;
+      codes.escapes.word[w] &= valid;
+      sums->escapes = DotBytes(codes.escapes.word[w], kByteOnes, sums->escapes);
+      sums->nonzero = DotBytes(counted & valid, kByteOnes, sums->nonzero);
     }
     return codes;
+  }
+
+  // 1 for each of four elements from `element` on that the chunk has.
+  ENCKE_WARP_CODE uint32_t ValidBytes(uint32_t element) const {
+    const uint32_t left = element < elements_ ? elements_ - element : 0;
+    return left >= kQuad ? kByteOnes : kByteOnes & ((1u << 8 * left) - 1);
   }
 
   // Plans of the blocks whose codes the octets have.
@@ -248,10 +259,11 @@ class FastEncoder {
                                              simd::RicePlan* plain, simd::RicePlan* sparse) {
     *plain = *sparse = {};
     if (count == 0) return;
-    int without = simd::RiceParameter(sum, 64), with = simd::RiceParameter(sum - count, count);
-    while (without < 3 && any >= uint32_t{simd::kMaxLevels} << without) ++without;
-    while (with < 3 && any >= uint32_t{simd::kMaxLevels} << with) ++with;
-    if (with == 0) without = 0;
+    // The least with which the greatest code has no more than kMaxLevels, or 3.
+    static_assert(simd::kMaxLevels == 32);
+    const int least = Least(simd::HighestBit(any) - 4, 3);
+    const int with = Greatest(simd::RiceParameter(sum - count, count), least);
+    const int without = with == 0 ? 0 : Greatest(simd::RiceParameter(sum, 64), least);
     *plain = simd::PlanOf(simd::kPlainNibble + Least(without, int{simd::kMaxParameter}));
     if (with > 0) *sparse = simd::PlanOf(simd::kSparseNibble + Least(with, 6));
   }
@@ -408,15 +420,15 @@ class FastEncoder {
     warp_.Locally([&](int lane) {
       uint32_t packed0, packed1;
       active[lane].Extract(bits[lane], &packed0, &packed1);
-      const uint64_t second = static_cast<uint64_t>(packed1) << offsets[lane].word[1];
-      low[lane] = packed0 << offsets[lane].word[0] | static_cast<uint32_t>(second);
+      const uint64_t second = static_cast<uint64_t>(packed1) << offsets[lane].second();
+      low[lane] = packed0 << (offsets[lane].before & 31) | static_cast<uint32_t>(second);
       high[lane] = static_cast<uint32_t>(second >> 32);
     });
     const PerLane<uint32_t> lows = warp_.template OrOfGroup<kOctetLanes>(low);
     const PerLane<uint32_t> highs = warp_.template OrOfGroup<kOctetLanes>(high);
     warp_.Locally([&](int lane) {
       PutByOctet(lane, lows[lane], highs[lane], (*writing)[lane].position);
-      (*writing)[lane].position += offsets[lane].total;
+      (*writing)[lane].position += offsets[lane].total();
     });
   }
 
@@ -470,7 +482,7 @@ class FastEncoder {
     const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
     warp_.Locally([&](int lane) {
       for (int w = 0; w < 2; ++w) {
-        uint32_t position = writing[lane].position + offsets[lane].word[w] * kEscapeBits;
+        uint32_t position = writing[lane].position + offsets[lane].of(w) * kEscapeBits;
         ENCKE_UNROLL
         for (int i = 0; i < kQuad; ++i) {
           if ((codes_[lane].escapes.word[w] >> 8 * i & 1) == 0) continue;

@@ -30,10 +30,13 @@ ENCKE_INLINE uint32_t WordBegin(int lane, int word) {
   return static_cast<uint32_t>(4 * LaneOfOctet(lane) + 32 * word);
 }
 
-// Bytes of `high` and `low`, chosen by the nibbles of `selectors`: 0 to 3 of `low`, 4 to 7 of `high`.
+// Bytes of `high` and `low`, chosen by the lowest four nibbles of `selectors`: 0 to 3 of `low`, 4 to
+// 7 of `high`. REQUIRES: no other nibbles.
 ENCKE_INLINE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selectors) {
 #ifdef __CUDA_ARCH__
-  return __byte_perm(low, high, selectors);
+  uint32_t picked;  // __byte_perm would mask the nibbles first
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(picked) : "r"(low), "r"(high), "r"(selectors));
+  return picked;
 #else
   const uint64_t both = static_cast<uint64_t>(high) << 32 | low;
   uint32_t picked = 0;
@@ -113,16 +116,16 @@ class ActiveCodes {
   uint32_t selectors_;
 };
 
-// Where a lane's bits lie among those of an octet.
+// Where a lane's bits lie among those of an octet: how many lie before those of each of its words.
 struct OctetOffsets {
-  uint32_t word[2];
-  uint32_t total;
-};
+  uint32_t before;  // as ActiveCodes::counts
+  uint32_t sum;     // likewise, of all lanes
 
-// Of a lane with `before` of the octet's `total` before it, both as ActiveCodes::counts.
-ENCKE_INLINE OctetOffsets OffsetsOf(uint32_t before, uint32_t total) {
-  return {{before & 0xffff, (total & 0xffff) + (before >> 16)}, (total & 0xffff) + (total >> 16)};
-}
+  ENCKE_INLINE_MEMBER uint32_t first() const { return before & 0xffff; }
+  ENCKE_INLINE_MEMBER uint32_t second() const { return (sum & 0xffff) + (before >> 16); }
+  ENCKE_INLINE_MEMBER uint32_t of(int word) const { return word == 0 ? first() : second(); }
+  ENCKE_INLINE_MEMBER uint32_t total() const { return (sum & 0xffff) + (sum >> 16); }
+};
 
 // `counts` of each lane, added up over its octet.
 template <typename Warp>
@@ -137,7 +140,7 @@ ENCKE_WARP_CODE typename Warp::template PerLane<OctetOffsets> FindOffsets(
   });
   const auto total = warp.Shuffle(upto, last);
   typename Warp::template PerLane<OctetOffsets> offsets;
-  warp.Locally([&](int lane) { offsets[lane] = OffsetsOf(before[lane], total[lane]); });
+  warp.Locally([&](int lane) { offsets[lane] = {before[lane], total[lane]}; });
   return offsets;
 }
 

@@ -61,6 +61,36 @@ ENCKE_INLINE void AtomicOr(uint32_t* word, uint32_t bits) {
 #endif
 }
 
+// Words in shared memory whose address a lane has in a register. (Of a pointer that is kept, the
+// compiler would compute it each time it is used.)
+class SharedWords {
+ public:
+  SharedWords() = default;
+#ifdef __CUDA_ARCH__
+  ENCKE_INLINE_MEMBER explicit SharedWords(const uint32_t* words)
+      : address_(static_cast<uint32_t>(__cvta_generic_to_shared(words))) {}
+  // Of the word with bit `bit`, and of the next two.
+  ENCKE_INLINE_MEMBER void Load3(uint32_t bit, uint32_t* loaded) const {
+    asm volatile(
+        "ld.shared.u32 %0, [%3];\n ld.shared.u32 %1, [%3+4];\n ld.shared.u32 %2, [%3+8];"
+        : "=r"(loaded[0]), "=r"(loaded[1]), "=r"(loaded[2])
+        : "r"(address_ + (bit / 32) * 4)
+        : "memory");
+  }
+
+ private:
+  uint32_t address_;
+#else
+  ENCKE_INLINE_MEMBER explicit SharedWords(const uint32_t* words) : words_(words) {}
+  ENCKE_INLINE_MEMBER void Load3(uint32_t bit, uint32_t* loaded) const {
+    for (int k = 0; k < 3; ++k) loaded[k] = words_[bit / 32 + k];
+  }
+
+ private:
+  const uint32_t* words_;
+#endif
+};
+
 // The least of what lanes, of any warp, give.
 ENCKE_INLINE void AtomicLeast(uint32_t* least, uint32_t value) {
 #ifdef __CUDA_ARCH__
@@ -73,6 +103,11 @@ ENCKE_INLINE void AtomicLeast(uint32_t* least, uint32_t value) {
 template <typename T>
 ENCKE_INLINE T Least(T a, T b) {
   return a < b ? a : b;
+}
+
+template <typename T>
+ENCKE_INLINE T Greatest(T a, T b) {
+  return a < b ? b : a;
 }
 
 ENCKE_INLINE uint32_t CeilDivide(uint32_t a, uint32_t b) { return (a + b - 1) / b; }

@@ -35,8 +35,7 @@ struct LaneSums {
   uint32_t escapes;
   float squares;  // of finite elements; infinite when one overflows
 
-  ENCKE_INLINE_MEMBER void Count(float x, bool counted) {
-    nonzero += counted;
+  ENCKE_INLINE_MEMBER void AddSquare(float x) {
     if (fabsf(x) < INFINITY) squares += x * x;
   }
 };

@@ -173,14 +173,14 @@ struct DecodeRequest {
 // blocks where the chunk has fewer, or is of another kind. False when the stream is too short.
 template <typename T>
 ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeRequest<T>& request,
-                                 uint64_t index, BlockRun* run) {
+                                 uint32_t index, BlockRun* run) {
   *run = {};
   const uint64_t chunk_index = request.first_chunk + index / view.segments;
-  const auto number = static_cast<uint32_t>(index % view.segments);
+  const uint32_t number = index % view.segments;
   if (chunk_index >= request.end_chunk) return true;
   run->index = static_cast<uint32_t>(chunk_index);
-  const Chunk chunk = view.chunking.At(static_cast<int64_t>(chunk_index));
   const ByteStream stream = view.stream(chunk_index);
+  const Chunk chunk = view.chunking.At(static_cast<int64_t>(chunk_index));
   const uint32_t elements = StoredValueView::ElementsOf(chunk), blocks = BlocksOf(elements);
   const uint32_t block = number * kSegmentBlocks;
   const bool fast = stream.size > 0 && stream.Byte(0) == static_cast<uint8_t>(HeadByte::FAST);
@@ -200,15 +200,17 @@ ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeReques
   return true;
 }
 
-// Decodes the four segments from `first` on of a value with marks: its FAST chunks only.
+// Decodes the four segments from `first` on of a value with marks: its FAST chunks only. A value has
+// no more than 2^32 segments.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE void DecodeSegments(Warp& warp, const StoredValueView& view,
                                     const RuleTables<Rule>& rules, const DecodeRequest<T>& request,
-                                    uint64_t first, FastDecodeMemory* memory) {
+                                    uint32_t first, FastDecodeMemory* memory) {
   typename Warp::template PerLane<BlockRun> runs;
   typename Warp::template PerLane<bool> opened;
   warp.Locally([&](int lane) {
-    opened[lane] = OpenSegment(view, request, first + OctetOf(lane), &runs[lane]);
+    opened[lane] =
+        OpenSegment(view, request, first + static_cast<uint32_t>(OctetOf(lane)), &runs[lane]);
   });
   FastDecoder<Warp, T, Rule> decoder(warp, rules, request.target, memory);
   const typename Warp::template PerLane<bool> good = decoder.Decode(runs);

@@ -2,8 +2,8 @@
 // by bit plane, and the unary part level by level, each level only for the elements that reached
 // it. So 64 elements cost a handful of word operations, and no fixed width has to fit the greatest.
 //
-// `Ops` are an instruction set's block operations (simd/ops_*.h, which are the CPU's); `Writer` and
-// `Reader` are streams of bits with the members of those in simd/bit_stream.h.
+// `Ops` are an instruction set's block operations (simd/ops_*.h); `Writer` and `Reader` are streams
+// of bits with the members of those in simd/bit_stream.h.
 #pragma once
 
 #include "compression/simd/block.h"
@@ -19,10 +19,13 @@ constexpr int kSparseNibble = 8;  // 8 + r: zero bitmap, then parameter r = 1..6
 constexpr int kExtendedNibble = 15;
 constexpr int kEscapeFlag = 1, kWideFlag = 2;  // in front of the inner nibble of extended blocks
 
-// The parameter that suits codes with this sum: near log2 of their mean.
+// The parameter that suits codes with this sum: near log2 of their mean. It is 0, or
+// 1 + floor(log2(5 sum / (8 count))).
 ENCKE_INLINE int RiceParameter(uint32_t sum, uint32_t count) {
-  const uint32_t scaled = sum * 5 / (count * 8);
-  return scaled == 0 ? 0 : HighestBit(scaled) + 1;
+  const uint32_t a = sum * 5, b = count * 8;
+  if (a < b) return 0;
+  const int power = HighestBit(a) - HighestBit(b);  // a / b < 2^(power + 1), without dividing
+  return a >= b << power ? power + 1 : power;
 }
 
 // How one byte of each of 64 codes is coded.

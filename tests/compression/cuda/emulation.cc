@@ -212,8 +212,9 @@ void EmulateDecode(const cuda::StoredValueView& view, const cuda::DecodeSpan& sp
                                                      scratch.data());
       }
     } else {
-      const uint64_t segments = (span.end_chunk - span.first_chunk) * view.segments;
-      for (uint64_t i = 0; i < segments; i += cuda::kOctets) {
+      const auto segments =
+          static_cast<uint32_t>((span.end_chunk - span.first_chunk) * view.segments);
+      for (uint32_t i = 0; i < segments; i += cuda::kOctets) {
         cuda::DecodeSegments<EmulatedWarp, T, Rule>(warp, view, rules, request, i, memory.get());
       }
     }
