@@ -7,8 +7,11 @@ template <typename T, typename Rule>
 __global__ void __launch_bounds__(kBlockThreads)
     DecodeFast(StoredValueView view, RuleTables<Rule> rules, DecodeRequest<T> request) {
   __shared__ FastDecodeMemory memory[kBlockWarps];
+  __shared__ NibbleTable deposited;
+  FillDeposited(&deposited);
   DeviceWarp warp;
-  DecodeSegments<DeviceWarp, T, Rule>(warp, view, rules, request, static_cast<uint32_t>(WarpInGrid()) * kOctets,
+  DecodeSegments<DeviceWarp, T, Rule>(warp, view, rules, deposited, request,
+                                      static_cast<uint32_t>(WarpInGrid()) * kOctets,
                                       &memory[WarpInBlock()]);
 }
 
@@ -31,10 +34,13 @@ __global__ void __launch_bounds__(kBlockThreads)
     DecodeOthers(StoredValueView view, RuleTables<Rule> rules, DecodeRequest<T> request,
                  bool dense) {
   __shared__ FastDecodeMemory memory[kBlockWarps];
+  __shared__ NibbleTable deposited;
+  FillDeposited(&deposited);
   DeviceWarp warp;
   const uint64_t index = request.first_chunk + WarpInGrid();
   if (index >= request.end_chunk) return;
-  DecodeRest<DeviceWarp, T, Rule>(warp, view, rules, request, dense, index, &memory[WarpInBlock()]);
+  DecodeRest<DeviceWarp, T, Rule>(warp, view, rules, deposited, request, dense, index,
+                                  &memory[WarpInBlock()]);
 }
 
 }  // namespace

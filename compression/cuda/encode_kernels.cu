@@ -14,10 +14,12 @@ template <typename T, typename Rule>
 __global__ void __launch_bounds__(kBlockThreads)
     EncodeFast(StoredValueView view, const T* value, RuleTables<Rule> rules, bool only_missing) {
   __shared__ FastEncodeMemory<T> memory[kBlockWarps];
+  __shared__ NibbleTable extracted;
+  FillExtracted(&extracted);
   DeviceWarp warp;
   if (WarpInGrid() >= static_cast<uint64_t>(view.chunking.count())) return;
-  EncodeFastChunk<DeviceWarp, T, Rule>(warp, view, value, rules, WarpInGrid(), only_missing,
-                                       &memory[WarpInBlock()]);
+  EncodeFastChunk<DeviceWarp, T, Rule>(warp, view, value, rules, extracted, WarpInGrid(),
+                                       only_missing, &memory[WarpInBlock()]);
 }
 
 template <typename T, typename Rule>

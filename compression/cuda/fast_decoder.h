@@ -1,5 +1,5 @@
-// The FAST decoder for one warp: four octets, each of which decodes blocks of 64 elements, one after
-// another. A lane has eight of a block's elements, which it also stores.
+// The FAST decoder for one warp: four octets, each of which decodes blocks of 64 elements, one
+// after another. A lane has eight of a block's elements, which it also stores.
 //
 // Where a block begins is known only after the blocks before it. So an octet decodes a segment of
 // blocks whose beginning follows from the marks kept beside the stream (fast_stream.h). Streams
@@ -32,11 +32,11 @@ struct BlockRun {
   static constexpr uint32_t kUnknown = ~uint32_t{0};
 
   ByteStream stream;
-  int64_t chunk;             // first element in the value
-  uint32_t elements;         // of the chunk
+  int64_t chunk;              // first element in the value
+  uint32_t elements;          // of the chunk
   uint32_t block, end_block;  // none where these are the same
-  uint32_t position, end;    // bits of the stream: of the next block, and where the last one ends
-  uint32_t index;            // of the chunk
+  uint32_t position, end;     // bits of the stream: of the next block, and where the last one ends
+  uint32_t index;             // of the chunk
 
   ENCKE_INLINE_MEMBER bool done() const { return block >= end_block; }
   ENCKE_INLINE_MEMBER bool inside() const { return position <= stream.size * 8; }
@@ -59,8 +59,9 @@ class FastDecoder {
   using PerLane = typename Warp::template PerLane<V>;
 
   ENCKE_WARP_CODE FastDecoder(Warp& warp, const RuleTables<Rule>& tables,
-                              const DecodeTarget<T>& target, FastDecodeMemory* memory)
-      : warp_(warp), tables_(tables), target_(target), memory_(memory) {}
+                              const NibbleTable& deposited, const DecodeTarget<T>& target,
+                              FastDecodeMemory* memory)
+      : warp_(warp), tables_(tables), deposited_(deposited), target_(target), memory_(memory) {}
 
   // Decodes each octet's run. False in the lanes of those that are broken.
   ENCKE_WARP_CODE PerLane<bool> Decode(const PerLane<BlockRun>& runs) {
@@ -118,8 +119,9 @@ class FastDecoder {
     OctetBytes rice;     // the bytes that are Rice-coded
     OctetBytes low;      // of wide codes
     OctetBytes nonzero;  // 1 where a sparse block's codes are not 0
-    OctetBytes active;
     OctetBytes escapes;  // 1 where the element is an escape
+    uint32_t active[2];  // of each word's codes, a bit each
+    uint32_t counts;     // of active ones, of the second word 16 bits up
     int parameter;
     int last;  // round that had a bit set
     bool wide, escaped;
@@ -180,20 +182,16 @@ class FastDecoder {
     warp_.Locally([&](int lane) {
       blocks[lane] = {};
       if (!runs_[lane].done()) OpenBlock(lane, &blocks[lane]);
-      some[lane] = blocks[lane].active.any();
+      some[lane] = blocks[lane].counts != 0;
     });
     // A Rice code has no more levels; neither has a broken one.
     for (int round = 0; round <= kMostRounds && warp_.Ballot(some) != 0; ++round) {
-      PerLane<ActiveCodes> active;
       PerLane<uint32_t> counts;
-      warp_.Locally([&](int lane) {
-        active[lane] = ActiveCodes(blocks[lane].active);
-        counts[lane] = active[lane].counts();
-      });
+      warp_.Locally([&](int lane) { counts[lane] = blocks[lane].counts; });
       const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
       warp_.Locally([&](int lane) {
-        ReadRound(lane, round, active[lane], offsets[lane], &blocks[lane]);
-        some[lane] = blocks[lane].active.any();
+        ReadRound(lane, round, offsets[lane], &blocks[lane]);
+        some[lane] = blocks[lane].counts != 0;
       });
     }
     FinishBlocks(blocks);
@@ -207,10 +205,17 @@ class FastDecoder {
     if (nibble == 0) return;
     const simd::RicePlan plan = simd::PlanOf(nibble);
     block->parameter = plan.parameter;
-    block->active = {{kByteOnes, kByteOnes}};
-    if (!plan.sparse) return;
-    block->active = block->nonzero = OwnBits(lane, Peek(lane, run.position));
-    run.position += 64;
+    block->active[0] = block->active[1] = 15;
+    if (plan.sparse) {
+      const uint64_t bits = Peek(lane, run.position);
+      run.position += 64;
+      for (int w = 0; w < 2; ++w) {
+        block->active[w] = static_cast<uint32_t>(bits >> WordBegin(lane, w)) & 15;
+      }
+      block->nonzero = OwnBits(lane, bits);
+    }
+    block->counts =
+        static_cast<uint32_t>(Popcount(block->active[0]) | Popcount(block->active[1]) << 16);
   }
 
   // Returns the inner nibble.
@@ -239,17 +244,22 @@ class FastDecoder {
   }
 
   // A plane, or a level: one bit for each active code.
-  ENCKE_WARP_CODE void ReadRound(int lane, int round, const ActiveCodes& active,
-                                 const OctetOffsets& offsets, Block* block) {
+  ENCKE_WARP_CODE void ReadRound(int lane, int round, const OctetOffsets& offsets, Block* block) {
     const uint64_t bits = Peek(lane, runs_[lane].position);
     runs_[lane].position += offsets.total();
-    const OctetBytes own = active.Deposit(
-        FunnelRight(static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32), offsets.before),
-        static_cast<uint32_t>(bits >> offsets.second()));
+    const auto low = static_cast<uint32_t>(bits), high = static_cast<uint32_t>(bits >> 32);
+    const uint32_t first =
+        deposited_.At(block->active[0], FunnelRight(low, high, offsets.before) & 15);
+    const uint32_t second =
+        deposited_.At(block->active[1], static_cast<uint32_t>(bits >> offsets.second()) & 15);
     const uint32_t unit = 1u << Least(round, block->parameter);
-    for (int w = 0; w < 2; ++w) block->rice.word[w] += own.word[w] * unit;
-    if (round >= block->parameter) block->active = own;
-    if (own.any()) block->last = round;
+    block->rice.word[0] += SpreadBits(first) * unit;
+    block->rice.word[1] += SpreadBits(second) * unit;
+    if (((first | second) & 15) != 0) block->last = round;
+    if (round < block->parameter) return;
+    block->active[0] = first & 15;
+    block->active[1] = second & 15;
+    block->counts = first >> 4 | second >> 4 << 16;
   }
 
   // Whether no code of the block was above 255. Those that are have spoilt their neighbours.
@@ -279,7 +289,7 @@ class FastDecoder {
       return;
     }
     PerLane<uint32_t> counts;
-    warp_.Locally([&](int lane) { counts[lane] = ActiveCodes(blocks[lane].escapes).counts(); });
+    warp_.Locally([&](int lane) { counts[lane] = CountsOf(blocks[lane].escapes); });
     const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
     warp_.Locally([&](int lane) {
       const uint32_t begin = runs_[lane].position;
@@ -326,8 +336,8 @@ class FastDecoder {
     }
   }
 
-  ENCKE_WARP_CODE void StoreEscapes(int lane, const OctetBytes& escapes,
-                                                   uint32_t position, const OctetOffsets& offsets) {
+  ENCKE_WARP_CODE void StoreEscapes(int lane, const OctetBytes& escapes, uint32_t position,
+                                    const OctetOffsets& offsets) {
     const BlockRun& run = runs_[lane];
     const int64_t end = Least(target_.end, run.chunk + run.elements);
     for (int w = 0; w < 2; ++w) {
@@ -347,6 +357,7 @@ class FastDecoder {
 
   Warp& warp_;
   RuleTables<Rule> tables_;
+  const NibbleTable& deposited_;
   DecodeTarget<T> target_;
   FastDecodeMemory* memory_;
   PerLane<BlockRun> runs_;

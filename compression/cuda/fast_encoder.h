@@ -1,8 +1,8 @@
 // The FAST encoder for one chunk and one warp: four octets, each of which codes every fourth block.
 //
-// Two passes over the chunk's blocks: the first finds how long each one's code is, the second writes
-// the blocks to where the sums of those lengths put them. What is written goes through a window in
-// shared memory, since neighbours share words.
+// Two passes over the chunk's blocks: the first finds how long each one's code is, the second
+// writes the blocks to where the sums of those lengths put them. What is written goes through a
+// window in shared memory, since neighbours share words.
 #pragma once
 
 #include "compression/cuda/fast_stream.h"
@@ -25,6 +25,8 @@ struct BlockPlan {
 template <typename T>
 struct FastEncodeMemory {
   static constexpr uint32_t kSteps = (16 << 10) / sizeof(T) / kBlockElements / kOctets;
+  // Of eight rounds, each lane's two packed nibbles (NibbleTable).
+  alignas(16) uint16_t rounds[kOctets][kOctetLanes][kOctetLanes];
   uint32_t window[kWindowWords];
   uint32_t codes[kSteps][2][kWarpLanes];
   BlockPlan plans[kSteps][kOctets];
@@ -66,8 +68,14 @@ class FastEncoder {
  public:
   // `data`: the chunk's elements. REQUIRES: at most 2^26 of them; `data`, `memory` outlive it.
   ENCKE_WARP_CODE FastEncoder(Warp& warp, const T* data, uint32_t elements,
-                              const RuleTables<Rule>& tables, FastEncodeMemory<T>* memory)
-      : warp_(warp), data_(data), elements_(elements), tables_(tables), memory_(memory) {
+                              const RuleTables<Rule>& tables, const NibbleTable& extracted,
+                              FastEncodeMemory<T>* memory)
+      : warp_(warp),
+        data_(data),
+        elements_(elements),
+        tables_(tables),
+        extracted_(extracted),
+        memory_(memory) {
     warp_.Locally([&](int lane) { sums_[lane] = {}; });
   }
 
@@ -186,7 +194,8 @@ class FastEncoder {
       ENCKE_UNROLL
       for (int i = 0; i < kQuad; ++i) {
         const T x = elements.quads[w].x[i];
-        const ElementCode element = Rule::Quantize(x, tables[WordBegin(lane, w) + i]);
+        const typename Rule::Table table = tables[WordBegin(lane, w) + i];
+        const ElementCode element = Rule::Quantize(x, table);
         codes.low.word[w] |= (element.code & 255) << 8 * i;
         codes.high.word[w] |= (element.code >> 8) << 8 * i;
         codes.escapes.word[w] |= static_cast<uint32_t>(!element.good) << 8 * i;
@@ -327,14 +336,19 @@ class FastEncoder {
     });
   }
 
+  // Rounds of a block. Those of an extended one begin earlier: with the bitmap of escapes and the
+  // low bytes' planes.
+  static constexpr int kEscapesRound = -10, kLowRound = -9, kSparseRound = -1;
+
   // What an octet still has to write of its block.
   struct Writing {
-    uint32_t position;  // bit of the stream
-    OctetBytes active;
-    OctetBytes rest;  // planes of the codes
-    OctetBytes levels;
-    OctetBytes nonzero;
-    int parameter, round;
+    uint32_t position;   // bit of the stream
+    uint32_t active[2];  // of each word's codes, a bit each
+    OctetBytes rest;     // the codes' planes
+    OctetBytes levels;   // below 128, as plans are chosen
+    uint32_t threshold;  // in each byte what makes those levels 128 that reach the next one
+    int round, parameter;
+    bool sparse;
   };
 
   // The step's blocks, from position_ on.
@@ -356,129 +370,154 @@ class FastEncoder {
     PerLane<Writing> writing;
     PerLane<bool> extended, some;
     warp_.Locally([&](int lane) {
-      writing[lane] = OpenBlock(lane);
-      writing[lane].position = begins[lane];
+      writing[lane] = OpenBlock(lane, begins[lane]);
+      some[lane] = (writing[lane].active[0] | writing[lane].active[1]) != 0;
       extended[lane] = plans_[lane].nibble == simd::kExtendedNibble;
     });
-    if (warp_.Ballot(extended) != 0) WriteHeads(&writing);
-    warp_.Locally([&](int lane) { some[lane] = writing[lane].active.any(); });
     while (warp_.Ballot(some) != 0) {
-      PerLane<OctetBytes> bits;
-      warp_.Locally([&](int lane) { bits[lane] = RoundOf(writing[lane]); });
-      WriteBits(bits, &writing);
-      warp_.Locally([&](int lane) {
-        FinishRound(bits[lane], &writing[lane]);
-        some[lane] = writing[lane].active.any();
-      });
+      int rounds = 0;
+      for (; rounds < kOctetLanes && warp_.Ballot(some) != 0; ++rounds) {
+        warp_.Locally([&](int lane) {
+          memory_->rounds[OctetOf(lane)][rounds][LaneOfOctet(lane)] =
+              PackRound(lane, &writing[lane]);
+          some[lane] = (writing[lane].active[0] | writing[lane].active[1]) != 0;
+        });
+      }
+      WriteRounds(rounds, &writing);
     }
     if (warp_.Ballot(extended) != 0) WriteEscapes(writing);
   }
 
-  ENCKE_WARP_CODE Writing OpenBlock(int lane) const {
+  ENCKE_WARP_CODE Writing OpenBlock(int lane, uint32_t position) const {
     const BlockPlan& planned = plans_[lane];
     const simd::RicePlan plan = simd::PlanOf(planned.inner);
     Writing writing = {};
-    if (planned.inner == 0) return writing;
-    writing.active = {{kByteOnes, kByteOnes}};
-    writing.rest = planned.wide ? codes_[lane].high : codes_[lane].low;
-    if (plan.sparse) {
-      writing.nonzero = NonzeroOf(writing.rest);
-      writing.rest = LessOne(writing.rest);
-      writing.round = -1;
-    }
-    writing.levels = Shifted(writing.rest, plan.parameter);
+    writing.position = position;
+    writing.sparse = plan.sparse;
+    writing.round = plan.sparse ? kSparseRound : 0;
     writing.parameter = plan.parameter;
+    writing.threshold = 0x7f7f7f7f;
+    writing.rest = planned.wide ? codes_[lane].high : codes_[lane].low;
+    if (plan.sparse) writing.rest = LessOne(writing.rest);
+    writing.levels = Shifted(writing.rest, plan.parameter);
+    if (planned.inner != 0) writing.active[0] = writing.active[1] = 15;
+    if (planned.nibble == simd::kExtendedNibble) OpenExtended(lane, planned, &writing);
     return writing;
   }
 
-  // The bits of the next round: which codes are not 0, a plane, or a level.
-  ENCKE_WARP_CODE static OctetBytes RoundOf(const Writing& writing) {
-    if (writing.round < 0) return writing.nonzero;
-    if (writing.round >= writing.parameter) return NonzeroOf(writing.levels);
-    return {{writing.rest.word[0] >> writing.round & kByteOnes,
-             writing.rest.word[1] >> writing.round & kByteOnes}};
-  }
-  ENCKE_WARP_CODE static void FinishRound(const OctetBytes& bits, Writing* writing) {
-    if (writing->round < 0) writing->active = bits;
-    if (writing->round >= writing->parameter) {
-      writing->active = bits;
-      writing->levels.word[0] -= bits.word[0];
-      writing->levels.word[1] -= bits.word[1];
+  ENCKE_WARP_CODE void OpenExtended(int lane, const BlockPlan& plan, Writing* writing) const {
+    const int flags = (plan.escaped ? simd::kEscapeFlag : 0) | (plan.wide ? simd::kWideFlag : 0);
+    if (LaneOfOctet(lane) == 0) {
+      PutBits(static_cast<uint32_t>(flags | plan.inner << 2), 0, writing->position);
     }
-    ++writing->round;
+    writing->position += 6;
+    writing->round = plan.escaped ? kEscapesRound : kLowRound;
+    writing->active[0] = writing->active[1] = 15;
   }
 
-  // `bits` of the codes that are active.
-  ENCKE_WARP_CODE void WriteBits(const PerLane<OctetBytes>& bits, PerLane<Writing>* writing) {
-    PerLane<ActiveCodes> active;
-    PerLane<uint32_t> counts, low, high;
-    warp_.Locally([&](int lane) {
-      active[lane] = ActiveCodes((*writing)[lane].active);
-      counts[lane] = active[lane].counts();
+  // A lane's part of the next round: what it adds to it of either word.
+  ENCKE_WARP_CODE uint16_t PackRound(int lane, Writing* writing) const {
+    const int round = writing->round;
+    const bool level = round >= writing->parameter;
+    uint32_t bits[2];  // in each byte's highest
+    ENCKE_UNROLL
+    for (int w = 0; w < 2; ++w) {
+      bits[w] = level ? writing->levels.word[w] + writing->threshold
+                      : writing->rest.word[w] << ((7 - round) & 31);
+    }
+    if (round < 0) EarlyRound(lane, *writing, bits);
+    uint32_t packed = 0;
+    ENCKE_UNROLL
+    for (int w = 0; w < 2; ++w) {
+      const uint32_t own = GatherBits(bits[w] & 0x80808080) >> 7;
+      packed |= extracted_.At(writing->active[w], own) << 8 * w;
+      if (level || round == kSparseRound) writing->active[w] = own;
+    }
+    if (level) writing->threshold -= kByteOnes;
+    writing->round = round + 1;
+    if (round < kSparseRound) FinishEarlyRound(lane, writing);
+    return static_cast<uint16_t>(packed);
+  }
+
+  ENCKE_WARP_CODE void EarlyRound(int lane, const Writing& writing, uint32_t* bits) const {
+    const Codes& codes = codes_[lane];
+    for (int w = 0; w < 2; ++w) {
+      if (writing.round == kSparseRound) {
+        bits[w] = NonzeroBytes(plans_[lane].wide ? codes.high.word[w] : codes.low.word[w]) << 7;
+      } else if (writing.round == kEscapesRound) {
+        bits[w] = codes.escapes.word[w] << 7;
+      } else {
+        bits[w] = codes.low.word[w] << (7 - (writing.round - kLowRound));
+      }
+    }
+  }
+  ENCKE_WARP_CODE void FinishEarlyRound(int lane, Writing* writing) const {
+    const BlockPlan& plan = plans_[lane];
+    const bool last_low = writing->round == kSparseRound;
+    if (!last_low && plan.wide) return;
+    writing->round = writing->sparse ? kSparseRound : 0;
+    if (plan.inner == 0) writing->active[0] = writing->active[1] = 0;
+  }
+
+  // Of so many rounds, no more than eight, that lie in shared memory: each lane puts one together.
+  ENCKE_WARP_CODE void WriteRounds(int rounds, PerLane<Writing>* writing) {
+    PerLane<uint32_t> low, high, counts;
+    warp_.Each([&](int lane) {
+      low[lane] = high[lane] = counts[lane] = 0;
+      if (LaneOfOctet(lane) >= rounds) return;
+      const auto* row = memory_->rounds[OctetOf(lane)][LaneOfOctet(lane)];
+      const Quad<uint32_t> lanes = *reinterpret_cast<const Quad<uint32_t>*>(row);
+      uint32_t parts[2], part_counts[2];
+      ENCKE_UNROLL
+      for (int w = 0; w < 2; ++w) {
+        const uint32_t selectors = w == 0 ? 0x6420 : 0x7531;
+        JoinNibbles(PickBytes(lanes.x[0], lanes.x[1], selectors),
+                    PickBytes(lanes.x[2], lanes.x[3], selectors), &parts[w], &part_counts[w]);
+      }
+      const uint64_t bits = static_cast<uint64_t>(parts[1]) << part_counts[0] | parts[0];
+      low[lane] = static_cast<uint32_t>(bits);
+      high[lane] = static_cast<uint32_t>(bits >> 32);
+      counts[lane] = part_counts[0] + part_counts[1];
     });
-    const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
+    const PerLane<uint32_t> before = warp_.template SumBefore<kOctetLanes>(counts);
+    const PerLane<uint32_t> total = warp_.template SumOfGroup<kOctetLanes>(counts);
     warp_.Locally([&](int lane) {
-      uint32_t packed0, packed1;
-      active[lane].Extract(bits[lane], &packed0, &packed1);
-      const uint64_t second = static_cast<uint64_t>(packed1) << offsets[lane].second();
-      low[lane] = packed0 << (offsets[lane].before & 31) | static_cast<uint32_t>(second);
-      high[lane] = static_cast<uint32_t>(second >> 32);
-    });
-    const PerLane<uint32_t> lows = warp_.template OrOfGroup<kOctetLanes>(low);
-    const PerLane<uint32_t> highs = warp_.template OrOfGroup<kOctetLanes>(high);
-    warp_.Locally([&](int lane) {
-      PutByOctet(lane, lows[lane], highs[lane], (*writing)[lane].position);
-      (*writing)[lane].position += offsets[lane].total();
+      PutBits(low[lane], high[lane], (*writing)[lane].position + before[lane]);
+      (*writing)[lane].position += total[lane];
     });
   }
 
-  // Three lanes write a word each. REQUIRES: what is written has been 0.
-  ENCKE_WARP_CODE void PutByOctet(int lane, uint32_t low, uint32_t high, uint32_t position) const {
-    const int word = LaneOfOctet(lane);
-    if (word > 2) return;
+  // Packed nibbles of eight lanes, a byte each, one behind the other.
+  ENCKE_WARP_CODE static void JoinNibbles(uint32_t first, uint32_t last, uint32_t* bits,
+                                          uint32_t* count) {
+    *bits = 0;
+    ENCKE_UNROLL
+    for (int i = kOctetLanes - 1; i >= 0; --i) {
+      const uint32_t packed = (i < 4 ? first >> 8 * i : last >> 8 * (i - 4)) & 255;
+      *bits = *bits << (packed >> 4) | (packed & 15);
+    }
+    *count =
+        DotBytes(first >> 4 & 0x0f0f0f0f, kByteOnes, DotBytes(last >> 4 & 0x0f0f0f0f, kByteOnes));
+  }
+
+  // REQUIRES: what is written has been 0.
+  ENCKE_WARP_CODE void PutBits(uint32_t low, uint32_t high, uint32_t position) const {
+    uint32_t* word = memory_->window + (position / 32 - first_);
     const uint32_t at = position % 32;
-    // Of 96 bits, (high, low) << at.
-    const uint32_t above = word == 0 ? low : word == 1 ? high : 0;
-    const uint32_t below = word == 0 ? 0 : word == 1 ? low : high;
-    const auto bits = static_cast<uint32_t>(
-        (static_cast<uint64_t>(above) << 32 | below) << at >> 32);
-    if (bits != 0) AtomicOr(memory_->window + (position / 32 - first_ + word), bits);
-  }
-
-  // What lies before the Rice codes of extended blocks.
-  ENCKE_WARP_CODE void WriteHeads(PerLane<Writing>* writing) {
-    PerLane<Writing> head;
-    warp_.Locally([&](int lane) {
-      head[lane] = {};
-      head[lane].position = (*writing)[lane].position;
-      const BlockPlan& plan = plans_[lane];
-      if (plan.nibble != simd::kExtendedNibble) return;
-      const int flags = (plan.escaped ? simd::kEscapeFlag : 0) | (plan.wide ? simd::kWideFlag : 0);
-      PutByOctet(lane, static_cast<uint32_t>(flags | plan.inner << 2), 0, head[lane].position);
-      head[lane].position += 6;
-    });
-    // The bitmap of escapes, then the low bytes' planes.
-    for (int round = -1; round < 8; ++round) {
-      PerLane<OctetBytes> bits;
-      warp_.Locally([&](int lane) {
-        const Codes& codes = codes_[lane];
-        const bool any = round < 0 ? plans_[lane].escaped : plans_[lane].wide;
-        head[lane].active = any ? OctetBytes{{kByteOnes, kByteOnes}} : OctetBytes{};
-        bits[lane] = {};
-        for (int w = 0; w < 2 && any; ++w) {
-          bits[lane].word[w] =
-              round < 0 ? codes.escapes.word[w] : codes.low.word[w] >> round & kByteOnes;
-        }
-      });
-      WriteBits(bits, &head);
-    }
-    warp_.Locally([&](int lane) { (*writing)[lane].position = head[lane].position; });
+    const uint64_t begin = static_cast<uint64_t>(low) << at;
+    const uint64_t end = static_cast<uint64_t>(high) << at;
+    const auto first = static_cast<uint32_t>(begin);
+    const auto second = static_cast<uint32_t>(begin >> 32) | static_cast<uint32_t>(end);
+    const auto third = static_cast<uint32_t>(end >> 32);
+    if (first != 0) AtomicOr(word, first);
+    if (second != 0) AtomicOr(word + 1, second);
+    if (third != 0) AtomicOr(word + 2, third);
   }
 
   // The escapes' elements, behind everything else.
   ENCKE_WARP_CODE void WriteEscapes(const PerLane<Writing>& writing) {
     PerLane<uint32_t> counts;
-    warp_.Locally([&](int lane) { counts[lane] = ActiveCodes(codes_[lane].escapes).counts(); });
+    warp_.Locally([&](int lane) { counts[lane] = CountsOf(codes_[lane].escapes); });
     const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
     warp_.Locally([&](int lane) {
       for (int w = 0; w < 2; ++w) {
@@ -486,11 +525,7 @@ class FastEncoder {
         ENCKE_UNROLL
         for (int i = 0; i < kQuad; ++i) {
           if ((codes_[lane].escapes.word[w] >> 8 * i & 1) == 0) continue;
-          const uint64_t bits = static_cast<uint64_t>(BitsOf(loaded_[lane].quads[w].x[i]))
-                                << position % 32;
-          uint32_t* word = memory_->window + (position / 32 - first_);
-          AtomicOr(word, static_cast<uint32_t>(bits));
-          if (bits >> 32 != 0) AtomicOr(word + 1, static_cast<uint32_t>(bits >> 32));
+          PutBits(BitsOf(loaded_[lane].quads[w].x[i]), 0, position);
           position += kEscapeBits;
         }
       }
@@ -519,6 +554,7 @@ class FastEncoder {
   const T* data_;
   uint32_t elements_;
   RuleTables<Rule> tables_;
+  const NibbleTable& extracted_;
   Memory* memory_;
   bool copied_ = false;
   uint32_t size_ = 0;

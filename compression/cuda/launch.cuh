@@ -18,6 +18,22 @@ inline unsigned BlocksFor(uint64_t warps) {
   return static_cast<unsigned>((warps + kBlockWarps - 1) / kBlockWarps);
 }
 
+// A NibbleTable in shared memory. To be filled by all threads of a block.
+template <typename Entry>
+__device__ void Fill(NibbleTable* table, const Entry& entry) {
+  for (unsigned i = threadIdx.x; i < NibbleTable::kEntries; i += kBlockThreads) {
+    table->entries[i] = entry(i / 16, i % 16);
+  }
+  __syncthreads();
+}
+__device__ inline void FillDeposited(NibbleTable* table) {
+  Fill(table,
+       [](unsigned active, unsigned packed) { return NibbleTable::Deposited(active, packed); });
+}
+__device__ inline void FillExtracted(NibbleTable* table) {
+  Fill(table, [](unsigned active, unsigned bits) { return NibbleTable::Extracted(active, bits); });
+}
+
 // The tables of one launch where lanes read them at random without waiting for long: in shared
 // memory, whose variables may have no constructor.
 struct SharedTables {

@@ -1,8 +1,8 @@
 // A block of 64 codes as eight lanes have it together, an octet: what each does with its eight
 // codes, four to a word, and where its bits lie among the others'.
 //
-// Bit planes and levels of a block (compression/simd/rice.h) are bits of those codes that are still
-// active, without gaps. A lane finds its own by its ranks: how many active codes lie before.
+// Bit planes and levels of a block (compression/simd/rice.h), here together called rounds, are bits
+// of those codes that are still active, without gaps.
 #pragma once
 
 #include "compression/cuda/portable.h"
@@ -30,13 +30,11 @@ ENCKE_INLINE uint32_t WordBegin(int lane, int word) {
   return static_cast<uint32_t>(4 * LaneOfOctet(lane) + 32 * word);
 }
 
-// Bytes of `high` and `low`, chosen by the lowest four nibbles of `selectors`: 0 to 3 of `low`, 4 to
-// 7 of `high`. REQUIRES: no other nibbles.
+// Bytes of `high` and `low`, chosen by the four nibbles of `selectors`: 0 to 3 of `low`, 4 to 7 of
+// `high`.
 ENCKE_INLINE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selectors) {
 #ifdef __CUDA_ARCH__
-  uint32_t picked;  // __byte_perm would mask the nibbles first
-  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(picked) : "r"(low), "r"(high), "r"(selectors));
-  return picked;
+  return __byte_perm(low, high, selectors);
 #else
   const uint64_t both = static_cast<uint64_t>(high) << 32 | low;
   uint32_t picked = 0;
@@ -74,51 +72,49 @@ ENCKE_INLINE uint32_t ShiftBytesRight(uint32_t bytes, int count) {
 ENCKE_INLINE uint32_t SpreadBits(uint32_t bits) { return (bits & 15) * 0x00204081 & kByteOnes; }
 ENCKE_INLINE uint32_t GatherBits(uint32_t bytes) { return DotBytes(bytes, 0x08040201); }
 
-// Of a lane's codes, those that are active.
-class ActiveCodes {
- public:
-  ActiveCodes() = default;
-  // `bytes`: 1 where active, else 0.
-  ENCKE_INLINE_MEMBER explicit ActiveCodes(const OctetBytes& bytes) : bytes_(bytes) {
-    const uint32_t upto[2] = {bytes.word[0] * kByteOnes, bytes.word[1] * kByteOnes};
-    counts_ = upto[0] >> 24 | upto[1] >> 24 << 16;
-    // How many of its word lie before each code; the words' nibbles in turn, as PickBytes takes them.
-    selectors_ = (upto[0] - bytes.word[0]) | ((upto[1] - bytes.word[1]) << 4 | 0x40404040);
+// How many bytes of a lane are 1, of the second word 16 bits up. REQUIRES: all are 0 or 1.
+ENCKE_INLINE uint32_t CountsOf(const OctetBytes& bytes) {
+  return DotBytes(bytes.word[0], kByteOnes) | DotBytes(bytes.word[1], kByteOnes) << 16;
+}
+
+// What becomes of four codes' bits where only some of the codes are active, for all cases: looked
+// up, since a GPU has no instruction for it. A byte's upper half is a number of codes.
+struct NibbleTable {
+  uint8_t entries[256];
+
+  static constexpr uint32_t kEntries = 256;
+
+  // Of bits that lie without gaps in `packed`, those of each active code, and how many are 1.
+  ENCKE_INLINE_MEMBER static uint8_t Deposited(uint32_t active, uint32_t packed) {
+    uint32_t bits = 0, ones = 0;
+    for (int i = 0; i < 4; ++i) {
+      if ((active >> i & 1) == 0) continue;
+      bits |= (packed & 1) << i;
+      ones += packed & 1;
+      packed >>= 1;
+    }
+    return static_cast<uint8_t>(ones << 4 | bits);
+  }
+  // Of each code's `bits`, those of active ones without gaps, and how many are active.
+  ENCKE_INLINE_MEMBER static uint8_t Extracted(uint32_t active, uint32_t bits) {
+    uint32_t packed = 0, count = 0;
+    for (int i = 0; i < 4; ++i) {
+      if ((active >> i & 1) == 0) continue;
+      packed |= (bits >> i & 1) << count;
+      ++count;
+    }
+    return static_cast<uint8_t>(count << 4 | packed);
   }
 
-  // How many there are of each word, the second one's 16 bits up.
-  ENCKE_INLINE_MEMBER uint32_t counts() const { return counts_; }
-
-  // The bits of `packed`, one for each active code, as bytes of the codes.
-  ENCKE_INLINE_MEMBER OctetBytes Deposit(uint32_t packed0, uint32_t packed1) const {
-    const OctetBytes bits = Pick(SpreadBits(packed0), SpreadBits(packed1));
-    return {{bits.word[0] & bytes_.word[0], bits.word[1] & bytes_.word[1]}};
+  // REQUIRES: both are below 16.
+  ENCKE_INLINE_MEMBER uint32_t At(uint32_t active, uint32_t bits) const {
+    return entries[active << 4 | bits];
   }
-
-  // The other way round. REQUIRES: `bytes` are 0 or 1, and 0 where not active.
-  ENCKE_INLINE_MEMBER void Extract(const OctetBytes& bytes, uint32_t* packed0,
-                                   uint32_t* packed1) const {
-    const OctetBytes weights = Pick(0x08040201, 0x08040201);
-    *packed0 = DotBytes(bytes.word[0], weights.word[0]);
-    *packed1 = DotBytes(bytes.word[1], weights.word[1]);
-  }
-
- private:
-  // For each code the byte of its word's `from` that its rank says.
-  ENCKE_INLINE_MEMBER OctetBytes Pick(uint32_t from0, uint32_t from1) const {
-    const uint32_t first = PickBytes(from0, from1, selectors_);
-    const uint32_t last = PickBytes(from0, from1, selectors_ >> 16);
-    return {{PickBytes(first, last, 0x6420), PickBytes(first, last, 0x7531)}};
-  }
-
-  OctetBytes bytes_;
-  uint32_t counts_;
-  uint32_t selectors_;
 };
 
 // Where a lane's bits lie among those of an octet: how many lie before those of each of its words.
 struct OctetOffsets {
-  uint32_t before;  // as ActiveCodes::counts
+  uint32_t before;  // the second word's 16 bits up
   uint32_t sum;     // likewise, of all lanes
 
   ENCKE_INLINE_MEMBER uint32_t first() const { return before & 0xffff; }
@@ -127,7 +123,7 @@ struct OctetOffsets {
   ENCKE_INLINE_MEMBER uint32_t total() const { return (sum & 0xffff) + (sum >> 16); }
 };
 
-// `counts` of each lane, added up over its octet.
+// `counts` of each lane, of its second word 16 bits up, added up over its octet.
 template <typename Warp>
 ENCKE_WARP_CODE typename Warp::template PerLane<OctetOffsets> FindOffsets(
     Warp& warp, const typename Warp::template PerLane<uint32_t>& counts) {

@@ -71,11 +71,10 @@ class SharedWords {
       : address_(static_cast<uint32_t>(__cvta_generic_to_shared(words))) {}
   // Of the word with bit `bit`, and of the next two.
   ENCKE_INLINE_MEMBER void Load3(uint32_t bit, uint32_t* loaded) const {
-    asm volatile(
-        "ld.shared.u32 %0, [%3];\n ld.shared.u32 %1, [%3+4];\n ld.shared.u32 %2, [%3+8];"
-        : "=r"(loaded[0]), "=r"(loaded[1]), "=r"(loaded[2])
-        : "r"(address_ + (bit / 32) * 4)
-        : "memory");
+    asm volatile("ld.shared.u32 %0, [%3];\n ld.shared.u32 %1, [%3+4];\n ld.shared.u32 %2, [%3+8];"
+                 : "=r"(loaded[0]), "=r"(loaded[1]), "=r"(loaded[2])
+                 : "r"(address_ + (bit / 32) * 4)
+                 : "memory");
   }
 
  private:

@@ -98,16 +98,18 @@ ENCKE_WARP_CODE inline void BeginValue(const StoredValueView& view) {
   *view.record = {begin, 0, 0, 0, 0, begin + bytes > view.arena.capacity, ~uint32_t{0}};
 }
 
-// Encodes chunk `index`. With `only_missing`, only where another codec left it out.
+// Encodes chunk `index`. With `only_missing`, only where another codec left it out. `extracted`: of
+// NibbleTable::Extracted, as `deposited` below.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE void EncodeFastChunk(Warp& warp, const StoredValueView& view, const T* value,
-                                     const RuleTables<Rule>& rules, uint64_t index,
-                                     bool only_missing, FastEncodeMemory<T>* memory) {
+                                     const RuleTables<Rule>& rules, const NibbleTable& extracted,
+                                     uint64_t index, bool only_missing,
+                                     FastEncodeMemory<T>* memory) {
   if (view.record->overflowed != 0) return;
   if (only_missing && view.chunks()[index].size != 0) return;
   const Chunk chunk = view.chunking.At(static_cast<int64_t>(index));
   FastEncoder<Warp, T, Rule> encoder(warp, value + chunk.offset, StoredValueView::ElementsOf(chunk),
-                                     rules, memory);
+                                     rules, extracted, memory);
   const uint32_t size = encoder.Measure();
   const ChunkStatistics statistics = encoder.Statistics();
   StoredChunk stored;
@@ -200,19 +202,20 @@ ENCKE_WARP_CODE bool OpenSegment(const StoredValueView& view, const DecodeReques
   return true;
 }
 
-// Decodes the four segments from `first` on of a value with marks: its FAST chunks only. A value has
-// no more than 2^32 segments.
+// Decodes the four segments from `first` on of a value with marks: its FAST chunks only. A value
+// has no more than 2^32 segments.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE void DecodeSegments(Warp& warp, const StoredValueView& view,
-                                    const RuleTables<Rule>& rules, const DecodeRequest<T>& request,
-                                    uint32_t first, FastDecodeMemory* memory) {
+                                    const RuleTables<Rule>& rules, const NibbleTable& deposited,
+                                    const DecodeRequest<T>& request, uint32_t first,
+                                    FastDecodeMemory* memory) {
   typename Warp::template PerLane<BlockRun> runs;
   typename Warp::template PerLane<bool> opened;
   warp.Locally([&](int lane) {
     opened[lane] =
         OpenSegment(view, request, first + static_cast<uint32_t>(OctetOf(lane)), &runs[lane]);
   });
-  FastDecoder<Warp, T, Rule> decoder(warp, rules, request.target, memory);
+  FastDecoder<Warp, T, Rule> decoder(warp, rules, deposited, request.target, memory);
   const typename Warp::template PerLane<bool> good = decoder.Decode(runs);
   warp.Locally([&](int lane) {
     if (!opened[lane] || !good[lane]) AtomicLeast(&view.record->broken, runs[lane].index);
@@ -272,8 +275,9 @@ ENCKE_WARP_CODE bool DecodeCopy(Warp& warp, const ByteStream& stream, int64_t ch
 // `dense`: whether the value has DENSE chunks.
 template <typename Warp, typename T, typename Rule>
 ENCKE_WARP_CODE void DecodeRest(Warp& warp, const StoredValueView& view,
-                                const RuleTables<Rule>& rules, const DecodeRequest<T>& request,
-                                bool dense, uint64_t index, FastDecodeMemory* memory) {
+                                const RuleTables<Rule>& rules, const NibbleTable& deposited,
+                                const DecodeRequest<T>& request, bool dense, uint64_t index,
+                                FastDecodeMemory* memory) {
   const ByteStream stream = view.stream(index);
   const auto head = static_cast<HeadByte>(stream.size > 0 ? stream.Byte(0) : 0);
   if (head == HeadByte::FAST && view.segments > 0) return;
@@ -284,7 +288,7 @@ ENCKE_WARP_CODE void DecodeRest(Warp& warp, const StoredValueView& view,
   if (head == HeadByte::COPY) {
     good = DecodeCopy(warp, stream, chunk.offset, elements, request.target);
   } else if (head == HeadByte::FAST) {
-    FastDecoder<Warp, T, Rule> decoder(warp, rules, request.target, memory);
+    FastDecoder<Warp, T, Rule> decoder(warp, rules, deposited, request.target, memory);
     good = decoder.DecodeChunk(stream, chunk.offset, elements);
   }
   warp.Each([&](int lane) {

@@ -26,6 +26,22 @@ class HostCoding {
   cuda::DeviceCoding coding_;
 };
 
+template <typename Entry>
+cuda::NibbleTable TableOf(const Entry& entry) {
+  cuda::NibbleTable table;
+  for (uint32_t i = 0; i < cuda::NibbleTable::kEntries; ++i)
+    table.entries[i] = entry(i / 16, i % 16);
+  return table;
+}
+const cuda::NibbleTable& Deposited() {
+  static const cuda::NibbleTable table = TableOf(cuda::NibbleTable::Deposited);
+  return table;
+}
+const cuda::NibbleTable& Extracted() {
+  static const cuda::NibbleTable table = TableOf(cuda::NibbleTable::Extracted);
+  return table;
+}
+
 EncodeStatistics ToStatistics(const cuda::ChunkStatistics& sum, int64_t elements) {
   return {elements, sum.nonzero, sum.escapes, sum.squares};
 }
@@ -52,7 +68,7 @@ Emulated EmulateFastEncode(const void* data, DType dtype, const Shape& shape,
     EmulatedWarp warp(backwards);
     const auto memory = std::make_unique<cuda::FastEncodeMemory<T>>();
     cuda::FastEncoder<EmulatedWarp, T, Rule> encoder(warp, static_cast<const T*>(data), elements,
-                                                     rules, memory.get());
+                                                     rules, Extracted(), memory.get());
     const AlignedBytes stream(encoder.Measure());
     result.marks.resize(cuda::SegmentsOf(elements));
     encoder.Write(stream.data(), result.marks.data());
@@ -74,7 +90,8 @@ EmulatedElements EmulateFastDecode(const std::vector<uint8_t>& stream, DType dty
     const auto memory = std::make_unique<cuda::FastDecodeMemory>();
     const AlignedBytes out(shape.elements() * static_cast<int64_t>(sizeof(T)));
     cuda::FastDecoder<EmulatedWarp, T, Rule> decoder(
-        warp, rules, {reinterpret_cast<T*>(out.data()), 0, shape.elements()}, memory.get());
+        warp, rules, Deposited(), {reinterpret_cast<T*>(out.data()), 0, shape.elements()},
+        memory.get());
     const bool good = decoder.DecodeChunk(
         {reinterpret_cast<const uint32_t*>(bytes.data()), static_cast<uint32_t>(stream.size())}, 0,
         static_cast<uint32_t>(shape.elements()));
@@ -182,7 +199,7 @@ void EmulateEncode(const cuda::StoredValueView& view, const void* value,
     }
     const auto memory = std::make_unique<cuda::FastEncodeMemory<T>>();
     for (uint64_t i = 0; i < chunks; ++i) {
-      cuda::EncodeFastChunk<EmulatedWarp, T, Rule>(warp, view, data, rules, i,
+      cuda::EncodeFastChunk<EmulatedWarp, T, Rule>(warp, view, data, rules, Extracted(), i,
                                                    coding.dense != nullptr, memory.get());
     }
   });
@@ -215,12 +232,13 @@ void EmulateDecode(const cuda::StoredValueView& view, const cuda::DecodeSpan& sp
       const auto segments =
           static_cast<uint32_t>((span.end_chunk - span.first_chunk) * view.segments);
       for (uint32_t i = 0; i < segments; i += cuda::kOctets) {
-        cuda::DecodeSegments<EmulatedWarp, T, Rule>(warp, view, rules, request, i, memory.get());
+        cuda::DecodeSegments<EmulatedWarp, T, Rule>(warp, view, rules, Deposited(), request, i,
+                                                    memory.get());
       }
     }
     for (uint64_t i = span.first_chunk; i < span.end_chunk; ++i) {
-      cuda::DecodeRest<EmulatedWarp, T, Rule>(warp, view, rules, request, coding.dense != nullptr,
-                                              i, memory.get());
+      cuda::DecodeRest<EmulatedWarp, T, Rule>(warp, view, rules, Deposited(), request,
+                                              coding.dense != nullptr, i, memory.get());
     }
   });
 }
