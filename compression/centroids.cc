@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "compression/quantizer_tables.h"
+#include "compression/quantizer.h"
 
 namespace encke {
 namespace {
@@ -53,7 +53,7 @@ std::vector<int8_t> CellCentroids(const Activity& activity, const std::vector<Ch
                                   DType dtype) {
   std::vector<float> inverse_width;
   for (size_t c = 0; c < activity.threshold.size(); ++c) {
-    const float width = activity.inactive_bound[c];
+    const auto width = static_cast<float>(CellShare(dtype) * activity.inactive_bound[c]);
     const bool counts = activity.sign[c] != 0 && width > 0;
     inverse_width.push_back(counts ? 1.0f / width : std::nanf(""));
   }

@@ -39,7 +39,7 @@ void ValueCode::Update(Allocator& allocator, const Tensor& value, const Chunking
   dtype_ = value.dtype();
   options_ = options;
   const std::vector<ChunkView> sample = Sample(chunking);
-  coding_ = std::make_unique<ValueCoding>(WithCentroids(sample), value.shape().c);
+  coding_ = std::make_unique<ValueCoding>(WithCentroids(sample), dtype_, value.shape().c);
   if (learns && !sample.empty()) {
     FindCodec("dense")->Prepare(sample, dtype_, coding_.get());
     tables_ = coding_->tables;
