@@ -159,7 +159,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   ready_.Record(options_.compute);
   ready_.MakeWait(stream_.get());
   const Chunking chunking(value.shape(), value.dtype(), options_.chunk_bytes);
-  ValueCode& code = codes_[id];
+  ValueCode& code = codes_.try_emplace(id, static_cast<int>(codes_.size())).first->second;
   code.Update(allocator_, value, chunking, codec == "dense",
               codec == "raw" ? CodecOptions() : options.coding, stream_.get());
   const EncodeScratch scratch = ReserveFor(chunking, code);
@@ -346,7 +346,7 @@ void CudaStore::TakeSize(const Finding& finding) {
   stored.statistics.nonzero = record.nonzero;
   stored.statistics.escapes = record.escapes;
   stored.statistics.sum_of_squares = record.squares;
-  codes_[finding.id].last = stored;
+  codes_.at(finding.id).last = stored;
   const auto found = values_.find(finding.id);
   if (found == values_.end() || found->second.number != finding.number) return;
   ArenasOf(finding.place).Settle(finding.number, record.end);
@@ -389,7 +389,7 @@ void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scrat
               scratch.shape().ToString());
   ready_.Record(options_.compute);
   ready_.MakeWait(stream_.get());
-  const DeviceCoding coding = codes_[id].device();
+  const DeviceCoding coding = codes_.at(id).device();
   const int warps = DenseWarps(multiprocessors_, value.view.chunking);
   uint8_t* memory = coding.dense == nullptr
                         ? nullptr

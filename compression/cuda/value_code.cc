@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "compression/centroids.h"
 #include "compression/cuda/rule_tables.h"
@@ -69,7 +70,7 @@ void ValueCode::Learn(const Chunking& chunking, int64_t channels) {
     FindCodec("dense")->Prepare(sample, dtype_, coding_.get());
     tables_ = coding_->tables;
   }
-  uses_ = 0;
+  uses_ = std::exchange(turn_, 0);
 }
 
 // Empty where there is none that fits.

@@ -18,6 +18,9 @@ namespace encke::cuda {
 // the next is taken. Until there is one, FAST serves, and the middle of each cell.
 class ValueCode {
  public:
+  // `turn`: what is learnt first serves so much shorter, so that not all values' is due at a time.
+  explicit ValueCode(int turn) : turn_(turn % kUses) {}
+
   // Makes it what `options` ask for and sends it to the device where it changed, on `stream`.
   // `dense`: whether to learn tables.
   void Update(Allocator& allocator, const Tensor& value, const Chunking& chunking, bool dense,
@@ -47,7 +50,8 @@ class ValueCode {
   std::vector<uint8_t> tables_;    // DENSE's, in compact form; empty: FAST
   std::vector<int8_t> centroids_;  // Activity::centroid
   double learnt_width_ = 0;        // of inactive cells, for which they were found
-  int uses_ = kUses;               // of what was learnt
+  int turn_;
+  int uses_ = kUses;  // of what was learnt
   std::shared_ptr<Buffer> device_;
   std::unique_ptr<PinnedBytes> host_;
   int64_t bytes_ = 0, dense_offset_ = 0;  // of the two
