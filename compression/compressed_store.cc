@@ -180,11 +180,11 @@ std::shared_ptr<const ValueCoding> CompressedStore::Learn(const Tensor& value,
   CodecOptions asked = options.coding;
   asked.checksum = asked.checksum || options.tier == Tier::OFFLOADED || options_.spill;
   if (options.prior != nullptr) {
-    return std::make_shared<ValueCoding>(asked, *options.prior, entry.shape.c);
+    return std::make_shared<ValueCoding>(asked, *options.prior, entry.dtype, entry.shape.c);
   }
   const std::vector<ChunkView> sample = Sample(value);
   const CodecOptions chosen = WithCenters(asked, sample, value);
-  auto coding = std::make_shared<ValueCoding>(chosen, entry.shape.c);
+  auto coding = std::make_shared<ValueCoding>(chosen, entry.dtype, entry.shape.c);
   entry.codec->Prepare(sample, entry.dtype, coding.get());
   return coding;
 }

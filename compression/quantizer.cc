@@ -13,15 +13,15 @@ constexpr int64_t kLine = 64;  // bytes of a cache line: vectors that do not cro
 constexpr int64_t kTables = 4, kActivityTables = 9;
 constexpr float kLeastBound = 0x1p-120f;     // below, 1 / step would overflow or lose precision
 constexpr float kGreatestBound = 0x1p+120f;  // above, step would overflow
-constexpr double kShrink = 1.0 - 0x1p-12;
+// For the reconstruction's rounding, of a cell: to a float, and to bfloat16, where half an ulp is
+// up to 2^-8 of the element. Measured to store least (doc/decisions.md).
+constexpr double kRoomFloat = 0x1p-12, kRoomBfloat16 = 0x1p-5;
 constexpr double kGreatestCenter = 0x1p+22;  // center + code stays exact in a float
 
 float UsableBound(float bound) {
   ENCKE_CHECK(std::isfinite(bound) && bound >= 0, bound);
   return bound < kLeastBound ? 0.0f : std::min(bound, kGreatestBound);
 }
-
-float StepOf(float bound) { return static_cast<float>(2.0 * kShrink * bound); }
 
 float Inverse(float step) { return step > 0 ? static_cast<float>(1.0 / step) : 0.0f; }
 
@@ -41,6 +41,8 @@ void CheckActivity(const Activity& activity, int64_t channels) {
 }
 
 }  // namespace
+
+double CellShare(DType dtype) { return 1.0 - (dtype == DType::BF16 ? kRoomBfloat16 : kRoomFloat); }
 
 QuantizerMode ModeOf(const CodecOptions& options) {
   if (!options.activity.empty()) return QuantizerMode::ACTIVITY;
@@ -65,8 +67,8 @@ const T* ExpandedQuantizer::Add(const Of& of) {
   return table;
 }
 
-Quantizer::Quantizer(const CodecOptions& options, int64_t channels)
-    : mode_(ModeOf(options)), activity_(options.activity) {
+Quantizer::Quantizer(const CodecOptions& options, DType dtype, int64_t channels)
+    : mode_(ModeOf(options)), cell_share_(CellShare(dtype)), activity_(options.activity) {
   const std::vector<float>& per_channel = options.bound.channel;
   const std::vector<float>& centers = options.channel_center;
   const int64_t given_bounds = per_channel.size(), given_centers = centers.size();
@@ -99,6 +101,8 @@ std::vector<float> Quantizer::Centers() const {
   return centers;
 }
 
+float Quantizer::StepOf(float bound) const { return static_cast<float>(2.0 * cell_share_ * bound); }
+
 // A channel without sides has one bound.
 float Quantizer::BoundOf(int64_t channel) const {
   if (!activity_.empty() && activity_.sign[channel] == 0) return activity_.inactive_bound[channel];
@@ -107,7 +111,7 @@ float Quantizer::BoundOf(int64_t channel) const {
 
 float Quantizer::WidthOf(int64_t channel) const {
   const float bound = activity_.inactive_bound[channel];
-  return activity_.sign[channel] == 0 ? StepOf(bound) : static_cast<float>(kShrink * bound);
+  return activity_.sign[channel] == 0 ? StepOf(bound) : static_cast<float>(cell_share_ * bound);
 }
 
 // QuantizerTables::centroids.
@@ -127,7 +131,7 @@ ExpandedQuantizer Quantizer::Expand() const {
   QuantizerTables& tables = expanded.tables_;
   const float* bound = tables.bound = expanded.Add<float>([&](int64_t c) { return BoundOf(c); });
   const float* step = tables.step =
-      expanded.Add<float>([=](int64_t c) { return StepOf(bound[c]); });
+      expanded.Add<float>([&](int64_t c) { return StepOf(bound[c]); });
   tables.inverse_step = expanded.Add<float>([=](int64_t c) { return Inverse(step[c]); });
   if (sides) {
     ExpandActivity(&expanded);

@@ -6,9 +6,10 @@
 // With activity:   u = direction * (x - threshold), code = zigzag(k), where k >= 1 is the cell
 //                  ((k - 1) * step, k * step] of u and decodes to its middle, and k = -m <= 0 the
 //                  cell (-(m + 1) * width, -m * width] and decodes to its centroid, if it has one.
-// step = 2 * bound * (1 - 2^-12), width = inactive_bound * (1 - 2^-12): the little that is missing
-// pays for the rounding of the reconstruction, so that hardly any element fails the check
-// |x - x'| < bound. Those that do, and those whose code is 2^16 or more, are escapes.
+// step = 2 * bound * (1 - room), width = inactive_bound * (1 - room), room = 2^-12 for F32 and 2^-5
+// for BF16: what is missing pays for the rounding of the reconstruction, so that hardly any element
+// fails the check |x - x'| < bound. Those that do, and those whose code is 2^16 or more, are
+// escapes.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,9 @@ namespace encke {
 
 // How values are quantised that are kept under these options.
 QuantizerMode ModeOf(const CodecOptions& options);
+
+// 1 - room, by which cells of such elements are narrower than their bound would allow.
+double CellShare(DType dtype);
 
 // Owns what QuantizerTables points to. Movable, not copyable.
 class ExpandedQuantizer {
@@ -50,9 +54,9 @@ class ExpandedQuantizer {
 class Quantizer {
  public:
   // Bounds below 2^-120 are taken as 0 (lossless), those above 2^120 as 2^120.
-  // REQUIRES: the options' vectors are empty or have `channels` entries, bounds finite and >= 0,
-  // thresholds finite; the activity without mask and centers.
-  Quantizer(const CodecOptions& options, int64_t channels);
+  // REQUIRES: elements are `dtype`, F32 or BF16; the options' vectors are empty or have `channels`
+  // entries, bounds finite and >= 0, thresholds finite; the activity without mask and centers.
+  Quantizer(const CodecOptions& options, DType dtype, int64_t channels);
 
   QuantizerMode mode() const { return mode_; }
   bool mask() const { return mode_ == QuantizerMode::MASK; }
@@ -66,11 +70,13 @@ class Quantizer {
 
  private:
   float BoundOf(int64_t channel) const;  // of active elements
+  float StepOf(float bound) const;
   float WidthOf(int64_t channel) const;  // of inactive cells
   int32_t CentroidsOf(int64_t channel) const;
   void ExpandActivity(ExpandedQuantizer* expanded) const;
 
   QuantizerMode mode_;
+  double cell_share_;  // CellShare
   bool lossless_ = true;
   int64_t period_;
   std::vector<float> bound_;     // one, or one a channel

@@ -15,8 +15,9 @@ CodecOptions WithLearnt(CodecOptions options, const LearntCoding& learnt) {
 
 }  // namespace
 
-ValueCoding::ValueCoding(const CodecOptions& options, const LearntCoding& learnt, int64_t channels)
-    : ValueCoding(WithLearnt(options, learnt), channels) {
+ValueCoding::ValueCoding(const CodecOptions& options, const LearntCoding& learnt, DType dtype,
+                         int64_t channels)
+    : ValueCoding(WithLearnt(options, learnt), dtype, channels) {
   ENCKE_CHECK(quantizer.mode() == learnt.mode, "learnt under other options");
   tables = learnt.tables;
 }

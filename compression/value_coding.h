@@ -18,11 +18,12 @@ struct LearntCoding {
 };
 
 struct ValueCoding {
-  ValueCoding(const CodecOptions& options, int64_t channels)
-      : quantizer(options, channels), checksum(options.checksum), seed(options.seed) {}
+  ValueCoding(const CodecOptions& options, DType dtype, int64_t channels)
+      : quantizer(options, dtype, channels), checksum(options.checksum), seed(options.seed) {}
   // With what was learnt of the value before. REQUIRES: `learnt` has the mode of `options`, its
   // vectors are empty or have entries for `channels`, its tables are those of the codec.
-  ValueCoding(const CodecOptions& options, const LearntCoding& learnt, int64_t channels);
+  ValueCoding(const CodecOptions& options, const LearntCoding& learnt, DType dtype,
+              int64_t channels);
 
   LearntCoding Learnt() const;
   int64_t bytes() const { return quantizer.bytes() + static_cast<int64_t>(tables.size()); }

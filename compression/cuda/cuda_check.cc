@@ -40,6 +40,13 @@ bool CodecEvent::Done() const {
 
 void CodecEvent::Wait() const { ENCKE_CODEC_CUDA(cudaEventSynchronize(event_)); }
 
+EventPool::Held EventPool::Take() {
+  if (free_.empty()) return Held(new CodecEvent, {this});
+  CodecEvent* event = free_.back().release();
+  free_.pop_back();
+  return Held(event, {this});
+}
+
 PinnedBytes::PinnedBytes(int64_t bytes) {
   void* data = nullptr;
   ENCKE_CODEC_CUDA(cudaMallocHost(&data, std::max<int64_t>(bytes, 1)));

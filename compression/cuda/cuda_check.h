@@ -4,6 +4,8 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 namespace encke::cuda {
 
@@ -37,6 +39,26 @@ class CodecEvent {
 
  private:
   cudaEvent_t event_ = nullptr;
+};
+
+// Events that come back when nobody holds them: none is made in the steady state. Not thread-safe;
+// outlives what it gives. What a stream or the host was told to wait for stays what it was.
+class EventPool {
+ public:
+  EventPool() = default;
+  EventPool(const EventPool&) = delete;
+  EventPool& operator=(const EventPool&) = delete;
+
+  struct Return {
+    EventPool* pool;
+    void operator()(CodecEvent* event) const { pool->free_.emplace_back(event); }
+  };
+  using Held = std::unique_ptr<CodecEvent, Return>;
+  // One that may have been recorded before.
+  Held Take();
+
+ private:
+  std::vector<std::unique_ptr<CodecEvent>> free_;
 };
 
 // Page-locked memory of the host.

@@ -46,11 +46,12 @@ class CudaStore : public ActivationStore {
     DType dtype;
     StoredValueView view;
     ArenaPlace place;
-    int64_t bytes;                        // stored, as far as known
-    std::shared_ptr<CodecEvent> encoded;  // the tensor has been read
-    std::shared_ptr<CodecEvent> decoded;  // the elements are in `target`
-    void* target;
-    int64_t first, count;  // samples in `target`
+    int64_t bytes;            // stored, as far as known
+    EventPool::Held encoded;  // the tensor has been read
+    EventPool::Held decoded;  // the elements are in `target`
+    void* target = nullptr;
+    int64_t first = 0, count = 0;  // samples in `target`
+    bool was_decoded = false;      // any of it
     // Where it lies in its arena, once that is known.
     uint64_t begin = 0, end = 0;
   };
@@ -59,8 +60,8 @@ class CudaStore : public ActivationStore {
     int id = 0;
     int number = 0;
     ArenaPlace place = ArenaPlace::DEVICE;
-    StoredValue value;  // but for what is found
-    std::shared_ptr<CodecEvent> done = std::make_shared<CodecEvent>();
+    StoredValue value;     // but for what is found
+    EventPool::Held done;  // its record has been read
   };
 
   // Memory that the encoder works in.
@@ -84,7 +85,7 @@ class CudaStore : public ActivationStore {
   StoredValueView Staged(const Value& value);
   EncodeScratch ReserveFor(const Chunking& chunking, const ValueCode& code);
   void Decode(int id, int64_t first, int64_t count, const Tensor& scratch);
-  void ReadRecord(int number);
+  EventPool::Held ReadRecord(int number);
   void TakeFindings();
   void TakeSize(const Finding& finding);
   void CheckWhole(const Finding& finding) const;
@@ -102,6 +103,7 @@ class CudaStore : public ActivationStore {
   const CudaStoreOptions options_;
   int multiprocessors_ = 0;
   CodecStream stream_;
+  EventPool events_;
   CodecEvent ready_;  // what the computation has done so far
   EncodeArenas arenas_;
   std::unique_ptr<EncodeArenas> lent_;
@@ -157,7 +159,7 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   ready_.Record(options_.compute);
   ready_.MakeWait(stream_.get());
   const Chunking chunking(value.shape(), value.dtype(), options_.chunk_bytes);
-  ValueCode& code = codes_[id];
+  ValueCode& code = codes_.try_emplace(id, static_cast<int>(codes_.size())).first->second;
   code.Update(allocator_, value, chunking, codec == "dense",
               codec == "raw" ? CodecOptions() : options.coding, stream_.get());
   const EncodeScratch scratch = ReserveFor(chunking, code);
@@ -170,17 +172,12 @@ StoredValue CudaStore::Put(int id, const Tensor& value, const PutOptions& option
   code.TakeSample(value, chunking, stream_.get());
   stored.encoded->Record(stream_.get());
   if (!options_.overlap) stored.encoded->MakeWait(options_.compute);
-  ReadRecord(stored.number);
   StoredValue partly;
   partly.codec = codec;
   partly.raw_bytes = value.bytes();
   partly.statistics.elements = value.elements();
-  sizes_.emplace_back();
-  sizes_.back().id = id;
-  sizes_.back().number = stored.number;
-  sizes_.back().place = stored.place;
-  sizes_.back().value = partly;
-  sizes_.back().done->Record(stream_.get());
+  EventPool::Held done = ReadRecord(stored.number);
+  sizes_.push_back({id, stored.number, stored.place, partly, std::move(done)});
   if (!code.last) {
     sizes_.back().done->Wait();
     TakeFindings();
@@ -201,9 +198,8 @@ CudaStore::Value& CudaStore::Open(int id, const Tensor& value, const Chunking& c
   const uint64_t floor = arenas.place() == ArenaPlace::LENT ? options.floor : 0;
   const StoredValueView view = {arenas.Open(number, most, floor), RecordOf(number), chunking,
                                 segments, nullptr};
-  const auto placed = values_.emplace(
-      id, Value{number, value.shape(), value.dtype(), view, arenas.place(), 0,
-                std::make_shared<CodecEvent>(), std::make_shared<CodecEvent>(), nullptr, 0, 0});
+  const auto placed = values_.emplace(id, Value{number, value.shape(), value.dtype(), view,
+                                                arenas.place(), 0, events_.Take(), events_.Take()});
   return placed.first->second;
 }
 
@@ -319,10 +315,13 @@ void CudaStore::SetBytes(Value* value, int64_t bytes) {
   stored_ += more;
 }
 
-void CudaStore::ReadRecord(int number) {
+EventPool::Held CudaStore::ReadRecord(int number) {
   auto* to = found_.data() + number % kRecords * sizeof(ValueRecord);
   ENCKE_CODEC_CUDA(cudaMemcpyAsync(to, RecordOf(number), sizeof(ValueRecord),
                                    cudaMemcpyDeviceToHost, stream_.get()));
+  EventPool::Held done = events_.Take();
+  done->Record(stream_.get());
+  return done;
 }
 
 void CudaStore::TakeFindings() {
@@ -347,7 +346,7 @@ void CudaStore::TakeSize(const Finding& finding) {
   stored.statistics.nonzero = record.nonzero;
   stored.statistics.escapes = record.escapes;
   stored.statistics.sum_of_squares = record.squares;
-  codes_[finding.id].last = stored;
+  codes_.at(finding.id).last = stored;
   const auto found = values_.find(finding.id);
   if (found == values_.end() || found->second.number != finding.number) return;
   ArenasOf(finding.place).Settle(finding.number, record.end);
@@ -390,7 +389,7 @@ void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scrat
               scratch.shape().ToString());
   ready_.Record(options_.compute);
   ready_.MakeWait(stream_.get());
-  const DeviceCoding coding = codes_[id].device();
+  const DeviceCoding coding = codes_.at(id).device();
   const int warps = DenseWarps(multiprocessors_, value.view.chunking);
   uint8_t* memory = coding.dense == nullptr
                         ? nullptr
@@ -403,16 +402,11 @@ void CudaStore::Decode(int id, int64_t first, int64_t count, const Tensor& scrat
   LaunchDecode(offloaded ? Staged(value) : value.view, span, coding, memory, warps, stream_.get());
   ENCKE_CODEC_CUDA(cudaGetLastError());
   if (offloaded) reader_->Decoded(stream_.get());
-  value.decoded = std::make_shared<CodecEvent>();
   value.decoded->Record(stream_.get());
   value.target = scratch.raw();
   value.first = first;
   value.count = count;
-  ReadRecord(value.number);
-  decodings_.emplace_back();
-  decodings_.back().id = id;
-  decodings_.back().number = value.number;
-  decodings_.back().done->Record(stream_.get());
+  value.was_decoded = true;
 }
 
 void CudaStore::BeforeOverwrite(int id) {
@@ -447,6 +441,10 @@ void CudaStore::Release(int id) {
   if (value.place == ArenaPlace::LENT) {  // the computation may write there from now on
     value.encoded->MakeWait(options_.compute);
     value.decoded->MakeWait(options_.compute);
+  }
+  if (value.was_decoded) {
+    EventPool::Held done = ReadRecord(value.number);
+    decodings_.push_back({id, value.number, value.place, StoredValue(), std::move(done)});
   }
   SetBytes(&value, 0);
   ArenasOf(value.place).Close(value.number, [&](int number) { return &RecordOf(number)->begin; });

@@ -28,11 +28,12 @@ struct CudaStoreOptions {
 //
 // Neither Put nor Get waits for the device, but for these: the first Put of an id; a Put for which
 // neither borrowed space nor an arena surely has room, which first waits for what values before it,
-// the oldest first, really took; a Put with other bounds than the last of its id, if that one is not yet encoded; the first Put after an
-// iteration that needed more than one arena; and a Get or Prefetch of an offloaded value which is
-// not yet encoded, or larger than any before. A StoredValue tells of the last time that its id was
-// put, so that bounds follow statistics one iteration late. A broken chunk is noticed by one of the
-// calls after the one that decoded it.
+// the oldest first, really took; a Put with other bounds than the last of its id, if that one is
+// not yet encoded; the first Put after an iteration that needed more than one arena; and a Get or
+// Prefetch of an offloaded value which is not yet encoded, or larger than any before. Nor does the
+// pool take memory, of either side, or make events once values and places are as they were. A
+// StoredValue tells of the last time that its id was put, so that bounds follow statistics one
+// iteration late. A broken chunk is noticed by one of the calls after the Release of its value.
 std::unique_ptr<ActivationStore> NewCudaStore(Allocator& allocator,
                                               const CudaStoreOptions& options);
 // What that pool needs free of its arena, besides what it holds, to encode a value of this shape.

@@ -2,6 +2,7 @@
 // tables are learnt from.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "compression/chunking.h"
@@ -11,9 +12,14 @@ namespace encke::cuda {
 
 // Which parts of a value: some rows at the beginning of chunks that are evenly spread over it.
 inline std::vector<Chunk> SamplePieces(const Chunking& chunking) {
-  constexpr int64_t kPieces = 16, kPieceElements = 1536;
+  constexpr int64_t kLeastPieces = 8, kMostPieces = 16, kPieceElements = 1536;
   std::vector<Chunk> pieces;
-  const int64_t count = std::min(chunking.count(), kPieces);
+  if (chunking.count() == 0) return pieces;
+  // Images differ: many small pieces say more than a few.
+  const int64_t smallest = 2 * chunking.At(0).shape.w * chunking.At(0).shape.c;
+  const int64_t enough = std::clamp(
+      2 * kMostPieces * kPieceElements / std::max<int64_t>(smallest, 1), kLeastPieces, kMostPieces);
+  const int64_t count = std::min(chunking.count(), enough);
   for (int64_t i = 0; i < count; ++i) {
     Chunk piece = chunking.At(chunking.count() * i / count);
     const int64_t row = std::max<int64_t>(piece.shape.w * piece.shape.c, 1);

@@ -99,8 +99,8 @@ class Backend {
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.
   virtual bool PoolWorksAside() const { return false; }
-  // The part of WORKSPACE that this pool will need for a value that is put in this shape; `exact`: without
-  // loss.
+  // The part of WORKSPACE that this pool will need for a value that is put in this shape; `exact`:
+  // without loss.
   virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier,
                                    const std::string& /*codec*/, bool /*exact*/) const {
     return StoreScratchBytes(value, dtype, tier);
@@ -209,8 +209,9 @@ class Backend {
   // / 8 bytes: element i takes bits [i * bits, (i + 1) * bits), low bits first.
   virtual void PackBits(const Tensor& x, int bits, const Tensor& packed) = 0;
   virtual void UnpackBits(const Tensor& packed, int bits, const Tensor& x) = 0;
-  // Between the device and host memory; waits for the stream.
+  // Waits for the stream.
   virtual void CopyToHost(const Tensor& src, void* dst) = 0;
+  // What is at `src` may change afterwards. May wait for the stream, too.
   virtual void CopyFromHost(const void* src, const Tensor& dst) = 0;
   // Begins to copy tensors, small ones, as they are at this point of the stream; waits for nothing.
   virtual std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) = 0;

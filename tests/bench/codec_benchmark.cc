@@ -1,7 +1,7 @@
 // Speed and size of the codecs on built-in samples that look like what training stores. Bytes are
-// those of the uncompressed elements; `bits` is stored bits an element, `contexts` the entropy of
-// the codes given the classes (0, 1, more) of the left and the upper neighbour, `ratio` raw over
-// stored.
+// those of the uncompressed elements, floats or bfloat16; `bits` is stored bits an element,
+// `contexts` the entropy of the codes given the classes (0, 1, more) of the left and the upper
+// neighbour, `ratio` raw over stored.
 //
 //   bazel run -c opt //tests/bench:codec_benchmark -- --benchmark_filter=dense
 #include <benchmark/benchmark.h>
@@ -119,30 +119,32 @@ double ContextEntropy(const Sample& sample) {
   return bits / static_cast<double>(sample.shape.elements());
 }
 
+template <typename T>
 void Run(benchmark::State& state, const Codec& codec, const Sample& sample, bool decode) {
-  ValueCoding coding(sample.options, sample.shape.c);
-  codec.Prepare({{sample.data.data(), sample.shape}}, DType::F32, &coding);
-  std::vector<uint8_t> stream(codec.MaxEncodedSize(sample.shape, DType::F32));
-  std::vector<float> decoded(sample.data.size());
+  constexpr DType kType = DTypeOf<T>::value;
+  const std::vector<T> data(sample.data.begin(), sample.data.end());
+  ValueCoding coding(sample.options, kType, sample.shape.c);
+  codec.Prepare({{data.data(), sample.shape}}, kType, &coding);
+  std::vector<uint8_t> stream(codec.MaxEncodedSize(sample.shape, kType));
+  std::vector<T> decoded(data.size());
   EncodeStatistics statistics;
   const auto encode = [&] {
-    return codec.Encode(sample.data.data(), DType::F32, sample.shape, coding, stream.data(),
-                        &statistics);
+    return codec.Encode(data.data(), kType, sample.shape, coding, stream.data(), &statistics);
   };
   const int64_t size = encode();
   for (auto _ : state) {
     if (decode) {
-      codec.Decode(stream.data(), size, DType::F32, sample.shape, coding, decoded.data());
+      codec.Decode(stream.data(), size, kType, sample.shape, coding, decoded.data());
     } else {
       encode();
     }
     benchmark::ClobberMemory();
   }
   const double elements = static_cast<double>(sample.shape.elements());
-  state.SetBytesProcessed(state.iterations() * sample.shape.elements() * 4);
+  state.SetBytesProcessed(state.iterations() * sample.shape.elements() * SizeOf(kType));
   state.counters["bits"] = 8.0 * static_cast<double>(size) / elements;
   state.counters["contexts"] = ContextEntropy(sample);
-  state.counters["ratio"] = 4 * elements / static_cast<double>(size);
+  state.counters["ratio"] = SizeOf(kType) * elements / static_cast<double>(size);
 }
 
 void RegisterAll() {
@@ -151,7 +153,10 @@ void RegisterAll() {
       for (const bool decode : {false, true}) {
         const std::string title = sample.name + "/" + name + (decode ? "/decode" : "/encode");
         benchmark::RegisterBenchmark(title.c_str(), [=](benchmark::State& state) {
-          Run(state, *FindCodec(name), sample, decode);
+          Run<float>(state, *FindCodec(name), sample, decode);
+        });
+        benchmark::RegisterBenchmark((title + "/bf16").c_str(), [=](benchmark::State& state) {
+          Run<bfloat16>(state, *FindCodec(name), sample, decode);
         });
       }
     }

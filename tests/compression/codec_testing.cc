@@ -122,7 +122,7 @@ std::vector<uint16_t> ToBfloat16(const std::vector<float>& values) {
 Encoded Encode(const Codec& codec, const void* data, DType dtype, const Shape& shape,
                const CodecOptions& options) {
   Encoded result;
-  result.coding = std::make_shared<ValueCoding>(options, shape.c);
+  result.coding = std::make_shared<ValueCoding>(options, dtype, shape.c);
   codec.Prepare({{data, shape}}, dtype, result.coding.get());
   result.stream.resize(codec.MaxEncodedSize(shape, dtype));
   const int64_t size =

@@ -5,6 +5,7 @@
 
 #include "compression/simd/dispatch.h"
 #include "engine/core/error.h"
+#include "engine/core/rng.h"
 #include "gtest/gtest.h"
 #include "tests/compression/codec_testing.h"
 
@@ -53,6 +54,25 @@ TEST(FastCodec, CentersTakeOutAChannelsMean) {
   for (int c = 0; c < 16; ++c) options.channel_center.push_back(static_cast<float>(c));
   const size_t centered = Encode(Fast(), data.data(), DType::F32, shape, options).stream.size();
   EXPECT_LT(centered, without_mean * 1.02);
+}
+
+// Rounding to bfloat16 makes hardly an element leave its bound.
+TEST(FastCodec, Bfloat16TakesHardlyMoreBitsThanFloats) {
+  const Shape shape{1, 16, 16, 64};
+  Rng rng(1, RngStream::TEST);
+  for (const float mean : {0.0f, 3.0f}) {
+    std::vector<float> values(shape.elements());
+    for (float& x : values) x = mean + static_cast<float>(rng.Normal());
+    const std::vector<uint16_t> halves = testing::ToBfloat16(values);
+    for (const CodecOptions& options :
+         {Uniform(0.3f, false), testing::UniformActivity(shape.c, mean, 0.3f, 0.6f)}) {
+      const Encoded as_floats = Encode(Fast(), values.data(), DType::F32, shape, options);
+      const Encoded as_halves = Encode(Fast(), halves.data(), DType::BF16, shape, options);
+      EXPECT_LT(static_cast<double>(as_halves.stream.size()),
+                1.03 * static_cast<double>(as_floats.stream.size()));
+      EXPECT_LT(as_halves.statistics.escapes, shape.elements() / 1000);
+    }
+  }
 }
 
 TEST(RawCodec, KeepsEveryBitAndRefusesOtherSizes) {

@@ -22,7 +22,17 @@ void SeedOrder(uint64_t seed);
 void Enqueue(cudaStream_t stream, std::function<void()> work);
 // How often the host has waited for a stream or an event since the last call.
 int TakeHostWaits();
+// What a steady state has none of, since the last call.
+struct Costs {
+  int device_allocations = 0;  // and frees
+  int page_locked = 0;         // allocations, and frees, which wait for the device
+  int events = 0;              // made
+  int pageable_copies = 0;     // asynchronous ones, which are not
+};
+Costs TakeCosts();
 // Bytes that were to be copied from host to device since the last call.
 int64_t TakeCopiedToDevice();
+// How many copies to the host there were to be, likewise.
+int TakeCopiesToHost();
 
 }  // namespace encke::emulated_gpu

@@ -39,11 +39,14 @@ struct Runtime {
   std::vector<std::unique_ptr<CUevent_st>> events;
   std::map<void*, size_t> device;
   size_t device_bytes = 0;
-  std::mutex pinned_mutex;  // the rest belongs to one thread
+  std::mutex pinned_mutex;  // with what follows; the rest belongs to one thread
   std::map<const char*, size_t> pinned;
+  int pinned_calls = 0;
   cudaError_t last_error = cudaSuccess;
   int host_waits = 0;
+  Costs costs;
   int64_t copied_to_device = 0;
+  int copies_to_host = 0;
 };
 
 // Outlives whatever the program has in static variables.
@@ -117,6 +120,13 @@ void Enqueue(cudaStream_t stream, std::function<void()> work) {
 }
 
 int TakeHostWaits() { return std::exchange(State().host_waits, 0); }
+Costs TakeCosts() {
+  std::lock_guard<std::mutex> lock(State().pinned_mutex);
+  Costs costs = std::exchange(State().costs, {});
+  costs.page_locked = std::exchange(State().pinned_calls, 0);
+  return costs;
+}
+int TakeCopiesToHost() { return std::exchange(State().copies_to_host, 0); }
 int64_t TakeCopiedToDevice() { return std::exchange(State().copied_to_device, 0); }
 
 }  // namespace encke::emulated_gpu
@@ -179,6 +189,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 // ----------------------------------------------------------------------------------------- memory
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
+  ++State().costs.device_allocations;
   *data = nullptr;
   if (bytes <= encke::emulated_gpu::kMemory - State().device_bytes) *data = Allocate(bytes);
   if (*data == nullptr) return State().last_error = cudaErrorMemoryAllocation;
@@ -192,6 +203,7 @@ cudaError_t cudaFree(void* data) {
   const auto found = State().device.find(data);
   if (found == State().device.end()) return State().last_error = cudaErrorInvalidValue;
   FinishEverything();
+  ++State().costs.device_allocations;
   State().device_bytes -= found->second;
   State().device.erase(found);
   std::free(data);
@@ -202,12 +214,14 @@ cudaError_t cudaMallocHost(void** data, size_t bytes) {
   *data = Allocate(bytes);
   if (*data == nullptr) return cudaErrorMemoryAllocation;
   std::lock_guard<std::mutex> lock(State().pinned_mutex);
+  ++State().pinned_calls;
   State().pinned[static_cast<const char*>(*data)] = bytes;
   return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void* data) {
   std::lock_guard<std::mutex> lock(State().pinned_mutex);
+  ++State().pinned_calls;
   State().pinned.erase(static_cast<const char*>(data));
   std::free(data);
   return cudaSuccess;
@@ -231,14 +245,18 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                             cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;
   if (kind == cudaMemcpyHostToDevice) State().copied_to_device += static_cast<int64_t>(bytes);
-  if (kind == cudaMemcpyHostToDevice && !IsPinned(from)) {
+  State().copies_to_host += kind == cudaMemcpyDeviceToHost;
+  const bool pageable = (kind == cudaMemcpyHostToDevice && !IsPinned(from)) ||
+                        (kind == cudaMemcpyDeviceToHost && !IsPinned(to));
+  State().costs.pageable_copies += pageable;
+  if (pageable && kind == cudaMemcpyHostToDevice) {
     const auto* begin = static_cast<const char*>(from);
     auto staged = std::make_shared<std::vector<char>>(begin, begin + bytes);
     Enqueue(stream, [=] { std::memcpy(to, staged->data(), bytes); });
     return cudaSuccess;
   }
   Enqueue(stream, [=] { std::memcpy(to, from, bytes); });
-  if (kind == cudaMemcpyDeviceToHost && !IsPinned(to)) return cudaStreamSynchronize(stream);
+  if (pageable) return cudaStreamSynchronize(stream);
   return cudaSuccess;
 }
 
@@ -270,6 +288,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  ++State().costs.events;
   State().events.push_back(std::make_unique<CUevent_st>());
   *event = State().events.back().get();
   return cudaSuccess;

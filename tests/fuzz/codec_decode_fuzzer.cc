@@ -78,7 +78,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
   if ((input[1] & 8) != 0) options.bound.channel.assign(shape.c, 0.01f);
   options.checksum = (input[1] & 32) != 0;
   if ((input[2] & 64) != 0) SetActivity(shape.c, &options);
-  ValueCoding coding(options, shape.c);
+  ValueCoding coding(options, dtype, shape.c);
   const std::vector<float> data = SampleData(shape.elements());
   codec.Prepare({{data.data(), shape}}, DType::F32, &coding);
   const uint8_t* rest = input + kHead;

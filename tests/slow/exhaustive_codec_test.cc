@@ -76,7 +76,7 @@ TEST_P(Exhaustive, NoPatternBreaksTheBound) {
   const Shape shape{1, 64, 64, 64};
   ASSERT_EQ(shape.elements(), kChunk);
   const CodecOptions options = OptionsOf(test, shape.c);
-  ValueCoding coding(options, shape.c);
+  ValueCoding coding(options, DType::F32, shape.c);
   std::vector<float> x(kChunk), y(kChunk);
   std::vector<uint8_t> stream(codec.MaxEncodedSize(shape, DType::F32));
   EncodeStatistics statistics;

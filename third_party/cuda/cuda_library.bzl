@@ -114,6 +114,12 @@ NEEDS_REAL_CUDA = select({
     "//conditions:default": ["@platforms//:incompatible"],
 })
 
+# The same of what looks into the emulated GPU.
+NEEDS_EMULATED_GPU = select({
+    "//third_party/cuda:emulated": [],
+    "//conditions:default": ["@platforms//:incompatible"],
+})
+
 def cuda_library(name, srcs, deps = [], **kwargs):
     """Like cc_library, for .cu files: srcs, hdrs, deps, copts (nvcc's), visibility."""
     _cuda_library(

@@ -109,8 +109,10 @@ class CudaBackend : public Backend {
   void Fill(const Tensor& x, float value) override;
   void PackBits(const Tensor& x, int bits, const Tensor& packed) override;
   void UnpackBits(const Tensor& packed, int bits, const Tensor& x) override;
-  void CopyToHost(const Tensor& src, void* dst) override;
-  void CopyFromHost(const void* src, const Tensor& dst) override;
+  void CopyToHost(const Tensor& src, void* dst) override { host_copies_.ToHost(src, dst); }
+  void CopyFromHost(const void* src, const Tensor& dst) override {
+    host_copies_.FromHost(src, dst);
+  }
   std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) override {
     return host_copies_.Start(tensors);
   }

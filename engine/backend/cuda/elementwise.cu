@@ -121,16 +121,6 @@ void CudaBackend::Fill(const Tensor& x, float value) {
   });
 }
 
-void CudaBackend::CopyToHost(const Tensor& src, void* dst) {
-  ENCKE_CUDA(cudaMemcpyAsync(dst, src.raw(), src.bytes(), cudaMemcpyDeviceToHost, stream_.get()));
-  stream_.Synchronize();
-}
-
-void CudaBackend::CopyFromHost(const void* src, const Tensor& dst) {
-  ENCKE_CUDA(cudaMemcpyAsync(dst.raw(), src, dst.bytes(), cudaMemcpyHostToDevice, stream_.get()));
-  stream_.Synchronize();
-}
-
 void CudaBackend::NormalizeImage(const Tensor& image, const std::vector<float>& mean,
                                  const std::vector<float>& std, const Tensor& y) {
   CheckSameShape(image, y);

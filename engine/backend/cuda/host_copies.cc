@@ -1,6 +1,7 @@
 #include "engine/backend/cuda/host_copies.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "engine/core/memory.h"
@@ -9,6 +10,8 @@ namespace encke::cuda {
 namespace {
 
 constexpr int64_t kPage = 4096;
+constexpr int64_t kSmall = 1 << 20;  // bytes; what is larger is not worth a second copy
+constexpr size_t kMostLeaving = 8;
 
 }  // namespace
 
@@ -41,6 +44,42 @@ std::unique_ptr<HostCopy> HostCopies::Start(const std::vector<Tensor>& tensors) 
   }
   place->arrived.Record(stream_);
   return std::make_unique<Copy>(this, std::move(place));
+}
+
+void HostCopies::ToHost(const Tensor& tensor, void* to) {
+  if (tensor.bytes() <= kSmall) {
+    const std::unique_ptr<HostCopy> copy = Start({tensor});
+    std::memcpy(to, copy->Wait(), tensor.bytes());
+    return;
+  }
+  ENCKE_CODEC_CUDA(
+      cudaMemcpyAsync(to, tensor.raw(), tensor.bytes(), cudaMemcpyDeviceToHost, stream_));
+  ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_));
+}
+
+void HostCopies::FromHost(const void* from, const Tensor& tensor) {
+  if (tensor.bytes() > kSmall) {
+    ENCKE_CODEC_CUDA(
+        cudaMemcpyAsync(tensor.raw(), from, tensor.bytes(), cudaMemcpyHostToDevice, stream_));
+    ENCKE_CODEC_CUDA(cudaStreamSynchronize(stream_));
+    return;
+  }
+  TakeBack();
+  std::unique_ptr<Place> place = TakePlace(tensor.bytes());
+  std::memcpy(place->memory.data(), from, tensor.bytes());
+  ENCKE_CODEC_CUDA(cudaMemcpyAsync(tensor.raw(), place->memory.data(), tensor.bytes(),
+                                   cudaMemcpyHostToDevice, stream_));
+  place->arrived.Record(stream_);
+  leaving_.push_back(std::move(place));
+}
+
+// Those that the device has read.
+void HostCopies::TakeBack() {
+  if (leaving_.size() == kMostLeaving) leaving_.front()->arrived.Wait();
+  while (!leaving_.empty() && leaving_.front()->arrived.Done()) {
+    free_.push_back(std::move(leaving_.front()));
+    leaving_.pop_front();
+  }
 }
 
 // The smallest that is free and large enough.

@@ -1,7 +1,9 @@
-// Small tensors on their way to the host while the stream goes on.
+// What goes to and from the host by way of page-locked memory: small tensors, while the stream goes
+// on.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -10,8 +12,8 @@
 
 namespace encke::cuda {
 
-// They arrive in page-locked memory, which serves again once a copy is gone: nothing is allocated
-// in the steady state. Not thread-safe; outlives the copies.
+// The memory serves again once a copy is gone: nothing is allocated in the steady state. Not
+// thread-safe; outlives the copies.
 class HostCopies {
  public:
   explicit HostCopies(cudaStream_t stream) : stream_(stream) {}
@@ -20,20 +22,27 @@ class HostCopies {
 
   // Backend::StartCopyToHost.
   std::unique_ptr<HostCopy> Start(const std::vector<Tensor>& tensors);
+  // Waits for the stream.
+  void ToHost(const Tensor& tensor, void* to);
+  // `from` may change afterwards. Waits for the stream where the tensor is large, or many others
+  // are still on their way.
+  void FromHost(const void* from, const Tensor& tensor);
 
  private:
   struct Place {
     explicit Place(int64_t size) : memory(size), bytes(size) {}
     PinnedBytes memory;
     int64_t bytes;
-    CodecEvent arrived;
+    CodecEvent arrived;  // whichever way
   };
   class Copy;
 
   std::unique_ptr<Place> TakePlace(int64_t bytes);
+  void TakeBack();
 
   cudaStream_t stream_;
   std::vector<std::unique_ptr<Place>> free_;
+  std::deque<std::unique_ptr<Place>> leaving_;  // for the device, oldest first
 };
 
 }  // namespace encke::cuda

@@ -59,6 +59,9 @@ class Training {
     store_->Borrow(lent_);
   }
 
+  // Values have sides from now on, which change in each iteration.
+  void UseActivities() { activities_ = true; }
+
   ActivationStore& store() { return *store_; }
   const std::vector<StoredValue>& stored() const { return stored_; }
   int64_t held() const { return allocator_->ledger().Current().total(); }
@@ -91,12 +94,19 @@ class Training {
     emulated_gpu::Enqueue(
         compute_, [=] { std::memcpy(tensor.raw(), data.data(), data.size() * sizeof(float)); });
     PutOptions options = {codecs_[i], testing::Uniform(kBound, masks_[i]), tiers_[i]};
+    if (activities_) options.coding = Split(shapes_[i].c, iteration);
     options.floor = lent_ == nullptr ? -1 : lent_->bytes() / (i + 2);
     stored_.push_back(store_->Put(i, tensor, options));
     if (overlap_) store_->BeforeOverwrite(i);
     if (lent_ == nullptr) return;
     emulated_gpu::Enqueue(
         compute_, [=] { std::memset(lent_->data(), 0xff, static_cast<size_t>(options.floor)); });
+  }
+
+  // Like that of a batch norm's input, whose statistics change.
+  static CodecOptions Split(int64_t channels, int iteration) {
+    const float threshold = 0.1f + 0.001f * static_cast<float>(iteration);
+    return testing::UniformActivity(channels, threshold, kBound, kBound);
   }
 
   void Backward(int iteration, const std::set<int>& values) {
@@ -125,7 +135,7 @@ class Training {
   }
 
   Rng rng_;
-  bool overlap_;
+  bool overlap_, activities_ = false;
   std::unique_ptr<Allocator> allocator_ = NewCpuAllocator();
   cudaStream_t compute_ = nullptr;
   std::unique_ptr<ActivationStore> store_;
@@ -204,6 +214,58 @@ TEST(CudaStore, WaitsOnlyInTheFirstIteration) {
     EXPECT_EQ(emulated_gpu::TakeHostWaits(), 0);
     EXPECT_NEAR(static_cast<double>(training.held()), static_cast<double>(held), 4096);  // tables
   }
+}
+
+// However often tables are learnt in the meantime.
+TEST(CudaStore, TakesNothingFromTheDriverInTheSteadyState) {
+  for (const bool activities : {false, true}) {
+    Training training(17, {}, 12);
+    training.store().Expect(4 << 20);
+    if (activities) training.UseActivities();
+    for (int iteration = 0; iteration < 3; ++iteration) {
+      training.Iterate(iteration);
+      training.Finish();
+    }
+    emulated_gpu::TakeCosts();
+    const int64_t held = training.held();
+    for (int iteration = 3; iteration < 40; ++iteration) {
+      training.Iterate(iteration);
+      training.Finish();
+    }
+    const emulated_gpu::Costs costs = emulated_gpu::TakeCosts();
+    EXPECT_EQ(costs.page_locked, 0);
+    EXPECT_LT(costs.events, 6) << "what is recorded a little earlier than seen, of 1800";
+    EXPECT_EQ(costs.pageable_copies, 0);
+    EXPECT_EQ(training.held(), held);
+    EXPECT_LE(training.worst(), 1);
+  }
+}
+
+// Of each value the record, when it has been encoded and when it is released, and a sample when
+// tables are due to be learnt anew.
+TEST(CudaStore, SeldomReadsValuesBack) {
+  constexpr int kValues = 12, kIterations = 34;
+  Training training(19, {}, kValues);
+  training.store().Expect(4 << 20);
+  training.UseActivities();
+  const auto samples = [&](int iteration) {
+    emulated_gpu::TakeCopiesToHost();
+    training.Iterate(iteration);
+    training.Finish();
+    return emulated_gpu::TakeCopiesToHost() - 2 * kValues;
+  };
+  const int of_all_values = samples(0);
+  EXPECT_GT(of_all_values, 0);
+  EXPECT_EQ(samples(1), 0);
+  int later = 0, most = 0;
+  for (int iteration = 2; iteration < kIterations; ++iteration) {
+    const int now = samples(iteration);
+    later += now;
+    most = std::max(most, now);
+  }
+  EXPECT_GE(later, of_all_values);
+  EXPECT_LE(later, 3 * of_all_values);
+  EXPECT_LT(most, of_all_values / 2) << "not all values' tables are due at a time";
 }
 
 TEST(CudaStore, TellsWhatTheDeviceFoundOneIterationLate) {

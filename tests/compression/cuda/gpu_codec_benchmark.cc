@@ -59,7 +59,7 @@ nlohmann::json Measure(const std::string& codec, const std::string& input, DType
   const std::vector<uint16_t> half =
       dtype == DType::BF16 ? testing::ToBfloat16(floats) : std::vector<uint16_t>();
   const void* data = dtype == DType::F32 ? static_cast<const void*>(floats.data()) : half.data();
-  ValueCoding coding(testing::Uniform(bound, input == "relu"), shape.c);
+  ValueCoding coding(testing::Uniform(bound, input == "relu"), dtype, shape.c);
   FindCodec(codec)->Prepare({{data, shape.WithBatch(1)}}, dtype, &coding);
   testing::GpuValue value(data, dtype, shape, coding, kChunkBytes);
   const int64_t bytes = shape.elements() * SizeOf(dtype);

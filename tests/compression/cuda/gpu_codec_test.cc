@@ -26,7 +26,7 @@ class GpuCodec : public ::testing::TestWithParam<std::string> {
 
   std::unique_ptr<ValueCoding> CodingOf(const void* data, DType dtype, const Shape& shape,
                                         const CodecOptions& options) const {
-    auto coding = std::make_unique<ValueCoding>(options, shape.c);
+    auto coding = std::make_unique<ValueCoding>(options, dtype, shape.c);
     codec_.Prepare({{data, shape}}, dtype, coding.get());
     return coding;
   }

@@ -55,7 +55,7 @@ struct Data {
 
 // Coding as the pool has it, learnt from a sample that is not the incompressible one.
 std::unique_ptr<ValueCoding> CodingOf(const Case& c, const Data& data, const Shape& shape) {
-  auto coding = std::make_unique<ValueCoding>(testing::Uniform(0.1f, c.mask), shape.c);
+  auto coding = std::make_unique<ValueCoding>(testing::Uniform(0.1f, c.mask), c.dtype, shape.c);
   FindCodec(c.codec)->Prepare({{data.At(shape.sample()), shape.WithBatch(shape.n - 1)}}, c.dtype,
                               coding.get());
   return coding;

@@ -24,7 +24,8 @@ StoredValue Stored(int64_t bytes) {
 }
 
 void Learn(SavedCodings* codings, int value, const PutOptions& options, int64_t iteration) {
-  codings->Learnt(value, options, iteration, Stored(5000), ValueCoding(options.coding, 4));
+  codings->Learnt(value, options, iteration, Stored(5000),
+                  ValueCoding(options.coding, DType::F32, 4));
 }
 
 TEST(SavedCodings, ServeUntilTheyAreOld) {

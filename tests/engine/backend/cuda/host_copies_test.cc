@@ -1,4 +1,5 @@
-// Copies to the host over an emulated runtime that does what a stream was told as late as it may.
+// Copies to and from the host over an emulated runtime that does what a stream was told as late as
+// it may.
 #include "engine/backend/cuda/host_copies.h"
 
 #include <gtest/gtest.h>
@@ -61,6 +62,40 @@ TEST_F(HostCopiesTest, UseTheMemoryOfCopiesThatAreGone) {
     const auto copy = copies.Start({small, small});
     EXPECT_EQ(copy->Wait(), first);
     for (int k = 0; k < 16; ++k) EXPECT_EQ(static_cast<const float*>(copy->Wait())[k], -i);
+  }
+}
+
+TEST_F(HostCopiesTest, BringSmallAndLargeTensorsBothWays) {
+  HostCopies copies(stream_);
+  for (const int64_t count : {5, 5000, 500000}) {
+    const Tensor tensor = Floats(count);
+    std::vector<float> there(count), back(count);
+    for (int round = 0; round < 20; ++round) {
+      std::fill(there.begin(), there.end(), static_cast<float>(round + 1));
+      copies.FromHost(there.data(), tensor);
+      std::fill(there.begin(), there.end(), 0.0f);
+      if (round % 3 == 0) continue;  // several are on their way
+      copies.ToHost(tensor, back.data());
+      ASSERT_EQ(back, std::vector<float>(count, static_cast<float>(round + 1)));
+    }
+  }
+}
+
+TEST_F(HostCopiesTest, OfSmallTensorsToTheDeviceWaitForNothing) {
+  HostCopies copies(stream_);
+  const Tensor a = Floats(1000), b = Floats(3000);
+  const std::vector<float> values(3000, 1.0f);
+  for (int round = 0; round < 5; ++round) {
+    emulated_gpu::TakeHostWaits();
+    emulated_gpu::TakeCosts();
+    for (const Tensor& tensor : {a, b, a, b}) copies.FromHost(values.data(), tensor);
+    EXPECT_EQ(emulated_gpu::TakeHostWaits(), 0);
+    const emulated_gpu::Costs costs = emulated_gpu::TakeCosts();
+    EXPECT_EQ(costs.pageable_copies, 0);
+    if (round > 0) {
+      EXPECT_EQ(costs.page_locked + costs.events, 0);
+    }
+    cudaStreamSynchronize(stream_);
   }
 }
 
