@@ -99,8 +99,8 @@ class Backend {
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.
   virtual bool PoolWorksAside() const { return false; }
-  // The part of WORKSPACE that this pool will need for a value that is put in this shape; `exact`: without
-  // loss.
+  // The part of WORKSPACE that this pool will need for a value that is put in this shape; `exact`:
+  // without loss.
   virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier,
                                    const std::string& /*codec*/, bool /*exact*/) const {
     return StoreScratchBytes(value, dtype, tier);
@@ -159,6 +159,10 @@ class Backend {
                                    const Tensor& running_mean, const Tensor& running_variance) = 0;
   // y = (x - mean) * inv_std * gamma + beta, and its ReLU where norm.relu; y may be x.
   virtual void BatchNormApply(const NormChannels& norm, const Tensor& x, const Tensor& y) = 0;
+  // As Apply without ReLU, then Add of `addend`, then ReluForward where norm.relu, bit for bit; y
+  // may be x or `addend`.
+  virtual void BatchNormApplyAdd(const NormChannels& norm, const Tensor& x, const Tensor& addend,
+                                 const Tensor& y) = 0;
   // The same with running statistics, inv_std = 1 / sqrt(variance + epsilon); y may be x.
   virtual void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                                   const Tensor& beta, const Tensor& mean, const Tensor& variance,
@@ -199,6 +203,11 @@ class Backend {
 
   // y = a + b; y may be a or b.
   virtual void Add(const Tensor& a, const Tensor& b, const Tensor& y) = 0;
+  // As Add, then ReluForward, bit for bit; y may be a or b.
+  virtual void AddRelu(const Tensor& a, const Tensor& b, const Tensor& y) = 0;
+  // dx = y > 0 ? a + b : 0, two contributions to dy; dx may be a or b.
+  virtual void AddReluBackward(const Tensor& y, const Tensor& a, const Tensor& b,
+                               const Tensor& dx) = 0;
   // dst[..., dst_channel : dst_channel + channels] = src[..., src_channel : src_channel + channels]
   virtual void CopyChannels(const Tensor& src, int64_t src_channel, const Tensor& dst,
                             int64_t dst_channel, int64_t channels) = 0;

@@ -65,6 +65,7 @@ StepResult Executor::Run::Execute() {
 }
 
 std::string Executor::Run::FindNonFinite() {
+  fuses_ = false;
   std::string name;
   ForEachStep([&](int s) {
     const PlanStep& step = plan_.steps[s];
@@ -107,7 +108,7 @@ bool Executor::Run::RunSection(const PlanSection& section, const std::function<b
 }
 
 void Executor::Run::Execute(const PlanStep& step) {
-  if (Skips(step)) return;
+  if (Skips(step) || Fused(step)) return;
   if (!unread_.empty()) AwaitReaders(step);
   if (step.workspace < 0) return Perform(step);
   const int64_t bytes = plan_.buffers[step.workspace].bytes;
@@ -241,6 +242,12 @@ void Executor::Run::Forward(const PlanStep& step) {
     layer.FinishForward(context);
     return ReadNorm(step.node, context);
   }
+  if (fuses_ && step.result >= 0) {
+    const int value = graph_.nodes[step.node].outputs[0];
+    context.outputs[0] = ValueTensor(step.result, value);
+    context.addend = ValueTensor(step.addend, value);
+    context.relu = step.relu;
+  }
   layer.Forward(context);
   if (phase_ == Phase::TRAIN && step.kind == Kind::FORWARD) RecordStates(step);
 }
@@ -355,8 +362,11 @@ void Executor::Run::BackwardParameters(const PlanStep& step) {
 }
 
 void Executor::Run::AddGradients(const PlanStep& step) {
-  backend_.Add(ValueTensor(step.inputs[0], step.value), ValueTensor(step.inputs[1], step.value),
-               ValueTensor(step.buffer, step.value));
+  const Tensor a = ValueTensor(step.inputs[0], step.value);
+  const Tensor b = ValueTensor(step.inputs[1], step.value);
+  const Tensor sum = ValueTensor(step.buffer, step.value);
+  if (step.gate < 0) return backend_.Add(a, b, sum);
+  backend_.AddReluBackward(ValueTensor(step.gate, step.value), a, b, sum);
 }
 
 // ------------------------------------------------------------------------------------------------------------

@@ -90,6 +90,9 @@ class Executor::Run {
   Tensor StateTensor(const SavedState& state, int buffer) const;
   BackwardContext MakeBackwardContext(const PlanStep& step) const;
 
+  // Whether an earlier step did, in one pass with its own, what this one is for.
+  bool Fused(const PlanStep& step) const { return fuses_ && step.fused; }
+
   const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
   CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
   CodecOptions UniformBound(const SavedValue& saved, double bound);
@@ -153,6 +156,7 @@ class Executor::Run {
   ArenaLedger ledger_;
   SavedSlices stored_;
   Now now_;
+  bool fuses_ = true;  // else each node runs by itself
   std::vector<Unread> unread_;
   int64_t probe_ = -1;                          // number of the probes due, -1: none
   bool refresh_ = false;                        // gather statistics for the controller

@@ -56,6 +56,27 @@ void CudaBackend::Add(const Tensor& a, const Tensor& b, const Tensor& y) {
   });
 }
 
+void CudaBackend::AddRelu(const Tensor& a, const Tensor& b, const Tensor& y) {
+  CheckAlike(a, b);
+  CheckAlike(a, y);
+  WithFloatType(a.dtype(), [&](auto type) {
+    using T = decltype(type);
+    Map(stream_.get(), y.elements(), AddReluOp(), y.data<T>(), a.data<T>(), b.data<T>());
+  });
+}
+
+void CudaBackend::AddReluBackward(const Tensor& y, const Tensor& a, const Tensor& b,
+                                  const Tensor& dx) {
+  CheckAlike(y, a);
+  CheckAlike(y, b);
+  CheckAlike(y, dx);
+  WithFloatType(y.dtype(), [&](auto type) {
+    using T = decltype(type);
+    Map(stream_.get(), y.elements(), AddReluGradientOp(), dx.data<T>(), y.data<T>(), a.data<T>(),
+        b.data<T>());
+  });
+}
+
 void CudaBackend::AddBias(const Tensor& y, const Tensor& bias) {
   ENCKE_CHECK(bias.elements() == y.shape().c, bias.elements(), " for ", y.shape().c);
   WithFloatType(y.dtype(), [&](auto type) {

@@ -76,6 +76,12 @@ TEST_P(OpsTest, ElementWise) {
     backend_->Add(x, dy, expected);
     Map(kElements, AddOp(), y.data<T>(), x.data<T>(), dy.data<T>());
     ExpectIdentical(y, expected);
+    backend_->AddRelu(x, dy, expected);
+    Map(kElements, AddReluOp(), y.data<T>(), x.data<T>(), dy.data<T>());
+    ExpectIdentical(y, expected);
+    backend_->AddReluBackward(x, dy, dy, expected);
+    Map(kElements, AddReluGradientOp(), y.data<T>(), x.data<T>(), dy.data<T>(), dy.data<T>());
+    ExpectIdentical(y, expected);
     backend_->Fill(expected, 0.3f);
     Map(kElements, FillOp{0.3f}, y.data<T>());
     ExpectIdentical(y, expected);
@@ -256,6 +262,12 @@ TEST_P(OpsTest, BatchNormForward) {
     ChannelMap(2 * rows, c, infer, y.data<T>(), x.data<T>());
     ExpectIdentical(y, expected_y);
     const Tensor shortcut = MakeRandom(shape);
+    NormApplyMap plain = apply;
+    plain.relu = false;
+    backend_->BatchNormApplyAdd(norm, x, shortcut, expected_y);
+    ChannelMap(2 * rows, c, NormApplyAddMap<T>{plain, true}, y.data<T>(), x.data<T>(),
+               shortcut.data<T>());
+    ExpectIdentical(y, expected_y);
     backend_->BatchNormInvert(norm, x, shortcut, expected_y);
     const NormInvertMap invert = {F(norm.mean), F(norm.inv_std), F(norm.gamma), F(norm.beta)};
     ChannelMap(2 * rows, c, invert, y.data<T>(), x.data<T>(), shortcut.data<T>());
