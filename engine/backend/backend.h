@@ -221,6 +221,9 @@ class Backend {
   // Between the device and host memory; waits for the stream.
   virtual void CopyToHost(const Tensor& src, void* dst) = 0;
   virtual void CopyFromHost(const void* src, const Tensor& dst) = 0;
+  // As CopyFromHost, but beside the work issued before, none of which uses `dst`, and perhaps
+  // without waiting: `src` must stay until numbers that were computed later are on the host.
+  virtual void BeginCopyFromHost(const void* src, const Tensor& dst) { CopyFromHost(src, dst); }
   // Begins to copy tensors, small ones, as they are at this point of the stream; waits for nothing.
   virtual std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) = 0;
   // y = (image / 255 - mean[c]) / std[c]; image U8 [N,H,W,C], C entries each.

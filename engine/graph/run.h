@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,11 @@ class Executor::Run {
                                    const std::vector<int>& values) const;
   std::vector<Tensor> StateTensors(const PlanStep& step) const;
   std::vector<Tensor> ParameterTensors(const std::vector<Tensor>& all, const Node& node) const;
+  // Loss, labels and logits of some samples, on their way to the host.
+  struct Scores {
+    int64_t samples;
+    std::unique_ptr<HostCopy> copy;
+  };
   std::vector<float> HostFloats(const Tensor& tensor) const;
   uint64_t RandomStream(int node) const;
 
@@ -141,8 +147,10 @@ class Executor::Run {
   void Observe(const PlanStep& step, GradientStatistics statistics);
   double BatchesNow() const;
 
-  bool LossIsFinite() const;
-  StepResult Result() const;
+  void ReadScores();
+  bool LossIsFinite();
+  StepResult Result();
+  void AddScores(const Scores& scores, StepResult* result) const;
 
   Executor& executor_;
   Backend& backend_;
@@ -169,6 +177,7 @@ class Executor::Run {
   std::map<int, Derivation> derivations_;       // by block end
   HostReadings scales_;                         // by block end: gamma
   HostReadings norms_;                          // by node: mean, 1 / std, gamma, beta
+  std::vector<Scores> scores_;                  // of the slices so far
   std::vector<int> derived_;                    // saved values whose record lacks a bound
   // By saved value, the uniform bound that would let as much noise through: of itself, and of what
   // is rebuilt from it.

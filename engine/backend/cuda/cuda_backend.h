@@ -116,6 +116,7 @@ class CudaBackend : public Backend {
   void UnpackBits(const Tensor& packed, int bits, const Tensor& x) override;
   void CopyToHost(const Tensor& src, void* dst) override;
   void CopyFromHost(const void* src, const Tensor& dst) override;
+  void BeginCopyFromHost(const void* src, const Tensor& dst) override;
   std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) override {
     return host_copies_.Start(tensors);
   }
@@ -172,7 +173,8 @@ class CudaBackend : public Backend {
   const CurrentDevice current_;
   CudaAllocator allocator_;
   PinnedAllocator host_allocator_;
-  Stream stream_;
+  Stream stream_, uploads_;
+  Event uploaded_;
   HostCopies host_copies_{stream_.get()};
   CudnnHandle cudnn_;
   CublasHandle cublas_;

@@ -152,6 +152,12 @@ void CudaBackend::CopyFromHost(const void* src, const Tensor& dst) {
   stream_.Synchronize();
 }
 
+void CudaBackend::BeginCopyFromHost(const void* src, const Tensor& dst) {
+  ENCKE_CUDA(cudaMemcpyAsync(dst.raw(), src, dst.bytes(), cudaMemcpyHostToDevice, uploads_.get()));
+  uploaded_.Record(uploads_.get());
+  uploaded_.HoldBack(stream_.get());
+}
+
 void CudaBackend::NormalizeImage(const Tensor& image, const std::vector<float>& mean,
                                  const std::vector<float>& std, const Tensor& y) {
   CheckSameShape(image, y);
