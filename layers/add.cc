@@ -22,13 +22,17 @@ class AddLayer : public Layer {
   }
 
   bool ForwardInPlace(int input) const override { return input <= 1; }
+  bool TakesRelu() const override { return true; }
   GradientFlow Flow(int) const override { return GradientFlow::IDENTITY; }
 
   void Forward(ForwardContext& context) const override {
     const Tensor& y = context.outputs[0];
-    context.backend.Add(context.inputs[0], context.inputs[1], y);
-    for (size_t i = 2; i < context.inputs.size(); ++i) {
-      context.backend.Add(y, context.inputs[i], y);
+    Tensor sum = context.inputs[0];
+    for (size_t i = 1; i < context.inputs.size(); ++i) {
+      const bool relu = context.relu && i + 1 == context.inputs.size();
+      relu ? context.backend.AddRelu(sum, context.inputs[i], y)
+           : context.backend.Add(sum, context.inputs[i], y);
+      sum = y;
     }
   }
 

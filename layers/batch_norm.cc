@@ -60,6 +60,8 @@ class BatchNorm : public Layer {
     return std::make_unique<BatchNorm>(options);
   }
 
+  bool TakesAddend() const override { return !options_.relu; }
+
   // Without ReLU nobody reads which elements are active.
   bool CheapToRebuild() const override { return options_.relu; }
   bool ForwardInPlace(int input) const override { return input == 0; }
@@ -86,6 +88,10 @@ class BatchNorm : public Layer {
     if (context.phase == Phase::EVALUATE) {
       context.backend.BatchNormInference(options_.epsilon, options_.relu, x, p[WEIGHT], p[BIAS],
                                          p[RUNNING_MEAN], p[RUNNING_VAR], y);
+    } else if (context.addend.defined()) {
+      NormChannels norm = Channels(context.state, p);
+      norm.relu = context.relu;
+      context.backend.BatchNormApplyAdd(norm, x, context.addend, y);
     } else {
       context.backend.BatchNormApply(Channels(context.state, p), x, y);
     }

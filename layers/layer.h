@@ -102,6 +102,10 @@ struct ForwardContext {
   std::vector<Tensor> parameters;  // as Parameters() says
   Tensor labels;                   // I32 [N], for losses
   Slice slice;
+  // What comes behind, in the same pass over memory: where the layer TakesAddend(), a tensor that
+  // is added to output 0, which may be in its place; where it TakesRelu(), a ReLU, last.
+  Tensor addend = Tensor();
+  bool relu = false;
 };
 
 struct BackwardContext {
@@ -163,6 +167,9 @@ class Layer {
   virtual bool CheapToRebuild() const { return false; }
   // The same layer with a ReLU behind it, in one pass over memory; nullptr where there is none.
   virtual std::unique_ptr<Layer> WithRelu() const { return nullptr; }
+  // Whether Forward in training does what ForwardContext says of an addend, and of a ReLU.
+  virtual bool TakesAddend() const { return false; }
+  virtual bool TakesRelu() const { return false; }
 
   // Samples of a batch do not meet in most layers, so a batch may go through them in slices, in any
   // order. Where they do (batch norm), they meet in sums only, which a layer that Gathers()

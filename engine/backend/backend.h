@@ -159,6 +159,10 @@ class Backend {
                                    const Tensor& running_mean, const Tensor& running_variance) = 0;
   // y = (x - mean) * inv_std * gamma + beta, and its ReLU where norm.relu; y may be x.
   virtual void BatchNormApply(const NormChannels& norm, const Tensor& x, const Tensor& y) = 0;
+  // As Apply without ReLU, then Add of `addend`, then ReluForward where norm.relu, bit for bit; y
+  // may be x or `addend`.
+  virtual void BatchNormApplyAdd(const NormChannels& norm, const Tensor& x, const Tensor& addend,
+                                 const Tensor& y) = 0;
   // The same with running statistics, inv_std = 1 / sqrt(variance + epsilon); y may be x.
   virtual void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                                   const Tensor& beta, const Tensor& mean, const Tensor& variance,
@@ -199,6 +203,11 @@ class Backend {
 
   // y = a + b; y may be a or b.
   virtual void Add(const Tensor& a, const Tensor& b, const Tensor& y) = 0;
+  // As Add, then ReluForward, bit for bit; y may be a or b.
+  virtual void AddRelu(const Tensor& a, const Tensor& b, const Tensor& y) = 0;
+  // dx = y > 0 ? a + b : 0, two contributions to dy; dx may be a or b.
+  virtual void AddReluBackward(const Tensor& y, const Tensor& a, const Tensor& b,
+                               const Tensor& dx) = 0;
   // dst[..., dst_channel : dst_channel + channels] = src[..., src_channel : src_channel + channels]
   virtual void CopyChannels(const Tensor& src, int64_t src_channel, const Tensor& dst,
                             int64_t dst_channel, int64_t channels) = 0;
@@ -213,6 +222,9 @@ class Backend {
   virtual void CopyToHost(const Tensor& src, void* dst) = 0;
   // What is at `src` may change afterwards. May wait for the stream, too.
   virtual void CopyFromHost(const void* src, const Tensor& dst) = 0;
+  // As CopyFromHost, but beside the work issued before, none of which uses `dst`, and perhaps
+  // without waiting: `src` must stay until numbers that were computed later are on the host.
+  virtual void BeginCopyFromHost(const void* src, const Tensor& dst) { CopyFromHost(src, dst); }
   // Begins to copy tensors, small ones, as they are at this point of the stream; waits for nothing.
   virtual std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) = 0;
   // y = (image / 255 - mean[c]) / std[c]; image U8 [N,H,W,C], C entries each.

@@ -11,28 +11,35 @@
 namespace encke {
 
 // Half-open.
-struct Span {
-  int64_t begin, end;
+template <typename Int>
+struct SpanOf {
+  Int begin, end;
 };
 
 // Windows of `kernel` pixels, `stride` apart, over `input` pixels; the first begins `pad` pixels
 // before the input.
-struct PoolAxis {
-  int64_t input, output, kernel, stride, pad;
+template <typename Int, typename Stride = Int>
+struct PoolAxisOf {
+  Int input, output, kernel;
+  Stride stride;
+  Int pad;
 
   // Where the window of output p begins; may be negative.
-  ENCKE_HOST_DEVICE int64_t Start(int64_t p) const { return p * stride - pad; }
+  ENCKE_HOST_DEVICE Int Start(Int p) const { return p * stride - pad; }
   // The input pixels of that window.
-  ENCKE_HOST_DEVICE Span Inputs(int64_t p) const {
-    return {std::max<int64_t>(Start(p), 0), std::min(Start(p) + kernel, input)};
+  ENCKE_HOST_DEVICE SpanOf<Int> Inputs(Int p) const {
+    return {std::max<Int>(Start(p), 0), std::min<Int>(Start(p) + kernel, input)};
   }
   // The outputs whose windows hold input pixel h.
-  ENCKE_HOST_DEVICE Span Outputs(int64_t h) const {
-    const int64_t before = h + pad - kernel;  // windows that start here or earlier end before h
-    const int64_t first = before < 0 ? 0 : before / stride + 1;
-    return {std::min(first, output), std::min((h + pad) / stride + 1, output)};
+  ENCKE_HOST_DEVICE SpanOf<Int> Outputs(Int h) const {
+    const Int before = h + pad - kernel;  // windows that start here or earlier end before h
+    const Int first = before < 0 ? 0 : before / stride + 1;
+    return {std::min<Int>(first, output), std::min<Int>((h + pad) / stride + 1, output)};
   }
 };
+
+using Span = SpanOf<int64_t>;
+using PoolAxis = PoolAxisOf<int64_t>;
 
 struct PoolGeometry {
   // Checks that every window holds at least one pixel.

@@ -117,12 +117,14 @@ Batch Executor::OnDevice(const Batch& batch) {
   Allocator& allocator = backend_.allocator();
   if (allocator.device().is_cpu()) return batch;
   const auto copy = [&](const Tensor& from, std::shared_ptr<Buffer>* buffer) {
-    if (*buffer == nullptr || (*buffer)->bytes() < from.bytes()) {
+    const bool fits = *buffer != nullptr && (*buffer)->bytes() >= from.bytes();
+    if (!fits) {
       buffer->reset();
       *buffer = allocator.Allocate(from.bytes(), MemoryCategory::DATA);
     }
     const Tensor to(*buffer, 0, from.shape(), from.dtype());
-    backend_.CopyFromHost(from.raw(), to);
+    // A pass has read its batch when it is over; memory that is new may be in use as what it was.
+    fits ? backend_.BeginCopyFromHost(from.raw(), to) : backend_.CopyFromHost(from.raw(), to);
     return to;
   };
   return {copy(batch.images, &batch_images_), copy(batch.labels, &batch_labels_)};

@@ -44,6 +44,7 @@ struct Setting {
 // With steps, places and a prediction, from what is saved and rematerialized.
 Plan Completed(Plan plan, const Setting& setting) {
   internal::WriteProgram(setting.graph, &plan);
+  internal::FusePasses(setting.graph, &plan);
   internal::PlanWorkspaces(&setting.graph, &setting.backend, &plan);
   AskPool(setting.graph, setting.backend, &plan);
   internal::PlaceBuffers(&plan, plan.options.compress);

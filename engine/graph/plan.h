@@ -204,6 +204,12 @@ struct PlanStep {
   bool release = false;    // FETCH, DERIVE: the last one, the pool may forget the samples
   int only_for = -1;       // done only where this block end's input is derived; -1: always
   bool parameters = true;  // BACKWARD: their gradients, too; else BACKWARD_PARAMETERS follows
+  // What the step does in the same pass over memory for later ones, which are `fused`
+  // (plan_fusion.cc). FORWARD: adds `addend` (-1: nothing) and takes the ReLU, into `result` in
+  // place of outputs[0]. ADD_GRADIENTS: lets through what the ReLU did whose output `gate` is.
+  int addend = -1, gate = -1, result = -1;  // buffers
+  bool relu = false;
+  bool fused = false;
   // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
 };

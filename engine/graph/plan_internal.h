@@ -129,6 +129,10 @@ std::set<int> ChooseLingering(const Plan& plan, std::vector<int64_t> room);
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
 
+// Lets steps do in one pass over memory what they did in several. Buffers and their lifetimes stay.
+// REQUIRES: WriteProgram.
+void FusePasses(const Graph& graph, Plan* plan);
+
 // Adds the buffers that library calls need besides their tensors. REQUIRES: WriteProgram.
 void PlanWorkspaces(Graph* graph, Backend* backend, Plan* plan);
 

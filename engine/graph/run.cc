@@ -24,6 +24,18 @@ class LentWorkspace {
   Backend* backend_;
 };
 
+// REQUIRES: F32 or BF16.
+std::vector<float> Floats(const void* from, int64_t count, DType dtype) {
+  std::vector<float> floats(count);
+  if (dtype == DType::F32) {
+    std::copy_n(static_cast<const float*>(from), count, floats.begin());
+  } else {
+    std::transform(static_cast<const bfloat16*>(from), static_cast<const bfloat16*>(from) + count,
+                   floats.begin(), [](bfloat16 x) { return static_cast<float>(x); });
+  }
+  return floats;
+}
+
 }  // namespace
 
 Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Phase phase,
@@ -65,6 +77,7 @@ StepResult Executor::Run::Execute() {
 }
 
 std::string Executor::Run::FindNonFinite() {
+  fuses_ = false;
   std::string name;
   ForEachStep([&](int s) {
     const PlanStep& step = plan_.steps[s];
@@ -107,7 +120,7 @@ bool Executor::Run::RunSection(const PlanSection& section, const std::function<b
 }
 
 void Executor::Run::Execute(const PlanStep& step) {
-  if (Skips(step)) return;
+  if (Skips(step) || Fused(step)) return;
   if (!unread_.empty()) AwaitReaders(step);
   if (step.workspace < 0) return Perform(step);
   const int64_t bytes = plan_.buffers[step.workspace].bytes;
@@ -241,6 +254,12 @@ void Executor::Run::Forward(const PlanStep& step) {
     layer.FinishForward(context);
     return ReadNorm(step.node, context);
   }
+  if (fuses_ && step.result >= 0) {
+    const int value = graph_.nodes[step.node].outputs[0];
+    context.outputs[0] = ValueTensor(step.result, value);
+    context.addend = ValueTensor(step.addend, value);
+    context.relu = step.relu;
+  }
   layer.Forward(context);
   if (phase_ == Phase::TRAIN && step.kind == Kind::FORWARD) RecordStates(step);
 }
@@ -355,54 +374,61 @@ void Executor::Run::BackwardParameters(const PlanStep& step) {
 }
 
 void Executor::Run::AddGradients(const PlanStep& step) {
-  backend_.Add(ValueTensor(step.inputs[0], step.value), ValueTensor(step.inputs[1], step.value),
-               ValueTensor(step.buffer, step.value));
+  const Tensor a = ValueTensor(step.inputs[0], step.value);
+  const Tensor b = ValueTensor(step.inputs[1], step.value);
+  const Tensor sum = ValueTensor(step.buffer, step.value);
+  if (step.gate < 0) return backend_.Add(a, b, sum);
+  backend_.AddReluBackward(ValueTensor(step.gate, step.value), a, b, sum);
 }
 
 // ------------------------------------------------------------------------------------------------------------
 // results
 
-bool Executor::Run::LossIsFinite() const {
-  return backend_.AllFinite(ValueTensor(plan_.loss_buffer, graph_.nodes.back().outputs[0]));
+// Of the slice.
+void Executor::Run::ReadScores() {
+  const Tensor loss = ValueTensor(plan_.loss_buffer, graph_.nodes.back().outputs[0]);
+  const Tensor logits = ValueTensor(plan_.logits_buffer, graph_.logits);
+  scores_.push_back({now_.count, backend_.StartCopyToHost({loss, Labels(), logits})});
 }
 
-StepResult Executor::Run::Result() const {
+// Waits for the forward pass; what else is read of it is looked at when backward is under way.
+bool Executor::Run::LossIsFinite() {
+  ReadScores();
+  const auto* losses = static_cast<const float*>(scores_.back().copy->Wait());
+  return std::all_of(losses, losses + now_.count, [](float loss) { return std::isfinite(loss); });
+}
+
+StepResult Executor::Run::Result() {
+  if (scores_.empty()) ReadScores();
   StepResult result;
   result.samples = batch_.size();
-  const Tensor loss = ValueTensor(plan_.loss_buffer, graph_.nodes.back().outputs[0]);
-  std::vector<float> losses(loss.elements());
-  backend_.CopyToHost(loss, losses.data());
-  for (float sample : losses) result.loss += sample;
+  for (const Scores& scores : scores_) AddScores(scores, &result);
   result.finite = std::isfinite(result.loss);
+  return result;
+}
 
-  const Tensor logits = ValueTensor(plan_.logits_buffer, graph_.logits);
-  const int64_t classes = logits.shape().sample();
-  std::vector<float> scores = HostFloats(logits);
-  std::vector<int32_t> labels(batch_.size());
-  backend_.CopyToHost(batch_.labels, labels.data());
-  for (int64_t n = 0; n < batch_.size(); ++n) {
-    const float* row = scores.data() + n * classes;
+void Executor::Run::AddScores(const Scores& scores, StepResult* result) const {
+  const int64_t samples = scores.samples, classes = graph_.values[graph_.logits].shape.sample();
+  const auto* losses = static_cast<const float*>(scores.copy->Wait());
+  const auto* labels = reinterpret_cast<const int32_t*>(losses + samples);
+  const void* logits = labels + samples;
+  const std::vector<float> floats = Floats(logits, samples * classes, plan_.options.compute);
+  for (int64_t n = 0; n < samples; ++n) {
+    const float* row = floats.data() + n * classes;
     const float own = row[labels[n]];
     int64_t rank =
         0;  // equals count as ahead when they come first, so that constant logits earn nothing
     for (int64_t k = 0; k < classes; ++k) rank += row[k] > own || (row[k] == own && k < labels[n]);
-    result.top1 += rank == 0;
-    result.top5 += rank < 5;
+    result->loss += losses[n];
+    result->top1 += rank == 0;
+    result->top5 += rank < 5;
   }
-  return result;
 }
 
 std::vector<float> Executor::Run::HostFloats(const Tensor& tensor) const {
-  std::vector<float> floats(tensor.elements());
-  if (tensor.dtype() == DType::F32) {
-    backend_.CopyToHost(tensor, floats.data());
-    return floats;
-  }
-  std::vector<bfloat16> halves(tensor.elements());
-  backend_.CopyToHost(tensor, halves.data());
-  std::transform(halves.begin(), halves.end(), floats.begin(),
-                 [](bfloat16 x) { return static_cast<float>(x); });
-  return floats;
+  std::vector<uint8_t> bytes(tensor.bytes());
+  backend_.CopyToHost(tensor, bytes.data());
+  return Floats(bytes.data(), tensor.elements(), tensor.dtype());
 }
 
 }  // namespace encke

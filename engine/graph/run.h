@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,11 @@ class Executor::Run {
                                    const std::vector<int>& values) const;
   std::vector<Tensor> StateTensors(const PlanStep& step) const;
   std::vector<Tensor> ParameterTensors(const std::vector<Tensor>& all, const Node& node) const;
+  // Loss, labels and logits of some samples, on their way to the host.
+  struct Scores {
+    int64_t samples;
+    std::unique_ptr<HostCopy> copy;
+  };
   std::vector<float> HostFloats(const Tensor& tensor) const;
   uint64_t RandomStream(int node) const;
 
@@ -89,6 +95,9 @@ class Executor::Run {
   void AddGradients(const PlanStep& step);
   Tensor StateTensor(const SavedState& state, int buffer) const;
   BackwardContext MakeBackwardContext(const PlanStep& step) const;
+
+  // Whether an earlier step did, in one pass with its own, what this one is for.
+  bool Fused(const PlanStep& step) const { return fuses_ && step.fused; }
 
   const CodecOptions& BoundOf(const PlanStep& step, ActivationRecord* record);
   CodecOptions ChooseBound(const SavedValue& saved, const PlanStep& step, ActivationRecord* record);
@@ -138,8 +147,10 @@ class Executor::Run {
   void Observe(const PlanStep& step, GradientStatistics statistics);
   double BatchesNow() const;
 
-  bool LossIsFinite() const;
-  StepResult Result() const;
+  void ReadScores();
+  bool LossIsFinite();
+  StepResult Result();
+  void AddScores(const Scores& scores, StepResult* result) const;
 
   Executor& executor_;
   Backend& backend_;
@@ -153,6 +164,7 @@ class Executor::Run {
   ArenaLedger ledger_;
   SavedSlices stored_;
   Now now_;
+  bool fuses_ = true;  // else each node runs by itself
   std::vector<Unread> unread_;
   int64_t probe_ = -1;                          // number of the probes due, -1: none
   bool refresh_ = false;                        // gather statistics for the controller
@@ -165,6 +177,7 @@ class Executor::Run {
   std::map<int, Derivation> derivations_;       // by block end
   HostReadings scales_;                         // by block end: gamma
   HostReadings norms_;                          // by node: mean, 1 / std, gamma, beta
+  std::vector<Scores> scores_;                  // of the slices so far
   std::vector<int> derived_;                    // saved values whose record lacks a bound
   // By saved value, the uniform bound that would let as much noise through: of itself, and of what
   // is rebuilt from it.

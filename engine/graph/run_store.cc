@@ -141,7 +141,7 @@ Executor::Run::Range Executor::Run::RangeOf(int buffer) const {
 // The pool is done with what the step is about to overwrite.
 void Executor::Run::AwaitReaders(const PlanStep& step) {
   if (step.kind == Kind::STORE) return;
-  std::vector<int> written = {step.buffer};
+  std::vector<int> written = {step.buffer, step.result};
   for (const std::vector<int>* list : {&step.outputs, &step.states, &step.input_gradients}) {
     written.insert(written.end(), list->begin(), list->end());
   }

@@ -8,6 +8,7 @@
 // and ranges are added in order: the result depends on the thread count alone.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "engine/backend/cpu/cpu_backend.h"
@@ -238,6 +239,29 @@ void CpuBackend::BatchNormApply(const NormChannels& norm, const Tensor& x, const
     using T = decltype(type);
     Normalize(p, Elements<T>(x), norm.mean.data<float>(), Scales(norm).data(),
               norm.beta.data<float>(), norm.relu, Elements<T>(y));
+  });
+}
+
+void CpuBackend::BatchNormApplyAdd(const NormChannels& norm, const Tensor& x, const Tensor& addend,
+                                   const Tensor& y) {
+  CheckAlike(x, y);
+  CheckAlike(x, addend);
+  CheckChannels(x, {&norm.mean, &norm.inv_std, &norm.gamma, &norm.beta});
+  const Periods p(x.shape());
+  const std::vector<float> means = p.Repeat(norm.mean.data<float>());
+  const std::vector<float> scales = p.Repeat(Scales(norm).data());
+  const std::vector<float> shifts = p.Repeat(norm.beta.data<float>());
+  const float floor = norm.relu ? 0.0f : -std::numeric_limits<float>::infinity();
+  WithFloatType(x.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const T* px = Elements<T>(x);
+    const T* other = Elements<T>(addend);
+    const float *m = means.data(), *a = scales.data(), *b = shifts.data();
+    MapChannels(p, Elements<T>(y), [=](int64_t i, int64_t place) ENCKE_INLINE {
+      const T normal = Narrow<T>((Widen(px[i]) - m[place]) * a[place] + b[place]);
+      const float sum = Widen(normal) + Widen(other[i]);
+      return sum <= floor ? floor : sum;  // NaN passes
+    });
   });
 }
 

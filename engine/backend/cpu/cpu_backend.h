@@ -72,6 +72,8 @@ class CpuBackend : public Backend {
                            const Tensor& inv_std, const Tensor& running_mean,
                            const Tensor& running_variance) override;
   void BatchNormApply(const NormChannels& norm, const Tensor& x, const Tensor& y) override;
+  void BatchNormApplyAdd(const NormChannels& norm, const Tensor& x, const Tensor& addend,
+                         const Tensor& y) override;
   void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                           const Tensor& beta, const Tensor& mean, const Tensor& variance,
                           const Tensor& y) override;
@@ -97,6 +99,9 @@ class CpuBackend : public Backend {
   void Dropout(const DropoutMask& mask, const Tensor& x, const Tensor& y) override;
 
   void Add(const Tensor& a, const Tensor& b, const Tensor& y) override;
+  void AddRelu(const Tensor& a, const Tensor& b, const Tensor& y) override;
+  void AddReluBackward(const Tensor& y, const Tensor& a, const Tensor& b,
+                       const Tensor& dx) override;
   void CopyChannels(const Tensor& src, int64_t src_channel, const Tensor& dst, int64_t dst_channel,
                     int64_t channels) override;
   void Copy(const Tensor& src, const Tensor& dst) override;

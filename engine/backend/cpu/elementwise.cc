@@ -46,6 +46,45 @@ void CpuBackend::Add(const Tensor& a, const Tensor& b, const Tensor& y) {
   });
 }
 
+void CpuBackend::AddRelu(const Tensor& a, const Tensor& b, const Tensor& y) {
+  CheckAlike(a, b);
+  CheckAlike(a, y);
+  WithFloatType(a.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const T* pa = Elements<T>(a);
+    const T* pb = Elements<T>(b);
+    T* py = Elements<T>(y);
+    ParallelSimd(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) ENCKE_INLINE {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        const float sum = Widen(pa[i]) + Widen(pb[i]);
+        py[i] = Narrow<T>(sum <= 0.0f ? 0.0f : sum);  // false for NaN
+      }
+    });
+  });
+}
+
+void CpuBackend::AddReluBackward(const Tensor& y, const Tensor& a, const Tensor& b,
+                                 const Tensor& dx) {
+  CheckAlike(y, a);
+  CheckAlike(y, b);
+  CheckAlike(y, dx);
+  WithFloatType(y.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const T* py = Elements<T>(y);
+    const T* pa = Elements<T>(a);
+    const T* pb = Elements<T>(b);
+    T* to = Elements<T>(dx);
+    ParallelSimd(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) ENCKE_INLINE {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        const float sum = Widen(pa[i]) + Widen(pb[i]);
+        to[i] = Narrow<T>(Widen(py[i]) > 0.0f ? sum : 0.0f);
+      }
+    });
+  });
+}
+
 void CpuBackend::CopyChannels(const Tensor& src, int64_t src_channel, const Tensor& dst,
                               int64_t dst_channel, int64_t channels) {
   const Shape s = src.shape(), d = dst.shape();

@@ -83,6 +83,20 @@ void CudaBackend::BatchNormApply(const NormChannels& norm, const Tensor& x, cons
   });
 }
 
+void CudaBackend::BatchNormApplyAdd(const NormChannels& norm, const Tensor& x, const Tensor& addend,
+                                    const Tensor& y) {
+  CheckAlike(x, y);
+  CheckAlike(x, addend);
+  CheckChannels(x, 1, {&norm.mean, &norm.inv_std, &norm.gamma, &norm.beta});
+  WithFloatType(x.dtype(), [&](auto type) {
+    using T = decltype(type);
+    const NormApplyMap apply = {norm.mean.data<float>(), norm.inv_std.data<float>(),
+                                norm.gamma.data<float>(), norm.beta.data<float>(), false};
+    ChannelMap(stream_.get(), RowsOf(x), x.shape().c, NormApplyAddMap<T>{apply, norm.relu},
+               y.data<T>(), x.data<T>(), addend.data<T>());
+  });
+}
+
 void CudaBackend::BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                                      const Tensor& beta, const Tensor& mean, const Tensor& variance,
                                      const Tensor& y) {

@@ -78,6 +78,8 @@ class CudaBackend : public Backend {
                            const Tensor& inv_std, const Tensor& running_mean,
                            const Tensor& running_variance) override;
   void BatchNormApply(const NormChannels& norm, const Tensor& x, const Tensor& y) override;
+  void BatchNormApplyAdd(const NormChannels& norm, const Tensor& x, const Tensor& addend,
+                         const Tensor& y) override;
   void BatchNormInference(float epsilon, bool relu, const Tensor& x, const Tensor& gamma,
                           const Tensor& beta, const Tensor& mean, const Tensor& variance,
                           const Tensor& y) override;
@@ -103,6 +105,9 @@ class CudaBackend : public Backend {
   void Dropout(const DropoutMask& mask, const Tensor& x, const Tensor& y) override;
 
   void Add(const Tensor& a, const Tensor& b, const Tensor& y) override;
+  void AddRelu(const Tensor& a, const Tensor& b, const Tensor& y) override;
+  void AddReluBackward(const Tensor& y, const Tensor& a, const Tensor& b,
+                       const Tensor& dx) override;
   void CopyChannels(const Tensor& src, int64_t src_channel, const Tensor& dst, int64_t dst_channel,
                     int64_t channels) override;
   void Copy(const Tensor& src, const Tensor& dst) override;
@@ -113,6 +118,7 @@ class CudaBackend : public Backend {
   void CopyFromHost(const void* src, const Tensor& dst) override {
     host_copies_.FromHost(src, dst);
   }
+  void BeginCopyFromHost(const void* src, const Tensor& dst) override;
   std::unique_ptr<HostCopy> StartCopyToHost(const std::vector<Tensor>& tensors) override {
     return host_copies_.Start(tensors);
   }
@@ -169,7 +175,8 @@ class CudaBackend : public Backend {
   const CurrentDevice current_;
   CudaAllocator allocator_;
   PinnedAllocator host_allocator_;
-  Stream stream_;
+  Stream stream_, uploads_;
+  Event uploaded_;
   HostCopies host_copies_{stream_.get()};
   CudnnHandle cudnn_;
   CublasHandle cublas_;

@@ -56,6 +56,27 @@ void CudaBackend::Add(const Tensor& a, const Tensor& b, const Tensor& y) {
   });
 }
 
+void CudaBackend::AddRelu(const Tensor& a, const Tensor& b, const Tensor& y) {
+  CheckAlike(a, b);
+  CheckAlike(a, y);
+  WithFloatType(a.dtype(), [&](auto type) {
+    using T = decltype(type);
+    Map(stream_.get(), y.elements(), AddReluOp(), y.data<T>(), a.data<T>(), b.data<T>());
+  });
+}
+
+void CudaBackend::AddReluBackward(const Tensor& y, const Tensor& a, const Tensor& b,
+                                  const Tensor& dx) {
+  CheckAlike(y, a);
+  CheckAlike(y, b);
+  CheckAlike(y, dx);
+  WithFloatType(y.dtype(), [&](auto type) {
+    using T = decltype(type);
+    Map(stream_.get(), y.elements(), AddReluGradientOp(), dx.data<T>(), y.data<T>(), a.data<T>(),
+        b.data<T>());
+  });
+}
+
 void CudaBackend::AddBias(const Tensor& y, const Tensor& bias) {
   ENCKE_CHECK(bias.elements() == y.shape().c, bias.elements(), " for ", y.shape().c);
   WithFloatType(y.dtype(), [&](auto type) {
@@ -119,6 +140,12 @@ void CudaBackend::Fill(const Tensor& x, float value) {
   WithFloatType(x.dtype(), [&](auto type) {
     Map(stream_.get(), x.elements(), FillOp{value}, x.data<decltype(type)>());
   });
+}
+
+void CudaBackend::BeginCopyFromHost(const void* src, const Tensor& dst) {
+  ENCKE_CUDA(cudaMemcpyAsync(dst.raw(), src, dst.bytes(), cudaMemcpyHostToDevice, uploads_.get()));
+  uploaded_.Record(uploads_.get());
+  uploaded_.HoldBack(stream_.get());
 }
 
 void CudaBackend::NormalizeImage(const Tensor& image, const std::vector<float>& mean,

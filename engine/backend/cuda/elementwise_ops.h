@@ -27,6 +27,18 @@ struct AddOp {
   ENCKE_HOST_DEVICE float operator()(int64_t, float a, float b) const { return a + b; }
 };
 
+struct AddReluOp {
+  ENCKE_HOST_DEVICE float operator()(int64_t i, float a, float b) const {
+    return ReluOp()(i, a + b);
+  }
+};
+
+struct AddReluGradientOp {
+  ENCKE_HOST_DEVICE float operator()(int64_t, float y, float a, float b) const {
+    return y > 0.0f ? a + b : 0.0f;
+  }
+};
+
 struct CopyOp {
   ENCKE_HOST_DEVICE float operator()(int64_t, float x) const { return x; }
 };

@@ -33,6 +33,8 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   void Record(cudaStream_t stream) { ENCKE_CUDA(cudaEventRecord(event_, stream)); }
+  // What the stream gets to do from now on waits for this event.
+  void HoldBack(cudaStream_t stream) const { ENCKE_CUDA(cudaStreamWaitEvent(stream, event_, 0)); }
   // Waits for this event; milliseconds since `start`.
   float MillisecondsSince(const Event& start) const {
     float milliseconds = 0;

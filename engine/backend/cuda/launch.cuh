@@ -22,17 +22,6 @@ namespace encke::cuda {
 
 inline constexpr int kThreads = 256;  // of a block
 
-// N neighbouring elements, loaded and stored at once.
-template <typename T, int N>
-struct alignas(sizeof(T) * N) Pack {
-  T values[N];
-};
-
-template <int N, typename T>
-__device__ inline Pack<T, N> LoadPack(const T* from) {
-  return *reinterpret_cast<const Pack<T, N>*>(from);
-}
-
 inline unsigned BlocksFor(int64_t n, int64_t per_block) {
   const int64_t blocks = (n + per_block - 1) / per_block;
   ENCKE_CHECK(blocks <= INT32_MAX, n);
@@ -43,12 +32,6 @@ inline unsigned BlocksFor(int64_t n, int64_t per_block) {
 template <int N, typename... T>
 bool PacksFit(const T*... pointers) {
   return (... && (reinterpret_cast<uintptr_t>(pointers) % (sizeof(T) * N) == 0));
-}
-
-// Elements in 16 bytes of the widest of the types.
-template <typename... T>
-constexpr int PackSize() {
-  return static_cast<int>(16 / std::max({sizeof(T)...}));
 }
 
 // ------------------------------------------------------------------------------------------ each

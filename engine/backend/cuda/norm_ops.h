@@ -92,6 +92,19 @@ struct NormApplyMap {
   }
 };
 
+// What NormApplyMap gives, as a T, plus an addend, then the ReLU if asked for.
+template <typename T>
+struct NormApplyAddMap {
+  NormApplyMap apply;
+  bool relu;
+  using Channel = NormalizedChannel;
+  ENCKE_HOST_DEVICE Channel Load(int64_t c) const { return apply.Load(c); }
+  ENCKE_HOST_DEVICE float operator()(const Channel& channel, float x, float addend) const {
+    const float sum = Widen(Narrow<T>(apply(channel, x))) + addend;
+    return relu && sum <= 0.0f ? 0.0f : sum;
+  }
+};
+
 struct NormInferenceMap {
   float epsilon;
   bool relu;

@@ -5,6 +5,7 @@
 // on the host; launch.cuh runs the same text on the GPU. Pointers are device pointers there.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
@@ -34,6 +35,47 @@ ENCKE_HOST_DEVICE inline int64_t Divide(int64_t a, int64_t b) {
 }
 
 ENCKE_HOST_DEVICE inline int64_t Modulo(int64_t a, int64_t b) { return a - Divide(a, b) * b; }
+
+// A divisor that is known beforehand, of non-negative 32-bit integers: the quotient takes a
+// multiplication and a shift (Granlund and Montgomery, "Division by Invariant Integers using
+// Multiplication", 1994).
+class Divisor {
+ public:
+  // REQUIRES: 0 < value < 2^31.
+  explicit Divisor(int64_t value) : value_(static_cast<int32_t>(value)) {
+    while ((int64_t{1} << shift_) < value) ++shift_;
+    const uint64_t rest = (uint64_t{1} << shift_) - static_cast<uint64_t>(value);
+    factor_ = static_cast<uint32_t>((rest << 32) / static_cast<uint64_t>(value) + 1);
+  }
+  ENCKE_HOST_DEVICE operator int32_t() const { return value_; }
+  ENCKE_HOST_DEVICE friend int32_t operator/(int32_t a, const Divisor& b) {
+    const uint32_t n = static_cast<uint32_t>(a);
+    const uint32_t high = static_cast<uint32_t>((static_cast<uint64_t>(n) * b.factor_) >> 32);
+    return static_cast<int32_t>((high + n) >> b.shift_);
+  }
+
+ private:
+  int32_t value_;
+  int32_t shift_ = 0;
+  uint32_t factor_;
+};
+
+// N neighbouring elements, loaded and stored at once.
+template <typename T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T values[N];
+};
+
+template <int N, typename T>
+ENCKE_HOST_DEVICE inline Pack<T, N> LoadPack(const T* from) {
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+
+// Elements in 16 bytes of the widest of the types.
+template <typename... T>
+constexpr int PackSize() {
+  return static_cast<int>(16 / std::max({sizeof(T)...}));
+}
 
 // Index of an element of a [N,H,W,C] tensor, taken apart.
 struct Position {

@@ -1,4 +1,7 @@
 // Pooling, local response normalisation, and convolution where cuDNN has none.
+#include <algorithm>
+#include <type_traits>
+
 #include "engine/backend/cuda/conv_ops.h"
 #include "engine/backend/cuda/cuda_backend.h"
 #include "engine/backend/cuda/kernels.cuh"
@@ -23,51 +26,92 @@ PlaceImageOp<T> Placement(const ConvProblem& problem, const void* from, void* to
           crop};
 }
 
+// Of one pool, samples that 32 bits can count the elements of.
+struct PoolPart {
+  PoolGeometry geometry;
+  Tensor x, y, index;  // or their gradients; index may be undefined
+
+  uint8_t* places() const { return index.defined() ? index.data<uint8_t>() : nullptr; }
+};
+
+template <typename F>
+void ForEachPart(const PoolOptions& options, const Tensor& x, const Tensor& y, const Tensor& index,
+                 const F& f) {
+  ENCKE_CHECK(x.dtype() == y.dtype(), NameOf(x.dtype()));
+  const int64_t sample = std::max(x.shape().sample(), y.shape().sample());
+  ENCKE_CHECK(0 < sample && sample <= INT32_MAX, x.shape().ToString());
+  const int64_t batch = x.shape().n, most = INT32_MAX / sample;
+  for (int64_t first = 0; first < batch; first += most) {
+    const int64_t n = std::min(most, batch - first);
+    PoolPart part = {PoolGeometry(options, x.shape().WithBatch(n), y.shape().WithBatch(n)),
+                     x.Slice(first, n), y.Slice(first, n), Tensor()};
+    if (index.defined()) part.index = index.Slice(first, n);
+    f(part);
+  }
+}
+
+// Calls f(N), an integral constant: channels that a thread takes.
+template <typename T, typename F>
+void WithPack(const PoolPart& part, const F& f) {
+  constexpr int kPack = PackSize<T>();
+  const bool fits = PacksFit<kPack>(part.x.data<T>(), part.y.data<T>(), part.places());
+  if (fits && part.geometry.c % kPack == 0) {
+    f(std::integral_constant<int, kPack>());
+  } else {
+    f(std::integral_constant<int, 1>());
+  }
+}
+
+// Calls f(part, T(), N) for each part of a pool.
+template <typename F>
+void RunPool(const PoolOptions& options, const Tensor& x, const Tensor& y, const Tensor& index,
+             const F& f) {
+  ForEachPart(options, x, y, index, [&](const PoolPart& part) {
+    WithFloatType(x.dtype(), [&](auto type) {
+      WithPack<decltype(type)>(part, [&](auto n) { f(part, type, n); });
+    });
+  });
+}
+
 }  // namespace
 
 void CudaBackend::MaxPoolForward(const PoolOptions& options, const Tensor& x, const Tensor& y,
                                  const Tensor& index) {
   ENCKE_CHECK(options.kernel_h * options.kernel_w <= 256, options.kernel_h, "x", options.kernel_w);
-  ENCKE_CHECK(x.dtype() == y.dtype(), NameOf(x.dtype()));
   if (index.defined()) CheckSameShape(y, index);
-  WithFloatType(x.dtype(), [&](auto type) {
+  RunPool(options, x, y, index, [&](const PoolPart& part, auto type, auto n) {
     using T = decltype(type);
-    Each(stream_.get(), y.elements(),
-         MaxPoolOp<T>{PoolGeometry(options, x.shape(), y.shape()), x.data<T>(), y.data<T>(),
-                      index.defined() ? index.data<uint8_t>() : nullptr});
+    Each(stream_.get(), part.y.elements() / n,
+         MaxPoolOp<T, n>(part.geometry, part.x.data<T>(), part.y.data<T>(), part.places()));
   });
 }
 
 void CudaBackend::MaxPoolBackward(const PoolOptions& options, const Tensor& index, const Tensor& dy,
                                   const Tensor& dx) {
   CheckSameShape(index, dy);
-  ENCKE_CHECK(dx.dtype() == dy.dtype(), NameOf(dx.dtype()));
-  WithFloatType(dy.dtype(), [&](auto type) {
+  RunPool(options, dx, dy, index, [&](const PoolPart& part, auto type, auto n) {
     using T = decltype(type);
-    Each(stream_.get(), dx.elements(),
-         MaxPoolGradientOp<T>{PoolGeometry(options, dx.shape(), dy.shape()), index.data<uint8_t>(),
-                              dy.data<T>(), dx.data<T>()});
+    Each(stream_.get(), part.x.elements() / n,
+         MaxPoolGradientOp<T, n>(part.geometry, part.places(), part.y.data<T>(), part.x.data<T>()));
   });
 }
 
 void CudaBackend::AveragePoolForward(const PoolOptions& options, const Tensor& x, const Tensor& y) {
-  ENCKE_CHECK(x.dtype() == y.dtype(), NameOf(x.dtype()));
-  WithFloatType(x.dtype(), [&](auto type) {
+  RunPool(options, x, y, Tensor(), [&](const PoolPart& part, auto type, auto n) {
     using T = decltype(type);
-    Each(stream_.get(), y.elements(),
-         AveragePoolOp<T>{PoolGeometry(options, x.shape(), y.shape()), options.count_include_pad,
-                          x.data<T>(), y.data<T>()});
+    Each(stream_.get(), part.y.elements() / n,
+         AveragePoolOp<T, n>(part.geometry, options.count_include_pad, part.x.data<T>(),
+                             part.y.data<T>()));
   });
 }
 
 void CudaBackend::AveragePoolBackward(const PoolOptions& options, const Tensor& dy,
                                       const Tensor& dx) {
-  ENCKE_CHECK(dx.dtype() == dy.dtype(), NameOf(dx.dtype()));
-  WithFloatType(dy.dtype(), [&](auto type) {
+  RunPool(options, dx, dy, Tensor(), [&](const PoolPart& part, auto type, auto n) {
     using T = decltype(type);
-    Each(stream_.get(), dx.elements(),
-         AveragePoolGradientOp<T>{PoolGeometry(options, dx.shape(), dy.shape()),
-                                  options.count_include_pad, dy.data<T>(), dx.data<T>()});
+    Each(stream_.get(), part.x.elements() / n,
+         AveragePoolGradientOp<T, n>(part.geometry, options.count_include_pad, part.y.data<T>(),
+                                     part.x.data<T>()));
   });
 }
 

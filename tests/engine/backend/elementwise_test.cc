@@ -97,6 +97,24 @@ TEST_P(ElementwiseTest, AddInPlace) {
   }
 }
 
+// As the two passes that it takes the place of.
+TEST_P(ElementwiseTest, AddAndReluInOnePass) {
+  for (int64_t n : kLengths) {
+    const Tensor a = MakeRandom(n), b = MakeRandom(n), y = MakeRandom(n), expected = MakeLike(a);
+    backend_->Add(a, b, expected);
+    const Tensor gradient = MakeLike(a);
+    backend_->ReluBackward(y, expected, gradient);
+    backend_->ReluForward(expected, expected);
+    const Tensor out = MakeLike(a);
+    backend_->AddRelu(a, b, out);
+    ExpectIdentical(out, expected);
+    backend_->AddReluBackward(y, a, b, out);
+    ExpectIdentical(out, gradient);
+    backend_->AddReluBackward(y, a, b, b);
+    ExpectIdentical(b, gradient);
+  }
+}
+
 TEST_P(ElementwiseTest, CopyChannelsTouchesNoOthers) {
   const Tensor src = MakeActivation({2, 3, 5, 7}, Random(210)), dst = Make({2, 3, 5, 11}, dtype());
   Values expected = Read(dst);

@@ -80,6 +80,32 @@ TEST_P(NormTest, BatchNormInvert) {
   }
 }
 
+// As the passes that it takes the place of, also in the place of either side.
+TEST_P(NormTest, BatchNormApplyAdd) {
+  for (const Shape& shape : kShapes) {
+    for (bool relu : {false, true}) {
+      SCOPED_TRACE(shape.ToString());
+      const auto vector = [&] { return MakeVector(Random(shape.c)); };
+      const NormChannels plain = {vector(), vector(), vector(), vector(), false};
+      NormChannels norm = plain;
+      norm.relu = relu;
+      const Tensor x = MakeActivation(shape, Random(shape.elements()));
+      const Tensor addend = MakeActivation(shape, Random(shape.elements()));
+      const Tensor expected = Make(shape, dtype()), y = Make(shape, dtype());
+      backend_->BatchNormApply(plain, x, expected);
+      backend_->Add(expected, addend, expected);
+      if (relu) backend_->ReluForward(expected, expected);
+      backend_->BatchNormApplyAdd(norm, x, addend, y);
+      ExpectIdentical(y, expected);
+      backend_->Copy(x, y);
+      backend_->BatchNormApplyAdd(norm, y, addend, y);
+      ExpectIdentical(y, expected);
+      backend_->BatchNormApplyAdd(norm, x, addend, addend);
+      ExpectIdentical(addend, expected);
+    }
+  }
+}
+
 // A mean a thousand times the deviation costs sums of squares in fp32 all their digits.
 TEST_P(NormTest, LargeMeanKeepsItsVariance) {
   if (dtype() == DType::BF16) GTEST_SKIP() << "bfloat16 cannot hold such values";

@@ -3,6 +3,8 @@
 // show is how kernels are launched and how sums are put together there.
 #include <cmath>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include "engine/backend/cuda/conv_ops.h"
 #include "engine/backend/cuda/elementwise_ops.h"
@@ -74,6 +76,12 @@ TEST_P(OpsTest, ElementWise) {
     backend_->Add(x, dy, expected);
     Map(kElements, AddOp(), y.data<T>(), x.data<T>(), dy.data<T>());
     ExpectIdentical(y, expected);
+    backend_->AddRelu(x, dy, expected);
+    Map(kElements, AddReluOp(), y.data<T>(), x.data<T>(), dy.data<T>());
+    ExpectIdentical(y, expected);
+    backend_->AddReluBackward(x, dy, dy, expected);
+    Map(kElements, AddReluGradientOp(), y.data<T>(), x.data<T>(), dy.data<T>(), dy.data<T>());
+    ExpectIdentical(y, expected);
     backend_->Fill(expected, 0.3f);
     Map(kElements, FillOp{0.3f}, y.data<T>());
     ExpectIdentical(y, expected);
@@ -142,36 +150,61 @@ TEST_P(OpsTest, PackedIntegers) {
   }
 }
 
+TEST(DivisorTest, DividesAsIntegersDo) {
+  for (int64_t b : {1, 2, 3, 5, 7, 16, 112, 641, 65535, 65536, 1 << 30, INT32_MAX}) {
+    const Divisor divisor(b);
+    EXPECT_EQ(static_cast<int32_t>(divisor), b);
+    for (int64_t a : {int64_t{0}, b - 1, b, b + 1, 2 * b - 1, 3 * b, int64_t{123456789},
+                      int64_t{INT32_MAX} / b * b - 1, int64_t{INT32_MAX} / b * b,
+                      int64_t{INT32_MAX} - 1, int64_t{INT32_MAX}}) {
+      if (a > INT32_MAX) continue;
+      EXPECT_EQ(static_cast<int32_t>(a) / divisor, a / b) << a << " / " << b;
+    }
+  }
+}
+
+struct PoolCase {
+  Shape x, y;
+  PoolOptions o;
+};
+
+std::vector<PoolCase> PoolCases() {
+  return {{{2, 9, 7, 17}, {2, 5, 4, 17}, {3, 3, 2, 2, 1, 1}},
+          {{2, 8, 9, 16}, {2, 5, 5, 16}, {3, 3, 2, 2, 1, 1, true}},
+          {{2, 10, 10, 3}, {2, 4, 4, 3}, {1, 1, 3, 3}},
+          {{3, 7, 7, 5}, {3, 1, 1, 5}, {7, 7, 1, 1}},
+          {{3, 7, 7, 8}, {3, 1, 1, 8}, {7, 7, 1, 1}}};
+}
+
 TEST_P(OpsTest, Pooling) {
-  struct {
-    Shape x, y;
-    PoolOptions o;
-  } const cases[] = {{{2, 9, 7, 17}, {2, 5, 4, 17}, {3, 3, 2, 2, 1, 1}},
-                     {{2, 8, 9, 16}, {2, 5, 5, 16}, {3, 3, 2, 2, 1, 1, true}},
-                     {{2, 10, 10, 3}, {2, 4, 4, 3}, {1, 1, 3, 3}},
-                     {{3, 7, 7, 5}, {3, 1, 1, 5}, {7, 7, 1, 1}}};
-  for (const auto& c : cases) {
+  for (const PoolCase& c : PoolCases()) {
     const PoolGeometry g(c.o, c.x, c.y);
     const Tensor x = MakeRandom(c.x), dy = MakeRandom(c.y), dx = MakeLike(x), y = MakeLike(dy);
     const Tensor index = Make(c.y, DType::U8), expected_index = MakeLike(index);
     const Tensor expected_y = MakeLike(y), expected_dx = MakeLike(x);
-    WithFloatType(dtype(), [&](auto type) {
+    const bool padded = c.o.count_include_pad;
+    const auto check = [&](auto type, auto n) {
       using T = decltype(type);
-      const uint8_t* places = index.data<uint8_t>();
+      uint8_t* places = index.data<uint8_t>();
+      const int64_t outputs = y.elements() / n, inputs = x.elements() / n;
       backend_->MaxPoolForward(c.o, x, expected_y, expected_index);
-      Each(y.elements(), MaxPoolOp<T>{g, x.data<T>(), y.data<T>(), index.data<uint8_t>()});
+      Each(outputs, MaxPoolOp<T, n>(g, x.data<T>(), y.data<T>(), places));
       ExpectIdentical(y, expected_y);
       ExpectIdentical(index, expected_index);
       backend_->MaxPoolBackward(c.o, index, dy, expected_dx);
-      Each(dx.elements(), MaxPoolGradientOp<T>{g, places, dy.data<T>(), dx.data<T>()});
+      Each(inputs, MaxPoolGradientOp<T, n>(g, places, dy.data<T>(), dx.data<T>()));
       ExpectIdentical(dx, expected_dx);
-      const bool padded = c.o.count_include_pad;
       backend_->AveragePoolForward(c.o, x, expected_y);
-      Each(y.elements(), AveragePoolOp<T>{g, padded, x.data<T>(), y.data<T>()});
+      Each(outputs, AveragePoolOp<T, n>(g, padded, x.data<T>(), y.data<T>()));
       ExpectIdentical(y, expected_y);
       backend_->AveragePoolBackward(c.o, dy, expected_dx);
-      Each(dx.elements(), AveragePoolGradientOp<T>{g, padded, dy.data<T>(), dx.data<T>()});
+      Each(inputs, AveragePoolGradientOp<T, n>(g, padded, dy.data<T>(), dx.data<T>()));
       ExpectIdentical(dx, expected_dx);
+    };
+    WithFloatType(dtype(), [&](auto type) {
+      constexpr int kPack = PackSize<decltype(type)>();
+      check(type, std::integral_constant<int, 1>());
+      if (c.x.c % kPack == 0) check(type, std::integral_constant<int, kPack>());
     });
   }
 }
@@ -229,6 +262,12 @@ TEST_P(OpsTest, BatchNormForward) {
     ChannelMap(2 * rows, c, infer, y.data<T>(), x.data<T>());
     ExpectIdentical(y, expected_y);
     const Tensor shortcut = MakeRandom(shape);
+    NormApplyMap plain = apply;
+    plain.relu = false;
+    backend_->BatchNormApplyAdd(norm, x, shortcut, expected_y);
+    ChannelMap(2 * rows, c, NormApplyAddMap<T>{plain, true}, y.data<T>(), x.data<T>(),
+               shortcut.data<T>());
+    ExpectIdentical(y, expected_y);
     backend_->BatchNormInvert(norm, x, shortcut, expected_y);
     const NormInvertMap invert = {F(norm.mean), F(norm.inv_std), F(norm.gamma), F(norm.beta)};
     ChannelMap(2 * rows, c, invert, y.data<T>(), x.data<T>(), shortcut.data<T>());
