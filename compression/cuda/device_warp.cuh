@@ -1,4 +1,4 @@
-// A warp of the GPU with the members of EmulatedWarp (compression/cuda/warp.h).
+// A warp of the GPU, and a crew, with the members of those emulated (compression/cuda/warp.h).
 //
 // REQUIRES: 32 lanes of one warp take part, in x; a block's size is a multiple of 32.
 #pragma once
@@ -91,6 +91,19 @@ class DeviceWarp {
   static constexpr unsigned kAll = 0xffffffffu;
   static __device__ __forceinline__ int Lane() {
     return static_cast<int>(threadIdx.x % kWarpLanes);
+  }
+};
+
+// A block of kCrewWarps warps as EmulatedCrew.
+class DeviceCrew {
+ public:
+  using Warp = DeviceWarp;
+
+  template <typename Body>
+  __device__ __forceinline__ void EachWarp(const Body& body) {
+    DeviceWarp warp;
+    body(warp, static_cast<int>(threadIdx.x / kWarpLanes));
+    __syncthreads();
   }
 };
 

@@ -13,13 +13,13 @@ __global__ void Begin(StoredValueView view) { BeginValue(view); }
 template <typename T, typename Rule>
 __global__ void __launch_bounds__(kBlockThreads)
     EncodeFast(StoredValueView view, const T* value, RuleTables<Rule> rules, bool only_missing) {
-  __shared__ FastEncodeMemory<T> memory[kBlockWarps];
+  static_assert(kBlockWarps == kCrewWarps);
+  __shared__ FastEncodeMemory<T> memory;
   __shared__ NibbleTable extracted;
   FillExtracted(&extracted);
-  DeviceWarp warp;
-  if (WarpInGrid() >= static_cast<uint64_t>(view.chunking.count())) return;
-  EncodeFastChunk<DeviceWarp, T, Rule>(warp, view, value, rules, extracted, WarpInGrid(),
-                                       only_missing, &memory[WarpInBlock()]);
+  DeviceCrew crew;
+  EncodeFastChunk<DeviceCrew, T, Rule>(crew, view, value, rules, extracted, blockIdx.x,
+                                       only_missing, &memory);
 }
 
 template <typename T, typename Rule>
@@ -95,7 +95,8 @@ void LaunchEncode(const StoredValueView& view, const void* value, const DeviceCo
         EncodeDense<<<BlocksFor(warps), kBlockThreads, 0, stream>>>(
             view, data, rules, coding.dense, scratch, ScratchOfWarp(view.chunking));
       }
-      EncodeFast<<<BlocksFor(chunks), kBlockThreads, 0, stream>>>(view, data, rules, dense);
+      EncodeFast<<<static_cast<unsigned>(chunks), kBlockThreads, 0, stream>>>(view, data, rules,
+                                                                              dense);
     });
   }
   Finish<<<1, kSumThreads, 0, stream>>>(view);

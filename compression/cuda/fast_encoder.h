@@ -1,4 +1,5 @@
-// The FAST encoder for one chunk and one warp: four octets, each of which codes every fourth block.
+// The FAST encoder for one chunk and four warps, each of which has a quarter of the chunk's blocks
+// and four octets: each codes every fourth block of that.
 //
 // Two passes over the chunk's blocks: the first finds how long each one's code is, the second
 // writes the blocks to where the sums of those lengths put them. What is written goes through a
@@ -9,9 +10,6 @@
 
 namespace encke::cuda {
 
-// Words of the stream that are put together at a time: no less than four blocks' greatest codes.
-constexpr uint32_t kWindowWords = 512;
-
 // A block's bytes of codes, its escapes' elements apart.
 struct BlockPlan {
   uint32_t bits;  // of the stream
@@ -20,16 +18,28 @@ struct BlockPlan {
   bool wide, escaped;
 };
 
-// Shared memory of a warp. Of the first blocks of a chunk, all of the usual ones, codes and plans
-// are kept between the passes.
+// Shared memory of a chunk's warps.
 template <typename T>
 struct FastEncodeMemory {
-  static constexpr uint32_t kSteps = (16 << 10) / sizeof(T) / kBlockElements / kOctets;
-  // Of eight rounds, each lane's two packed nibbles (NibbleTable).
-  alignas(16) uint16_t rounds[kOctets][kOctetLanes][kOctetLanes];
-  uint32_t window[kWindowWords];
-  uint32_t codes[kSteps][2][kWarpLanes];
-  BlockPlan plans[kSteps][kOctets];
+  // Of the first blocks of a part, in usual chunks all, codes and plans are kept between the
+  // passes.
+  static constexpr uint32_t kSteps = (16 << 10) / sizeof(T) / kBlockElements / kOctets / kCrewWarps;
+  static constexpr uint32_t kWindowWords = 4096 / sizeof(T);
+
+  struct Part {
+    // Of eight rounds, each lane's two packed nibbles (NibbleTable).
+    alignas(16) uint16_t rounds[kOctets][kOctetLanes][kOctetLanes];
+    uint32_t codes[kSteps][2][kWarpLanes];
+    BlockPlan plans[kSteps][kOctets];
+    uint32_t bits;  // of the part's blocks
+    ChunkStatistics statistics;
+  };
+
+  Part parts[kCrewWarps];
+  uint32_t window[kWindowWords];  // of the stream
+  StoredChunk stored;
+  uint8_t* out;
+  bool skipped;
 };
 
 // A stream of kind COPY: the elements' bytes, one byte further on.
@@ -63,70 +73,110 @@ ENCKE_WARP_CODE ENCKE_NOINLINE double SumOfSquares(Warp warp, const T* data, uin
   return warp.Sum(squares);
 }
 
+// A chunk as its warps encode it.
+template <typename T, typename Rule>
+struct FastEncodeJob {
+  const T* data;      // the chunk's elements
+  uint32_t elements;  // at most 2^26
+  RuleTables<Rule> tables;
+  const NibbleTable* extracted;
+  FastEncodeMemory<T>* memory;
+
+  // All of a warp's octets take a block each in a step. Parts begin with segments.
+  ENCKE_INLINE_MEMBER uint32_t steps() const { return CeilDivide(BlocksOf(elements), kOctets); }
+  ENCKE_INLINE_MEMBER uint32_t FirstStep(int part) const {
+    constexpr uint32_t kSegmentSteps = kSegmentBlocks / kOctets;
+    const uint32_t each = CeilDivide(steps(), kCrewWarps * kSegmentSteps) * kSegmentSteps;
+    return Least(steps(), part * each);
+  }
+
+  // After all parts were measured: the stream's length in bytes.
+  ENCKE_WARP_CODE uint32_t CodedSize() const {
+    uint32_t bits = 0;
+    for (int part = 0; part < kCrewWarps; ++part) bits += memory->parts[part].bits;
+    return BitsBegin(elements) + (bits + 7) / 8;
+  }
+  ENCKE_WARP_CODE uint32_t CopiedSize() const {
+    return kHeadBytes + elements * static_cast<uint32_t>(sizeof(T));
+  }
+  ENCKE_WARP_CODE bool Copied() const { return CodedSize() >= CopiedSize(); }
+
+  // Likewise; `squares` may have overflowed.
+  ENCKE_WARP_CODE ChunkStatistics Statistics() const {
+    ChunkStatistics sum = {};
+    for (int part = 0; part < kCrewWarps; ++part) {
+      const ChunkStatistics& one = memory->parts[part].statistics;
+      sum.nonzero += one.nonzero;
+      sum.escapes += one.escapes;
+      sum.squares += one.squares;
+    }
+    if (Copied()) sum.escapes = elements;
+    return sum;
+  }
+};
+
+// One warp's part of a chunk.
 template <typename Warp, typename T, typename Rule>
 class FastEncoder {
  public:
-  // `data`: the chunk's elements. REQUIRES: at most 2^26 of them; `data`, `memory` outlive it.
-  ENCKE_WARP_CODE FastEncoder(Warp& warp, const T* data, uint32_t elements,
-                              const RuleTables<Rule>& tables, const NibbleTable& extracted,
-                              FastEncodeMemory<T>* memory)
+  using Job = FastEncodeJob<T, Rule>;
+
+  ENCKE_WARP_CODE FastEncoder(Warp& warp, const Job& job, int part)
       : warp_(warp),
-        data_(data),
-        elements_(elements),
-        tables_(tables),
-        extracted_(extracted),
-        memory_(memory) {
+        job_(job),
+        part_(part),
+        memory_(&job.memory->parts[part]),
+        window_(job.memory->window) {
     warp_.Locally([&](int lane) { sums_[lane] = {}; });
   }
 
-  // Length of the stream in bytes: to be called first.
-  ENCKE_WARP_CODE uint32_t Measure() {
+  // To be called first: how many bits the part takes, and its sums, to shared memory.
+  ENCKE_WARP_CODE void Measure() {
     PerLane<uint32_t> bits;
     PerLane<Elements> elements, next;
     warp_.Locally([&](int lane) {
       bits[lane] = 0;
-      next[lane] = Load(lane, 0);
+      next[lane] = Load(lane, FirstStep());
     });
-    for (uint32_t step = 0; step < Steps(); ++step) {
+    for (uint32_t step = FirstStep(); step < EndStep(); ++step) {
       warp_.Locally([&](int lane) {
         elements[lane] = next[lane];
-        if (step + 1 < Steps()) next[lane] = Load(lane, step + 1);
+        if (step + 1 < EndStep()) next[lane] = Load(lane, step + 1);
         codes_[lane] = Quantize(lane, step, elements[lane], &sums_[lane]);
       });
       Plan();
+      const uint32_t kept = step - FirstStep();
       warp_.Each([&](int lane) {
         if (LaneOfOctet(lane) == 0) bits[lane] += plans_[lane].bits;
-        if (step >= Memory::kSteps) return;
-        memory_->codes[step][0][lane] = codes_[lane].low.word[0];
-        memory_->codes[step][1][lane] = codes_[lane].low.word[1];
-        if (LaneOfOctet(lane) == 0) memory_->plans[step][OctetOf(lane)] = plans_[lane];
+        if (kept >= Memory::kSteps) return;
+        memory_->codes[kept][0][lane] = codes_[lane].low.word[0];
+        memory_->codes[kept][1][lane] = codes_[lane].low.word[1];
+        if (LaneOfOctet(lane) == 0) memory_->plans[kept][OctetOf(lane)] = plans_[lane];
       });
     }
-    const uint32_t size = BitsBegin(elements_) + (warp_.Sum(bits) + 7) / 8;
-    copied_ = size > elements_ * sizeof(T);
-    size_ = static_cast<uint32_t>(copied_ ? kHeadBytes + elements_ * sizeof(T) : size);
-    return size_;
+    const uint32_t total = warp_.Sum(bits);
+    const ChunkStatistics statistics = Statistics();
+    warp_.Each([&](int lane) {
+      if (lane != 0) return;
+      memory_->bits = total;
+      memory_->statistics = statistics;
+    });
   }
 
-  // Writes the stream to `out`, and the chunk's marks.
-  ENCKE_WARP_CODE void Write(uint8_t* out, uint16_t* marks) {
-    auto* words = reinterpret_cast<uint32_t*>(out);
-    if (copied_) return WriteCopy(warp_, data_, {words, 0, size_});
-    sink_ = {words, BitsBegin(elements_), size_};
-    position_ = BitsBegin(elements_) * 8;
-    first_ = position_ / 32;
-    warp_.Each([&](int lane) {
-      if (lane == 0) out[0] = static_cast<uint8_t>(HeadByte::FAST);
-      for (uint32_t i = lane; i < kWindowWords; i += kWarpLanes) memory_->window[i] = 0;
-    });
+  // After all were measured: the part's share of what lies in the window, of which `first` is the
+  // first word, to the window, which has been 0; with the first one, nibbles and marks to memory.
+  ENCKE_WARP_CODE void Write(uint32_t first, bool first_window, uint8_t* out, uint16_t* marks) {
+    first_ = first;
+    position_ = BitsBegin(job_.elements) * 8;
+    for (int part = 0; part < part_; ++part) position_ += job_.memory->parts[part].bits;
     uint32_t mark = 0;
-    for (uint32_t step = 0; step < Steps(); ++step) {
-      Recall(step);
-      WriteNibbles(step, out);
+    for (uint32_t step = FirstStep(); step < EndStep(); ++step) {
+      RecallPlans(step);
+      if (first_window) WriteNibbles(step, out);
       const uint32_t begin = position_;
-      WriteBlocks();
+      WriteBlocks(step);
       mark += position_ - begin;
-      const bool complete = (step + 1) * kOctets % kSegmentBlocks == 0 || step + 1 == Steps();
+      const bool complete = (step + 1) * kOctets % kSegmentBlocks == 0 || step + 1 == EndStep();
       if (!complete) continue;
       warp_.Locally([&](int lane) {
         const uint32_t segment = step * kOctets / kSegmentBlocks;
@@ -134,28 +184,13 @@ class FastEncoder {
       });
       mark = 0;
     }
-    Flush(CeilDivide(position_, 32));
-  }
-
-  // After Measure.
-  ENCKE_WARP_CODE ChunkStatistics Statistics() {
-    PerLane<uint32_t> nonzero, escapes;
-    PerLane<double> squares;
-    warp_.Locally([&](int lane) {
-      nonzero[lane] = sums_[lane].nonzero;
-      escapes[lane] = sums_[lane].escapes;
-      squares[lane] = sums_[lane].squares;
-    });
-    ChunkStatistics sum = {warp_.Sum(nonzero), copied_ ? elements_ : warp_.Sum(escapes),
-                           warp_.Sum(squares)};
-    if (!(sum.squares < INFINITY)) sum.squares = SumOfSquares(warp_, data_, elements_);
-    return sum;
   }
 
  private:
   template <typename V>
   using PerLane = typename Warp::template PerLane<V>;
   using Memory = FastEncodeMemory<T>;
+  static constexpr uint32_t kWindowWords = Memory::kWindowWords;
 
   static_assert(kSegmentBlocks % kOctets == 0);
   static constexpr uint32_t kEscapeBits = 8 * sizeof(T);
@@ -169,24 +204,35 @@ class FastEncoder {
     OctetBytes escapes;  // 1 where the element is an escape
   };
 
-  // All octets take a block each in a step.
-  ENCKE_WARP_CODE uint32_t Steps() const { return CeilDivide(BlocksOf(elements_), kOctets); }
+  ENCKE_WARP_CODE uint32_t FirstStep() const { return job_.FirstStep(part_); }
+  ENCKE_WARP_CODE uint32_t EndStep() const { return job_.FirstStep(part_ + 1); }
   ENCKE_WARP_CODE static uint32_t BeginOf(int lane, uint32_t step) {
     return (step * kOctets + OctetOf(lane)) * kBlockElements;
+  }
+
+  ENCKE_WARP_CODE ChunkStatistics Statistics() {
+    PerLane<uint32_t> nonzero, escapes;
+    PerLane<double> squares;
+    warp_.Locally([&](int lane) {
+      nonzero[lane] = sums_[lane].nonzero;
+      escapes[lane] = sums_[lane].escapes;
+      squares[lane] = sums_[lane].squares;
+    });
+    return {warp_.Sum(nonzero), warp_.Sum(escapes), warp_.Sum(squares)};
   }
 
   // What lies behind the chunk is +0.
   ENCKE_WARP_CODE Elements Load(int lane, uint32_t step) const {
     const uint32_t begin = BeginOf(lane, step);
-    return {{LoadQuad(data_, begin + WordBegin(lane, 0), elements_),
-             LoadQuad(data_, begin + WordBegin(lane, 1), elements_)}};
+    return {{LoadQuad(job_.data, begin + WordBegin(lane, 0), job_.elements),
+             LoadQuad(job_.data, begin + WordBegin(lane, 1), job_.elements)}};
   }
 
   // What lies behind the chunk has code 0.
   ENCKE_WARP_CODE Codes Quantize(int lane, uint32_t step, const Elements& elements,
                                  LaneSums* sums) const {
     const uint32_t begin = BeginOf(lane, step);
-    const typename Rule::Table* tables = tables_.From(begin);
+    const typename Rule::Table* tables = job_.tables.From(begin);
     Codes codes = {};
     ENCKE_UNROLL
     for (int w = 0; w < 2; ++w) {
@@ -214,7 +260,7 @@ class FastEncoder {
 
   // 1 for each of four elements from `element` on that the chunk has.
   ENCKE_WARP_CODE uint32_t ValidBytes(uint32_t element) const {
-    const uint32_t left = element < elements_ ? elements_ - element : 0;
+    const uint32_t left = element < job_.elements ? job_.elements - element : 0;
     return left >= kQuad ? kByteOnes : kByteOnes & ((1u << 8 * left) - 1);
   }
 
@@ -299,26 +345,33 @@ class FastEncoder {
     return {{bytes.word[0] - ones.word[0], bytes.word[1] - ones.word[1]}};
   }
 
-  // Codes and plans of a step, once more.
-  ENCKE_WARP_CODE void Recall(uint32_t step) {
-    bool again = step >= Memory::kSteps;
-    if (!again) {
-      PerLane<bool> extended;
-      warp_.Each([&](int lane) {
-        codes_[lane] = {};
-        codes_[lane].low = {{memory_->codes[step][0][lane], memory_->codes[step][1][lane]}};
-        plans_[lane] = memory_->plans[step][OctetOf(lane)];
-        extended[lane] = plans_[lane].nibble == simd::kExtendedNibble;
-      });
-      again = warp_.Ballot(extended) != 0;
+  ENCKE_WARP_CODE bool Kept(uint32_t step) const { return step - FirstStep() < Memory::kSteps; }
+
+  // Plans of a step, once more, and its codes where these have to be made again for that.
+  ENCKE_WARP_CODE void RecallPlans(uint32_t step) {
+    if (Kept(step)) {
+      warp_.Locally(
+          [&](int lane) { plans_[lane] = memory_->plans[step - FirstStep()][OctetOf(lane)]; });
+    } else {
+      QuantizeAgain(step);
+      Plan();
     }
-    if (!again) return;
+  }
+  ENCKE_WARP_CODE void RecallCodes(uint32_t step, bool extended) {
+    if (!Kept(step)) return;
+    if (extended) return QuantizeAgain(step);
+    warp_.Locally([&](int lane) {
+      const uint32_t kept = step - FirstStep();
+      codes_[lane] = {};
+      codes_[lane].low = {{memory_->codes[kept][0][lane], memory_->codes[kept][1][lane]}};
+    });
+  }
+  ENCKE_WARP_CODE void QuantizeAgain(uint32_t step) {
     warp_.Locally([&](int lane) {
       LaneSums counted = {};
       loaded_[lane] = Load(lane, step);
       codes_[lane] = Quantize(lane, step, loaded_[lane], &counted);
     });
-    if (step >= Memory::kSteps) Plan();
   }
 
   // Two blocks' nibbles make a byte.
@@ -331,7 +384,7 @@ class FastEncoder {
     const PerLane<int> upper = warp_.Shuffle(nibbles, next);
     warp_.Locally([&](int lane) {
       const uint32_t block = step * kOctets + OctetOf(lane);
-      if (lane % (2 * kOctetLanes) != 0 || block >= BlocksOf(elements_)) return;
+      if (lane % (2 * kOctetLanes) != 0 || block >= BlocksOf(job_.elements)) return;
       out[kHeadBytes + block / 2] = static_cast<uint8_t>(nibbles[lane] | upper[lane] << 4);
     });
   }
@@ -352,7 +405,7 @@ class FastEncoder {
   };
 
   // The step's blocks, from position_ on.
-  ENCKE_WARP_CODE void WriteBlocks() {
+  ENCKE_WARP_CODE void WriteBlocks(uint32_t step) {
     PerLane<uint32_t> lengths;
     warp_.Locally(
         [&](int lane) { lengths[lane] = LaneOfOctet(lane) == 0 ? plans_[lane].bits : 0; });
@@ -365,14 +418,17 @@ class FastEncoder {
       });
       begin += length;
     }
-    if (begin / 32 - first_ >= kWindowWords) Flush(position_ / 32);
+    const bool before = begin / 32 < first_, behind = position_ / 32 >= first_ + kWindowWords;
     position_ = begin;
+    if (before || behind) return;
     PerLane<Writing> writing;
     PerLane<bool> extended, some;
+    warp_.Locally([&](int lane) { extended[lane] = plans_[lane].nibble == simd::kExtendedNibble; });
+    const bool any_extended = warp_.Ballot(extended) != 0;
+    RecallCodes(step, any_extended);
     warp_.Locally([&](int lane) {
       writing[lane] = OpenBlock(lane, begins[lane]);
       some[lane] = (writing[lane].active[0] | writing[lane].active[1]) != 0;
-      extended[lane] = plans_[lane].nibble == simd::kExtendedNibble;
     });
     while (warp_.Ballot(some) != 0) {
       int rounds = 0;
@@ -385,7 +441,7 @@ class FastEncoder {
       }
       WriteRounds(rounds, &writing);
     }
-    if (warp_.Ballot(extended) != 0) WriteEscapes(writing);
+    if (any_extended) WriteEscapes(writing);
   }
 
   ENCKE_WARP_CODE Writing OpenBlock(int lane, uint32_t position) const {
@@ -430,7 +486,7 @@ class FastEncoder {
     ENCKE_UNROLL
     for (int w = 0; w < 2; ++w) {
       const uint32_t own = GatherBits(bits[w] & 0x80808080) >> 7;
-      packed |= extracted_.At(writing->active[w], own) << 8 * w;
+      packed |= job_.extracted->At(writing->active[w], own) << 8 * w;
       if (level || round == kSparseRound) writing->active[w] = own;
     }
     if (level) writing->threshold -= kByteOnes;
@@ -500,18 +556,22 @@ class FastEncoder {
         DotBytes(first >> 4 & 0x0f0f0f0f, kByteOnes, DotBytes(last >> 4 & 0x0f0f0f0f, kByteOnes));
   }
 
-  // REQUIRES: what is written has been 0.
+  // What of it lies in the window. REQUIRES: that has been 0.
   ENCKE_WARP_CODE void PutBits(uint32_t low, uint32_t high, uint32_t position) const {
-    uint32_t* word = memory_->window + (position / 32 - first_);
+    const uint32_t word = position / 32 - first_;
     const uint32_t at = position % 32;
     const uint64_t begin = static_cast<uint64_t>(low) << at;
     const uint64_t end = static_cast<uint64_t>(high) << at;
     const auto first = static_cast<uint32_t>(begin);
     const auto second = static_cast<uint32_t>(begin >> 32) | static_cast<uint32_t>(end);
     const auto third = static_cast<uint32_t>(end >> 32);
-    if (first != 0) AtomicOr(word, first);
-    if (second != 0) AtomicOr(word + 1, second);
-    if (third != 0) AtomicOr(word + 2, third);
+    OrWord(word, first);
+    OrWord(word + 1, second);
+    OrWord(word + 2, third);
+  }
+  // `word` of the window; modulo 2^32 where it lies before that.
+  ENCKE_WARP_CODE void OrWord(uint32_t word, uint32_t bits) const {
+    if (bits != 0 && word < kWindowWords) AtomicOr(&window_[word], bits);
   }
 
   // The escapes' elements, behind everything else.
@@ -532,33 +592,11 @@ class FastEncoder {
     });
   }
 
-  // Stores the window's words up to `end`, where it then begins.
-  ENCKE_WARP_CODE void Flush(uint32_t end) {
-    const uint32_t count = end - first_;
-    PerLane<uint32_t> carry;
-    warp_.Each([&](int lane) {
-      for (uint32_t i = lane; i < count; i += kWarpLanes) {
-        sink_.StoreWord(first_ + i, memory_->window[i]);
-      }
-      carry[lane] = memory_->window[count < kWindowWords ? count : 0];
-    });
-    warp_.Each([&](int lane) {
-      for (uint32_t i = lane; i <= count && i < kWindowWords; i += kWarpLanes) {
-        memory_->window[i] = i == 0 ? carry[lane] : 0;
-      }
-    });
-    first_ = end;
-  }
-
   Warp& warp_;
-  const T* data_;
-  uint32_t elements_;
-  RuleTables<Rule> tables_;
-  const NibbleTable& extracted_;
-  Memory* memory_;
-  bool copied_ = false;
-  uint32_t size_ = 0;
-  ByteSink sink_ = {};
+  Job job_;
+  int part_;
+  typename Memory::Part* memory_;
+  uint32_t* window_;
   uint32_t position_ = 0;  // bit of the stream
   uint32_t first_ = 0;     // word of the stream that the window begins with
   PerLane<LaneSums> sums_;
@@ -567,5 +605,69 @@ class FastEncoder {
   PerLane<Codes> codes_;
   PerLane<BlockPlan> plans_;
 };
+
+// A warp's share of it.
+template <typename Memory, typename Warp>
+ENCKE_WARP_CODE void ClearWindow(Warp& warp, int part, Memory* memory) {
+  warp.Each([&](int lane) {
+    for (uint32_t i = part * kWarpLanes + lane; i < Memory::kWindowWords;
+         i += kCrewWarps * kWarpLanes) {
+      memory->window[i] = 0;
+    }
+  });
+}
+
+// Encodes a chunk: in `take(warp, size, statistics)` one of the warps gets the memory for its
+// stream.
+template <typename Crew, typename T, typename Rule, typename Take>
+ENCKE_WARP_CODE void EncodeFast(Crew& crew, const FastEncodeJob<T, Rule>& job, uint16_t* marks,
+                                const Take& take) {
+  using Warp = typename Crew::Warp;
+  using Memory = FastEncodeMemory<T>;
+  Memory* memory = job.memory;
+  crew.EachWarp([&](Warp& warp, int part) {
+    FastEncoder<Warp, T, Rule>(warp, job, part).Measure();
+    ClearWindow<Memory>(warp, part, memory);
+  });
+  const bool copied = job.Copied();
+  const uint32_t size = copied ? job.CopiedSize() : job.CodedSize();
+  crew.EachWarp([&](Warp& warp, int part) {
+    if (part != 0) return;
+    ChunkStatistics statistics = job.Statistics();
+    if (!(statistics.squares < INFINITY)) {
+      statistics.squares = SumOfSquares(warp, job.data, job.elements);
+    }
+    uint8_t* out = take(warp, size, statistics);
+    warp.Each([&](int lane) {
+      if (lane == 0) memory->out = out;
+      if (lane == 0 && out != nullptr && !copied) out[0] = static_cast<uint8_t>(HeadByte::FAST);
+    });
+  });
+  uint8_t* out = memory->out;
+  if (out == nullptr) return;
+  auto* words = reinterpret_cast<uint32_t*>(out);
+  if (copied) {
+    crew.EachWarp([&](Warp& warp, int part) {
+      if (part == 0) WriteCopy(warp, job.data, {words, 0, size});
+    });
+    return;
+  }
+  const ByteSink sink = {words, BitsBegin(job.elements), size};
+  const uint32_t begin = sink.begin / 4, end = CeilDivide(size, 4);
+  for (uint32_t first = begin; first < end; first += Memory::kWindowWords) {
+    crew.EachWarp([&](Warp& warp, int part) {
+      FastEncoder<Warp, T, Rule>(warp, job, part).Write(first, first == begin, out, marks);
+    });
+    crew.EachWarp([&](Warp& warp, int part) {
+      const uint32_t count = Least(end - first, Memory::kWindowWords);
+      warp.Each([&](int lane) {
+        for (uint32_t i = part * kWarpLanes + lane; i < count; i += kCrewWarps * kWarpLanes) {
+          sink.StoreWord(first + i, memory->window[i]);
+          memory->window[i] = 0;
+        }
+      });
+    });
+  }
+}
 
 }  // namespace encke::cuda

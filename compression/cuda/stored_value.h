@@ -100,27 +100,36 @@ ENCKE_WARP_CODE inline void BeginValue(const StoredValueView& view) {
 
 // Encodes chunk `index`. With `only_missing`, only where another codec left it out. `extracted`: of
 // NibbleTable::Extracted, as `deposited` below.
-template <typename Warp, typename T, typename Rule>
-ENCKE_WARP_CODE void EncodeFastChunk(Warp& warp, const StoredValueView& view, const T* value,
+template <typename Crew, typename T, typename Rule>
+ENCKE_WARP_CODE void EncodeFastChunk(Crew& crew, const StoredValueView& view, const T* value,
                                      const RuleTables<Rule>& rules, const NibbleTable& extracted,
                                      uint64_t index, bool only_missing,
                                      FastEncodeMemory<T>* memory) {
-  if (view.record->overflowed != 0) return;
-  if (only_missing && view.chunks()[index].size != 0) return;
-  const Chunk chunk = view.chunking.At(static_cast<int64_t>(index));
-  FastEncoder<Warp, T, Rule> encoder(warp, value + chunk.offset, StoredValueView::ElementsOf(chunk),
-                                     rules, extracted, memory);
-  const uint32_t size = encoder.Measure();
-  const ChunkStatistics statistics = encoder.Statistics();
-  StoredChunk stored;
-  uint8_t* out = view.arena.Take(warp, size, &stored);
-  if (out != nullptr) encoder.Write(out, view.marks(index));
-  warp.Each([&](int lane) {
-    if (lane != 0) return;
-    view.statistics[index] = statistics;
-    view.chunks()[index] = stored;
-    if (out == nullptr) view.record->overflowed = 1;
+  using Warp = typename Crew::Warp;
+  // Others may set it meanwhile: all warps are to see the same.
+  crew.EachWarp([&](Warp& warp, int part) {
+    const bool skipped =
+        view.record->overflowed != 0 || (only_missing && view.chunks()[index].size != 0);
+    warp.Each([&](int lane) {
+      if (part == 0 && lane == 0) memory->skipped = skipped;
+    });
   });
+  if (memory->skipped) return;
+  const Chunk chunk = view.chunking.At(static_cast<int64_t>(index));
+  const FastEncodeJob<T, Rule> job = {value + chunk.offset, StoredValueView::ElementsOf(chunk),
+                                      rules, &extracted, memory};
+  EncodeFast(crew, job, view.marks(index),
+             [&](Warp& warp, uint32_t size, const ChunkStatistics& statistics) {
+               StoredChunk stored;
+               uint8_t* out = view.arena.Take(warp, size, &stored);
+               warp.Each([&](int lane) {
+                 if (lane != 0) return;
+                 view.statistics[index] = statistics;
+                 view.chunks()[index] = stored;
+                 if (out == nullptr) view.record->overflowed = 1;
+               });
+               return out;
+             });
 }
 
 // Encodes chunks `index` and `index` + 1, if there; leaves out (size 0) those that do not pay.

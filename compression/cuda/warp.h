@@ -16,6 +16,7 @@
 namespace encke::cuda {
 
 constexpr int kWarpLanes = 32;
+constexpr int kCrewWarps = 4;
 
 class EmulatedWarp {
  public:
@@ -98,6 +99,25 @@ class EmulatedWarp {
   }
 
  private:
+  bool backwards_;
+};
+
+// Warps that work on one chunk together. What stands inside of EachWarp(...) each of them does for
+// itself; memory that a warp wrote is seen by the others in the next.
+class EmulatedCrew {
+ public:
+  using Warp = EmulatedWarp;
+
+  explicit EmulatedCrew(bool backwards = false) : warp_(backwards), backwards_(backwards) {}
+
+  // body(warp, which of them)
+  template <typename Body>
+  void EachWarp(const Body& body) {
+    for (int i = 0; i < kCrewWarps; ++i) body(warp_, backwards_ ? kCrewWarps - 1 - i : i);
+  }
+
+ private:
+  EmulatedWarp warp_;
   bool backwards_;
 };
 

@@ -34,11 +34,13 @@ cuda::NibbleTable TableOf(const Entry& entry) {
   return table;
 }
 const cuda::NibbleTable& Deposited() {
-  static const cuda::NibbleTable table = TableOf(cuda::NibbleTable::Deposited);
+  static const cuda::NibbleTable table = TableOf(
+      [](uint32_t active, uint32_t bits) { return cuda::NibbleTable::Deposited(active, bits); });
   return table;
 }
 const cuda::NibbleTable& Extracted() {
-  static const cuda::NibbleTable table = TableOf(cuda::NibbleTable::Extracted);
+  static const cuda::NibbleTable table = TableOf(
+      [](uint32_t active, uint32_t bits) { return cuda::NibbleTable::Extracted(active, bits); });
   return table;
 }
 
@@ -65,15 +67,19 @@ Emulated EmulateFastEncode(const void* data, DType dtype, const Shape& shape,
   WithTypes(host.get(), [&](auto t, auto rules) {
     using T = decltype(t);
     using Rule = typename decltype(rules)::RuleType;
-    EmulatedWarp warp(backwards);
+    cuda::EmulatedCrew crew(backwards);
     const auto memory = std::make_unique<cuda::FastEncodeMemory<T>>();
-    cuda::FastEncoder<EmulatedWarp, T, Rule> encoder(warp, static_cast<const T*>(data), elements,
-                                                     rules, Extracted(), memory.get());
-    const AlignedBytes stream(encoder.Measure());
+    const cuda::FastEncodeJob<T, Rule> job = {static_cast<const T*>(data), elements, rules,
+                                              &Extracted(), memory.get()};
+    AlignedBytes stream(0);
     result.marks.resize(cuda::SegmentsOf(elements));
-    encoder.Write(stream.data(), result.marks.data());
+    cuda::EncodeFast(crew, job, result.marks.data(),
+                     [&](EmulatedWarp&, uint32_t size, const cuda::ChunkStatistics& statistics) {
+                       stream = AlignedBytes(size);
+                       result.statistics = ToStatistics(statistics, elements);
+                       return stream.data();
+                     });
     result.stream = stream.ToVector();
-    result.statistics = ToStatistics(encoder.Statistics(), elements);
   });
   return result;
 }
@@ -198,9 +204,10 @@ void EmulateEncode(const cuda::StoredValueView& view, const void* value,
       }
     }
     const auto memory = std::make_unique<cuda::FastEncodeMemory<T>>();
+    cuda::EmulatedCrew crew(backwards);
     for (uint64_t i = 0; i < chunks; ++i) {
-      cuda::EncodeFastChunk<EmulatedWarp, T, Rule>(warp, view, data, rules, Extracted(), i,
-                                                   coding.dense != nullptr, memory.get());
+      cuda::EncodeFastChunk<cuda::EmulatedCrew, T, Rule>(crew, view, data, rules, Extracted(), i,
+                                                         coding.dense != nullptr, memory.get());
     }
   });
   for (uint64_t i = 0; i < chunks && view.record->overflowed == 0; ++i) {
