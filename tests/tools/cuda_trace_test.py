@@ -37,11 +37,12 @@ def iteration(number, probes, calls):
     return lines + [line("call", 1, 2, 3, call) for call in calls]
 
 
-def write(iterations=8, probing=(), calls=("cudaStreamSynchronize_v3020", "cudaLaunchKernel_ptsz_v7000"), more_calls=None):
+def write(iterations=8, probing=(), more_calls=None):
+    calls = ["cudaStreamSynchronize_v3020", "cudaLaunchKernel_ptsz_v7000"]
     with open(TRACE, "w") as file:
-        for number in range(iterations):
-            of = [*calls, *(more_calls or {}).get(number + 1, [])]
-            file.write("\n".join(iteration(number, number + 1 in probing, of)) + "\n")
+        for number in range(1, iterations + 1):
+            lines = iteration(number, number in probing, calls + (more_calls or {}).get(number, []))
+            file.write("\n".join(lines) + "\n")
 
 
 def run(*options):

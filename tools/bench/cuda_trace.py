@@ -20,11 +20,11 @@ import re
 import subprocess
 import sys
 
-# (begin and end in nanoseconds, the stream or thread, the kernel or function)
+# begin and end in nanoseconds, the stream or thread, the kernel or function
 Row = collections.namedtuple("Row", "begin end where name")
 
 # What steady iterations do not call.
-NOT_STEADY = re.compile(r"cuda(Malloc|Free|HostAlloc|HostRegister|HostUnregister|DeviceSynchronize$|Memcpy(?!\w*Async))")
+NOT_STEADY = re.compile(r"cuda(Malloc|Free|Host(Alloc|Register|Unregister)|DeviceSynchronize$|Memcpy(?!\w*Async))")
 WAITS = re.compile(r"cuda\w*Synchronize$")
 
 
@@ -97,7 +97,8 @@ def merged(rows, begin, end):
 
 def time_at_once(interval_lists):
     """For how long so many of the lists had an interval: a counter, by that number."""
-    steps = sorted(step for intervals in interval_lists for first, last in intervals for step in ((first, 1), (last, -1)))
+    steps = sorted(step for intervals in interval_lists for first, last in intervals
+                   for step in ((first, 1), (last, -1)))
     time, depth, before = collections.Counter(), 0, 0
     for when, step in steps:
         time[depth] += when - before
@@ -147,7 +148,8 @@ def calls_of(calls, iterations):
         count[name] += 1
         time[name] += row.end - row.begin
     number = len(iterations)
-    return {name: {"count": count[name] / number, "milliseconds": of / number / 1e6} for name, of in time.most_common()}
+    return {name: {"count": count[name] / number, "milliseconds": of / number / 1e6}
+            for name, of in time.most_common()}
 
 
 def listed(calls, pattern):
