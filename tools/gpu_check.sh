@@ -140,42 +140,35 @@ same_training() {
 }
 export -f same_training
 
-# Calls of CUDA's runtime in a training of so many iterations: lines "NAME COUNT".
-calls_of() {
-  local iterations=$1 trace=$out/trace_$1
-  ENCKE_WRAPPER="$nsys profile --force-overwrite=true --trace=cuda --sample=none --output=$trace" \
-    "$encke" train resnet50 --device=cuda --data synthetic --batch 64 --iterations "$iterations" \
-    --output "$out/trace_runs" --set training.evaluate_every=1000000 --set data.train_size=64 \
-    --set data.test_size=64 >&2 || return 1
-  "$nsys" stats --force-export=true --report cuda_api_sum --format csv "$trace.nsys-rep" |
-    awk -F, '/cuda/ && $3 ~ /^[0-9]+$/ {name = $NF; sub(/_v[0-9]+$/, "", name); print name, $3}'
-}
-
-# Of two such lists: what each of the ten iterations between calls, as JSON. Fails where that allocates
-# memory, waits for the whole device, or copies without a stream.
-calls_between() {
-  awk 'FNR == NR {before[$1] = $2; next}
-       {calls = ($2 - before[$1]) / 10}
-       calls > 0 {
-         list = list (list == "" ? "" : ", ") "\"" $1 "\": " calls
-         if ($1 ~ /Synchronize$/) waits = waits " " calls " " $1
-         if ($1 ~ /^cuda(Malloc|Free|Host|DeviceSynchronize$|Memcpy$)/) bad = bad " " $1
-       }
-       END {
-         if (NR == 0) {print "error: the trace is empty"; exit 1}
-         print "{" list "}" >json
-         print "each iteration waits by" (waits == "" ? " nothing" : waits)
-         if (bad != "") {print "error: each iteration calls" bad; exit 1}
-       }' json="$out/trace.json" "$1" "$2"
+# trace_of MODE: where the time of a training goes, and what the host calls. Fails where a steady iteration
+# allocates memory, waits for the whole device, or copies without a stream. All are of one epoch, as each ends with a
+# checkpoint.
+trace_of() {
+  local iterations=20 trace=$out/trace_$1.tsv status=0
+  CUDA_INJECTION64_PATH=$root/libexec/libcuda_trace.so ENCKE_CUDA_TRACE=$trace \
+    "$encke" train resnet50 --device=cuda --mode "$1" --data synthetic --batch 64 --iterations $iterations \
+    --output "$out/trace_runs" --set training.evaluate_every=1000000 --set data.train_size=$((64 * iterations)) \
+    --set data.test_size=64 || return 1
+  [[ -s "$trace" ]] || { echo "error: the trace is empty"; return 1; }
+  echo "in mode $1:"
+  "$python" "$root/libexec/cuda_trace.py" "$trace" --iterations $iterations --steady --json "${trace%.tsv}.json" ||
+    status=1
+  gzip -f "$trace"
+  return $status
 }
 
 run_trace() {
-  nsys=$(command -v nsys || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nsys" 2>/dev/null)
-  [[ -n "$nsys" ]] || { echo "skipped: no nsys"; return 77; }
-  calls_of 20 >"$out/trace_20.txt" && calls_of 30 >"$out/trace_30.txt" || return 1
-  calls_between "$out/trace_20.txt" "$out/trace_30.txt"
+  local mode status=0
+  command -v "$python" >/dev/null || { echo "skipped: no $python"; return 77; }
+  [[ -e "$root/libexec/libcuda_trace.so" ]] || { echo "skipped: no libcuda_trace.so in this package"; return 77; }
+  if ENCKE_PROGRAM=libcuda_trace.so ENCKE_WRAPPER=ldd "$encke" | grep -q 'libcupti.*not found'; then
+    echo "skipped: no libcupti.so.13; set CUDA_HOME to a CUDA 13 toolkit, or pip install nvidia-cuda-cupti"
+    return 77
+  fi
+  for mode in raw encke; do trace_of $mode || status=1; done
+  return $status
 }
-export -f calls_of calls_between run_trace
+export -f trace_of run_trace
 
 # numbers FIELD FILE: the values of a field in a file that `compare` wrote, in the order of its modes.
 numbers() { sed -n 's/^ *"'"$1"'": \([0-9.e+-]*\),*$/\1/p' "$2"; }
@@ -274,7 +267,7 @@ part bench_codec 120 "$encke" bench codec --device=cuda --json "$out/bench_codec
 part memcheck 240 run_sanitizer memcheck
 part racecheck 240 run_sanitizer racecheck
 part same_training 240 same_training
-part trace 240 run_trace
+part trace 400 run_trace
 for precision in FP32 BF16; do
   suffix=$([[ $precision == FP32 ]] && echo tf32 || echo bf16)
   flag=$([[ $precision == BF16 ]] && echo --bf16 || true)

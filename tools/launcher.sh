@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts the program of this package with the package's own libraries and, in a package with CUDA,
-# with cuDNN and cuBLAS from wherever this machine has them. ENCKE_PROGRAM=NAME starts another program
-# of libexec/ in the same way, ENCKE_WRAPPER=COMMAND puts a command in front of it.
+# with cuDNN, cuBLAS and, if it is there, CUPTI from wherever this machine has them. ENCKE_PROGRAM=NAME
+# starts another program of libexec/ in the same way, ENCKE_WRAPPER=COMMAND puts a command in front of it.
 root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 path=$root/lib
 
@@ -17,9 +17,9 @@ newest=$(printf '%s\n%s\n' "$(interface_of "${system:-/nowhere}")" "$ours" | sor
 # Folders that may hold CUDA's libraries, in the order in which they are tried.
 cuda_folders() {
   for home in "${CUDA_HOME:-}" /usr/local/cuda; do
-    [ -z "$home" ] || printf '%s\n' "$home/lib64" "$home/lib"
+    [ -z "$home" ] || printf '%s\n' "$home/lib64" "$home/lib" "$home/extras/CUPTI/lib64"
   done
-  ldconfig -p 2>/dev/null | sed -n 's/.* => \(.*\)\/lib\(cudnn\.so\.9\|cublas\.so\.13\)$/\1/p'
+  ldconfig -p 2>/dev/null | sed -n 's/.* => \(.*\)\/lib\(cudnn\.so\.9\|cublas\.so\.13\|cupti\.so\.13\)$/\1/p'
   python3 - 2>/dev/null <<'PYTHON'
 import glob, site, sys
 for folder in [*site.getsitepackages(), site.getusersitepackages(), *sys.path]:
@@ -30,7 +30,7 @@ PYTHON
 if [ -e "$root/libexec/needs_cuda" ]; then
   folders=$(cuda_folders)
   missing=
-  for library in libcudnn.so.9 libcublas.so.13 libcublasLt.so.13; do
+  for library in libcudnn.so.9 libcublas.so.13 libcublasLt.so.13 libcupti.so.13; do
     found=
     while read -r folder; do
       if [ -n "$folder" ] && [ -e "$folder/$library" ]; then
@@ -42,7 +42,7 @@ $folders
 FOLDERS
     if [ -n "$found" ]; then
       case ":$path:" in *":$found:"*) ;; *) path=$path:$found ;; esac
-    else
+    elif [ "$library" != libcupti.so.13 ]; then # which only traces want
       missing="$missing $library"
     fi
   done

@@ -4,7 +4,8 @@
 #
 #   tools/package.sh                     encke-VERSION-linux-x86_64.tar.xz in the current folder
 #   tools/package.sh --cuda              ...-cuda.tar.xz; on the other machine the launcher looks for
-#                                        cuDNN and cuBLAS; tools/gpu_check.sh and its tests come along
+#                                        cuDNN and cuBLAS; tools/gpu_check.sh, its tests and, where the
+#                                        toolkit has CUPTI, the library that traces come along
 #   tools/package.sh --output DIR        where to put it
 #   tools/package.sh --stage DIR         makes the folder that would be packed, and no tarball
 #   tools/package.sh --program FILE      packs this binary in place of building one
@@ -13,10 +14,10 @@ set -euo pipefail
 readonly newest_glibc=2.36
 readonly most_bytes=$((60 << 20))
 # glibc's own parts and the driver's belong to the machine, CUDA's libraries to whoever installs CUDA.
-readonly not_bundled='^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|util|anl|nss_[a-z]+|cuda|cudnn.*|cublas.*|nccl))\.so'
+readonly not_bundled='^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|util|anl|nss_[a-z]+|cuda|cudnn.*|cublas.*|cupti|nccl))\.so'
 
 repository=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
-cuda=false output=$PWD stage='' program='' tests=''
+cuda=false output=$PWD stage='' program='' extras=''
 
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
@@ -35,13 +36,16 @@ done
 build() {
   local targets=(//tools:encke) options=(--noshow_progress --curses=no --ui_event_filters=-info)
   if $cuda; then
-    targets+=(//tests/gpu:gpu_tests //tests/compression/cuda:gpu_codec_benchmark)
+    # With the wildcard comes what not every toolkit can build.
+    targets=(//tools:all //tests/gpu:gpu_tests //tests/compression/cuda:gpu_codec_benchmark)
     options+=(--config=cuda)
   fi
   (cd "$repository" && bazel build "${options[@]}" "${targets[@]}")
   program=$repository/bazel-bin/tools/encke
+  local tracer=$repository/bazel-bin/tools/libcuda_trace.so
   if $cuda; then
-    tests="$repository/bazel-bin/tests/gpu/gpu_tests $repository/bazel-bin/tests/compression/cuda/gpu_codec_benchmark"
+    extras="$repository/bazel-bin/tests/gpu/gpu_tests $repository/bazel-bin/tests/compression/cuda/gpu_codec_benchmark"
+    [[ ! -e "$tracer" ]] || extras+=" $tracer"
   fi
 }
 
@@ -70,7 +74,7 @@ fill() {
   mkdir -p "$folder"/{bin,lib/c++,libexec,share/encke,share/doc/encke}
   install -m 755 "$repository/tools/launcher.sh" "$folder/bin/encke"
   install -m 755 "$program" "$folder/libexec/encke"
-  libraries_of "$program" $tests >"$folder/libraries"
+  libraries_of "$program" $extras >"$folder/libraries"
   while read -r path; do
     case $(basename "$path") in
       libstdc++.so* | libgcc_s.so*) install -m 644 "$path" "$folder/lib/c++/" ;;
@@ -82,9 +86,9 @@ fill() {
   install -m 644 "$repository"/{README.md,LICENSE} "$repository"/doc/*.md "$folder/share/doc/encke/"
   if $cuda; then
     install -m 755 "$repository/tools/gpu_check.sh" "$folder/bin/gpu_check.sh"
-    install -m 755 "$repository"/tools/bench/{pytorch_baseline,gpu_goals}.py "$folder/libexec/"
-    # Both are words of one variable, to be empty where --program gives no tests.
-    if [[ -n "$tests" ]]; then install -m 755 $tests "$folder/libexec/"; fi
+    install -m 755 "$repository"/tools/bench/{pytorch_baseline,gpu_goals,cuda_trace}.py "$folder/libexec/"
+    # All are words of one variable, to be empty where --program gives the program alone.
+    if [[ -n "$extras" ]]; then install -m 755 $extras "$folder/libexec/"; fi
     touch "$folder/libexec/needs_cuda"
   fi
   strip --strip-unneeded "$folder"/libexec/* "$folder"/lib/*.so* "$folder"/lib/c++/*.so* 2>/dev/null || true

@@ -12,10 +12,11 @@ package=$TEST_TMPDIR/package
 export OUT=$TEST_TMPDIR/out
 mkdir -p "$package"/{bin,libexec} "$TEST_TMPDIR/path" "$TEST_TMPDIR/fashion"
 cp tools/gpu_check.sh "$package/bin/"
-cp tools/bench/gpu_goals.py "$package/libexec/"
-touch "$package/libexec/pytorch_baseline.py"
+cp tools/bench/{gpu_goals,cuda_trace}.py "$package/libexec/"
+touch "$package/libexec/"{pytorch_baseline.py,libcuda_trace.so}
 
-# The program. RAW_FITS and ENCKE_FITS are the largest batches, ENCKE_ACCURACY that of seed 1.
+# The program, which also writes traces as the library does that it is to load. RAW_FITS and ENCKE_FITS are the largest
+# batches, ENCKE_ACCURACY that of seed 1, CUPTI where ldd finds it, CALL what encke's iterations call.
 cat >"$package/bin/encke" <<'PROGRAM'
 #!/bin/bash
 case ${ENCKE_PROGRAM:-} in
@@ -26,14 +27,17 @@ case ${ENCKE_PROGRAM:-} in
       "$(row fast fast bf16 1 1), $(row dense fast fp32 1 1), $(row dense dense fp32 350 450)]}"
     exit 0
     ;;
+  libcuda_trace.so) echo "libcupti.so.13 => $CUPTI" && exit 0 ;;
 esac
-command=$1 network=$2 json='' modes=raw,encke batch=0 seed=1 device=''
+command=$1 network=$2 json='' modes=raw,encke batch=0 seed=1 device='' iterations=0
 while (($# > 0)); do
   case $1 in
     --json) json=$2 ;;
     --modes) modes=$2 ;;
     --batch) batch=$2 ;;
     --seed) seed=$2 ;;
+    --mode) modes=$2 ;;
+    --iterations) iterations=$2 ;;
     --device=*) device=${1#*=} ;;
   esac
   shift
@@ -41,6 +45,15 @@ done
 case $command in
   devices) printf 'cpu: C\ncuda:0: H\n  memory   79.6 GiB\n' ;;
   bench) echo '{"totals": []}' >"$json" ;;
+  train)
+    [[ $CUDA_INJECTION64_PATH == */libexec/libcuda_trace.so ]] || exit 1
+    calls="cudaEventSynchronize_v3020 cudaEventSynchronize_v3020"
+    [[ $modes == raw ]] || calls+=" $CALL"
+    for ((i = 0; i < iterations * 100; i += 100)); do
+      printf 'kernel\t%d\t%d\t7\t%s\n' $i $((i + 50)) conv $((i + 60)) $((i + 70)) SgdOp $((i + 70)) $((i + 80)) SgdOp
+      for call in $calls; do printf 'call\t%d\t%d\t1\t%s\n' $i $((i + 1)) "$call"; done
+    done >"$ENCKE_CUDA_TRACE"
+    ;;
   compare)
     separator=''
     {
@@ -62,25 +75,16 @@ case $command in
 esac
 PROGRAM
 
-# A Python with PyTorch, and nsys. CALLS are those of cudaMalloc in an iteration.
+# A Python with PyTorch.
 cat >"$TEST_TMPDIR/path/python" <<'PYTHON'
 #!/bin/bash
 [[ $1 != -c ]] || exit 0
 [[ $1 != */pytorch_baseline.py ]] || { echo '{"images_per_second": {"nchw": 900.0, "channels_last": 950.0}}' && exit 0; }
 exec python3 "$@"
 PYTHON
-cat >"$TEST_TMPDIR/path/nsys" <<'NSYS'
-#!/bin/bash
-[[ $1 == stats ]] || exit 1  # `profile` is a wrapper around the program, which does nothing here
-iterations=$(sed 's/.*trace_\([0-9]*\)\.nsys-rep/\1/' <<<"${!#}")
-echo 'Time (%),Total Time (ns),Num Calls,Avg (ns),Name'
-echo "90.0,1,$((300 + 100 * iterations)),1.0,cudaLaunchKernel_v7000"
-echo "5.0,1,$((12 + 70 * iterations)),1.0,cudaEventSynchronize_v3020"
-echo "5.0,1,$((20 + CALLS * iterations)),1.0,cudaMalloc_v3020"
-NSYS
 chmod +x "$package/bin/encke" "$TEST_TMPDIR"/path/*
 export PATH=$TEST_TMPDIR/path:$PATH PYTHON=$TEST_TMPDIR/path/python DATA=$TEST_TMPDIR/fashion
-export RAW_FITS=870 ENCKE_FITS=6400 ENCKE_ACCURACY=91 CALLS=0
+export RAW_FITS=870 ENCKE_FITS=6400 ENCKE_ACCURACY=91 CUPTI=/somewhere CALL=cudaLaunchKernel_v7000
 
 # check STATUS OPTIONS...: runs the script, which has to end so.
 check() {
@@ -97,7 +101,10 @@ python3 -m json.tool "$OUT/gpu_check.json" >"$TEST_TMPDIR/json" || fail "no JSON
 for part in tests codec same_training trace bench_codec slices_resnet50; do
   grep -q "^$part  *passed" "$TEST_TMPDIR/log" || fail "$part in $(cat "$TEST_TMPDIR/log")"
 done
-grep -q 'each iteration waits by 70 cudaEventSynchronize' "$TEST_TMPDIR/log" || fail "waits in $(cat "$TEST_TMPDIR/log")"
+grep -q 'each iteration waits by 2 cudaEventSynchronize' "$TEST_TMPDIR/log" || fail "waits in $(cat "$TEST_TMPDIR/log")"
+for trace in trace_raw trace_encke; do
+  grep -q "\"$trace\": {" "$OUT/gpu_check.json" || fail "no $trace in $(cat "$OUT/gpu_check.json")"
+done
 goal 'vgg16 bf16: raw over PyTorch' 1.05x reached
 goal 'resnet50 tf32: encke over raw' 0.90x reached
 goal 'codec fast: encode' '1100 GB/s' reached
@@ -112,8 +119,12 @@ check 0 --long
 goal "resnet50: largest batch over raw's" 7.4x reached
 goal 'resnet18, accuracy: difference in standard errors' -0.0 reached
 
-CALLS=1 check 1 --only trace
-grep -q 'error: each iteration calls cudaMalloc' "$OUT/trace.log" || fail "$(cat "$OUT/trace.log")"
+CALL=cudaMalloc_v3020 check 1 --only trace
+grep -q 'error: each iteration calls 1 cudaMalloc' "$OUT/trace.log" || fail "$(cat "$OUT/trace.log")"
+CUPTI='not found' check 0 --only trace
+grep -q '^trace  *skipped .* no libcupti' "$TEST_TMPDIR/log" || fail "$(cat "$TEST_TMPDIR/log")"
+PYTHON=no_python check 0 --only trace
+grep -q '^trace  *skipped .* no no_python' "$TEST_TMPDIR/log" || fail "$(cat "$TEST_TMPDIR/log")"
 ENCKE_ACCURACY=80 check 1 --only accuracy
 grep -q 'accuracy: raw 92.00, difference -11.00' "$OUT/accuracy.log" || fail "$(cat "$OUT/accuracy.log")"
 DATA=$TEST_TMPDIR/nowhere check 0 --only accuracy

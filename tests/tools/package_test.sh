@@ -24,6 +24,17 @@ foreign=$(LD_LIBRARY_PATH=$package/lib:$package/lib/c++ ldd "$package/libexec/en
   grep -v -e "^$package/" -e '/lib\(c\|m\|dl\|rt\|pthread\|resolv\|cudnn\|cublas\|cublasLt\)\.so' || true)
 [[ -z "$foreign" ]] || fail "libraries that are not in the package: $foreign"
 
+# A package with CUDA finds its libraries in a toolkit, and the one for traces in its folder there.
+cuda=$TEST_TMPDIR/cuda
+mkdir -p "$cuda/lib64" "$cuda/extras/CUPTI/lib64"
+touch "$cuda"/lib64/lib{cudnn.so.9,cublas.so.13,cublasLt.so.13} "$cuda/extras/CUPTI/lib64/libcupti.so.13"
+printf '#!/bin/sh\necho "$LD_LIBRARY_PATH"\n' >"$package/libexec/show"
+chmod +x "$package/libexec/show"
+touch "$package/libexec/needs_cuda"
+path=$(env -i CUDA_HOME="$cuda" ENCKE_PROGRAM=show "$package/bin/encke")
+[[ "$path:" == *":$cuda/lib64:$cuda/extras/CUPTI/lib64:"* ]] || fail "CUDA's libraries are looked for in $path"
+rm "$package"/libexec/{show,needs_cuda}
+
 # The parts of the check of GPUs can be listed anywhere; without a GPU it says so and ends with 5.
 [[ $("$gpu_check" --dry-run | wc -l) -ge 10 ]] || fail "gpu_check --dry-run"
 cp "$gpu_check" "$package/bin/"

@@ -1,10 +1,12 @@
-// A library that the CUDA driver loads into a program (CUDA_INJECTION64_PATH) and that writes down what the program
-// has the GPU do, by CUPTI: lines of tab-separated fields to the file of ENCKE_CUDA_TRACE,
+// A library that the CUDA driver loads into a program (CUDA_INJECTION64_PATH) and that writes down
+// what the program has the GPU do, by CUPTI: lines of tab-separated fields to the file of
+// ENCKE_CUDA_TRACE,
 //
 //   kernel|copy|fill  begin  end  stream  name     work on the device, nanoseconds of one clock
 //   call              begin  end  thread  name     calls of the CUDA runtime, on the host
 //
-// tools/bench/cuda_trace.py sums them up. NVIDIA's own programs do the same and more, but not on every machine.
+// tools/bench/cuda_trace.py sums them up. NVIDIA's own programs do the same and more, but not on
+// every machine.
 #include <cupti.h>
 
 #include <cstdint>
@@ -47,7 +49,8 @@ void WriteRecord(const CUpti_Activity* record) {
     case CUPTI_ACTIVITY_KIND_RUNTIME: {
       const auto* call = reinterpret_cast<const CUpti_ActivityAPI*>(record);
       const char* name = nullptr;
-      if (cuptiGetCallbackName(CUPTI_CB_DOMAIN_RUNTIME_API, call->cbid, &name) != CUPTI_SUCCESS) name = "unknown";
+      if (cuptiGetCallbackName(CUPTI_CB_DOMAIN_RUNTIME_API, call->cbid, &name) != CUPTI_SUCCESS)
+        name = "unknown";
       Write("call", call->start, call->end, call->threadId, name);
       break;
     }
@@ -78,7 +81,8 @@ bool Begin(CUpti_ActivityKind kind) {
   if (result == CUPTI_SUCCESS) return true;
   const char* text = nullptr;
   cuptiGetResultString(result, &text);
-  std::fprintf(stderr, "cuda_trace: activity %d: %s\n", static_cast<int>(kind), text == nullptr ? "?" : text);
+  std::fprintf(stderr, "cuda_trace: activity %d: %s\n", static_cast<int>(kind),
+               text == nullptr ? "?" : text);
   return false;
 }
 
@@ -94,8 +98,9 @@ extern "C" int InitializeInjection() {
     return 0;
   }
   cuptiActivityRegisterCallbacks(GiveBuffer, TakeBuffer);
-  for (const CUpti_ActivityKind kind : {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-                                        CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_RUNTIME}) {
+  for (const CUpti_ActivityKind kind :
+       {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
+        CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_RUNTIME}) {
     if (!Begin(kind)) return 0;
   }
   std::atexit(Finish);
