@@ -33,6 +33,10 @@ class DeviceWarp {
     return __ballot_sync(kAll, values.value);
   }
 
+  __device__ __forceinline__ bool All(const PerLane<bool>& values) {
+    return __all_sync(kAll, values.value);
+  }
+
   template <typename T>
   __device__ __forceinline__ PerLane<T> Shuffle(const PerLane<T>& values,
                                                 const PerLane<int>& sources) {

@@ -6,6 +6,7 @@
 //   DecodeTable                    what decoding needs to know of one channel
 //   Table                          all of its constants, 16-byte aligned; `decode` among them
 //   Quantize(x, table)             the code, or not good: an escape
+//   QuickCode(x, table)            the same as long as the code is below 256; not good: not sure
 //   kZigzag                        whether codes are zigzags of k, which otherwise is the code
 //   ValueOf(k, decode_table)       the decoded element, not yet rounded to its type
 // Elements are float, or uint16_t for bfloat16.
@@ -53,6 +54,34 @@ ENCKE_INLINE ElementCode CheckedCode(float x, uint32_t code, float decoded, floa
   return {good ? code : 0, good, counted};
 }
 
+// Adding it to a number of less than 2^22 rounds that to a whole one.
+constexpr float kRounder = 0x1.8p23f;
+ENCKE_INLINE float PlusRounder(float x) { return Add(x, kRounder); }
+ENCKE_INLINE float PlusRounderUp(float x) {
+#ifdef __CUDA_ARCH__
+  return __fadd_ru(x, kRounder);
+#else
+  return ceilf(x) + kRounder;
+#endif
+}
+// The whole number of such a sum. No small one where the sum was not of one so small.
+ENCKE_INLINE int32_t WholeOf(float sum) {
+  return static_cast<int32_t>(BitsOf(sum) - BitsOf(kRounder));
+}
+
+// As Stored, of numbers that are finite as a T.
+template <typename T>
+ENCKE_INLINE float StoredFinite(float value) {
+#ifdef __CUDA_ARCH__
+  if (sizeof(T) == sizeof(uint16_t)) {
+    uint16_t bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return Widen(bits);
+  }
+#endif
+  return Stored<T>(value);
+}
+
 ENCKE_INLINE uint32_t Zigzag(int32_t k) {
   return static_cast<uint32_t>(k) << 1 ^ static_cast<uint32_t>(k >> 31);
 }
@@ -87,6 +116,15 @@ struct SignedRule {
     return CheckedCode(x, code, decoded, table.bound, fits && code <= simd::kCodeLimit, x != 0);
   }
 
+  template <typename T>
+  ENCKE_INLINE_MEMBER static ElementCode QuickCode(T stored, const Table& table) {
+    const float x = Widen(stored), scaled = Multiply(x, table.inverse_step);
+    const float sum = PlusRounder(scaled);
+    const float decoded = StoredFinite<T>(Multiply(Subtract(sum, kRounder), table.decode.step));
+    const bool inside = fabsf(Subtract(x, decoded)) < table.bound;
+    return {Zigzag(WholeOf(sum) - table.decode.center), inside && fabsf(scaled) < 0x1p22f, x != 0};
+  }
+
   ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
     return Multiply(static_cast<float>(k + table.center), table.step);
   }
@@ -110,12 +148,27 @@ struct MaskRule {
     return CheckedCode(x, code, decoded, table.bound, !active || (fits && decoded > 0), x != 0);
   }
 
+  // What an active element decodes to is above 0 as it is inside the bound: cells begin with half a
+  // step, which is no less than the bound unless both round to 0, and then the element is outside.
+  template <typename T>
+  ENCKE_INLINE_MEMBER static ElementCode QuickCode(T stored, const Table& table) {
+    const float x = Widen(stored);
+    const bool active = x > 0;
+    const float up = PlusRounderUp(Multiply(x, table.inverse_step));
+    const float sum = up > kRounder + 1 ? up : kRounder + 1;
+    const float middle =
+        StoredFinite<T>(Multiply(Subtract(sum, kRounder) - 0.5f, table.decode.step));
+    const float decoded = active ? middle : 0.0f;
+    const bool inside = fabsf(Subtract(x, decoded)) < table.bound;
+    return {active ? static_cast<uint32_t>(WholeOf(sum)) : 0, inside, x != 0};
+  }
+
   ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
     return k > 0 ? Multiply(static_cast<float>(k) - 0.5f, table.step) : 0.0f;
   }
 };
 
-// Step and width are negative where active elements lie below the threshold.
+// Step and width are negative, if only -0, where active elements lie below the threshold.
 struct alignas(16) ActivityDecodeTable {
   float threshold;
   float step, width;
@@ -126,7 +179,6 @@ struct alignas(16) ActivityTable {
   ActivityDecodeTable decode;
   float bound, inverse_step;            // of active elements
   float inactive_bound, inverse_width;  // of inactive cells
-  float direction;                      // 1: active above the threshold, -1: below
 };
 
 struct ActivityRule {
@@ -149,16 +201,40 @@ struct ActivityRule {
                        fits && after == active, active);
   }
 
+  template <typename T>
+  ENCKE_INLINE_MEMBER static ElementCode QuickCode(T stored, const Table& table) {
+    const float x = Widen(stored), distance = Distance(x, table);
+    const bool active = distance > 0;
+    const float up =
+        PlusRounderUp(Multiply(distance, active ? table.inverse_step : table.inverse_width));
+    const float sum = active && !(up > kRounder + 1) ? kRounder + 1 : up;
+    const int32_t k = WholeOf(sum);
+    const float decoded = StoredFinite<T>(ValueAt(k, Subtract(sum, kRounder), table.decode));
+    const bool after = Distance(decoded, table) > 0;
+    const float bound = active ? table.bound : table.inactive_bound;
+    const bool inside = fabsf(Subtract(x, decoded)) < bound;
+    return {Zigzag(k), inside && after == active, active};
+  }
+
   ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
-    const auto offset = static_cast<float>(simd::CentroidOffset(table.centroids, k));
-    // Exact, in whatever way it is contracted.
-    const float cells = static_cast<float>(k) - 0.5f - offset * simd::kCentroidUnit;
-    return Add(table.threshold, Multiply(cells, k > 0 ? table.step : table.width));
+    return ValueAt(k, static_cast<float>(k), table);
   }
 
  private:
+  // `cell`: k.
+  ENCKE_INLINE_MEMBER static float ValueAt(int32_t k, float cell, const DecodeTable& table) {
+    const auto offset = static_cast<float>(simd::CentroidOffset(table.centroids, k));
+    // Exact, in whatever way it is contracted.
+    const float cells = cell - 0.5f - offset * simd::kCentroidUnit;
+    return Add(table.threshold, Multiply(cells, k > 0 ? table.step : table.width));
+  }
+
+  // Of x above the threshold, or where the step is negative (-0 included), below.
   ENCKE_INLINE_MEMBER static float Distance(float x, const Table& table) {
-    return Multiply(Subtract(x, table.decode.threshold), table.direction);
+    float distance;
+    SetBits(BitsOf(Subtract(x, table.decode.threshold)) ^ (BitsOf(table.decode.step) & 0x80000000),
+            &distance);
+    return distance;
   }
 };
 

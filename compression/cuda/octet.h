@@ -149,4 +149,13 @@ ENCKE_INLINE uint32_t FunnelRight(uint32_t low, uint32_t high, uint32_t count) {
 #endif
 }
 
+// The upper 32 bits of (high, low) << count, likewise.
+ENCKE_INLINE uint32_t FunnelLeft(uint32_t low, uint32_t high, uint32_t count) {
+#ifdef __CUDA_ARCH__
+  return __funnelshift_l(low, high, count);
+#else
+  return static_cast<uint32_t>((static_cast<uint64_t>(high) << 32 | low) << (count & 31) >> 32);
+#endif
+}
+
 }  // namespace encke::cuda

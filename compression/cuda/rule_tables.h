@@ -19,8 +19,7 @@ inline ActivityTable TableAt(const QuantizerTables& t, int64_t i, ActivityTable)
           t.bound[i],
           t.inverse_step[i],
           t.inactive_bound[i],
-          t.inverse_width[i],
-          direction};
+          t.inverse_width[i]};
 }
 
 // What RuleTables reads: period + 64 entries, their DecodeTables, and the period.

@@ -45,11 +45,13 @@ class EmulatedWarp {
     return bits;
   }
 
+  bool All(const PerLane<bool>& values) { return ~Ballot(values) == 0; }
+
   // Each lane gets the value of the lane that it names (modulo 32).
   template <typename T>
   PerLane<T> Shuffle(const PerLane<T>& values, const PerLane<int>& sources) {
     PerLane<T> result;
-    for (int i = 0; i < kWarpLanes; ++i) result[i] = values[sources[i] % kWarpLanes];
+    for (int i = 0; i < kWarpLanes; ++i) result[i] = values[sources[i] & (kWarpLanes - 1)];
     return result;
   }
   template <typename T>
