@@ -84,6 +84,9 @@ class DeviceWarp {
   __device__ __forceinline__ T Sum(const PerLane<T>& values) {
     return SumOfGroup<kWarpLanes>(values).value;
   }
+  __device__ __forceinline__ uint32_t Sum(const PerLane<uint32_t>& values) {
+    return __reduce_add_sync(kAll, values.value);
+  }
 
   __device__ __forceinline__ uint64_t FetchAdd(uint64_t* counter, uint64_t value) {
     unsigned long long before = 0;

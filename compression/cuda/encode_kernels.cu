@@ -7,11 +7,15 @@ namespace {
 
 constexpr int kSumThreads = 256;
 constexpr int kDenseWarpsEach = 24;  // of a multiprocessor
+#ifndef NB
+#define NB 5
+#endif
+constexpr int kFastBlocksEach = NB;  // of a multiprocessor
 
 __global__ void Begin(StoredValueView view) { BeginValue(view); }
 
 template <typename T, typename Rule>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, kFastBlocksEach)
     EncodeFast(StoredValueView view, const T* value, RuleTables<Rule> rules, bool only_missing) {
   static_assert(kBlockWarps == kCrewWarps);
   __shared__ FastEncodeMemory<T> memory;

@@ -173,8 +173,7 @@ class FastEncoder {
         elements_[lane] = next[lane];
         if (step + 1 < end_) next[lane] = Load(lane, step + 1);
       });
-      const bool usual = Quantize(step);
-      usual ? CodeBlocks<false>() : CodeBlocks<true>();
+      CodeBlocks(step, !Quantize(step));
       if (sink.nibbles != nullptr) WriteNibbles(step, sink.nibbles + 2 * (step - begin_));
       if ((step + 1) * kOctets % kSegmentBlocks != 0 && step + 1 < end_) continue;
       warp_.Locally([&](int lane) {
@@ -287,8 +286,10 @@ class FastEncoder {
     const uint32_t begin = BeginOf(lane, step);
     Codes codes = {};
     uint32_t nonzero = 0;
+    ENCKE_UNROLL
     for (int w = 0; w < 2; ++w) {
       uint32_t counted = 0;
+      ENCKE_UNROLL
       for (int i = 0; i < kQuad; ++i) {
         const T x = elements_[lane].quads[w].x[i];
         const ElementCode element = Rule::Quantize(x, tables[w * (kBlockElements / 2) + i]);
@@ -314,42 +315,40 @@ class FastEncoder {
     return left >= kQuad ? kByteOnes : kByteOnes & ((1u << 8 * left) - 1);
   }
 
-  // Plans and writes the blocks whose codes the octets have. `kExtended`: some may be.
-  template <bool kExtended>
-  ENCKE_WARP_CODE void CodeBlocks() {
+  // Plans and writes the blocks whose codes the octets have. `extended`: some may be.
+  ENCKE_WARP_CODE void CodeBlocks(uint32_t step, bool extended) {
     PerLane<OctetBytes> bytes;  // that the plan's inner nibble codes
-    Plan<kExtended>(&bytes);
+    Plan(extended, &bytes);
     PlaceBlocks();
+    if (extended) WriteExtensions();
     PerLane<Open> open;
-    if (kExtended) WriteExtensions();
     warp_.Locally([&](int lane) { open[lane] = OpenBlock(plans_[lane].inner, bytes[lane]); });
-    WriteBitmaps(&open);
+    WriteBitmaps(open);
     WritePlanes(open);
     WriteLevels(&open);
     if (rounds_ > 0) WriteRounds();
-    if (kExtended) WriteEscapes();
+    if (extended) WriteEscapes(step);
   }
 
-  template <bool kExtended>
-  ENCKE_WARP_CODE void Plan(PerLane<OctetBytes>* bytes) {
+  ENCKE_WARP_CODE void Plan(bool extended, PerLane<OctetBytes>* bytes) {
     PerLane<uint32_t> bits;
     warp_.Locally([&](int lane) {
-      const Codes& codes = codes_[lane];
-      bits[lane] = OrOfBytes(codes.low) | (kExtended ? OrOfBytes(codes.high) << 8 : 0);
+      bits[lane] = OrOfBytes(codes_[lane].low);
+      if (extended) bits[lane] |= OrOfBytes(codes_[lane].high) << 8;
     });
     const PerLane<uint32_t> all = warp_.template OrOfGroup<kOctetLanes>(bits);
     PerLane<uint32_t> sums, shifted;
     warp_.Locally([&](int lane) {
       const Codes& codes = codes_[lane];
-      const OctetBytes inner = kExtended && all[lane] > 255 ? codes.high : codes.low;
+      const OctetBytes inner = extended && all[lane] > 255 ? codes.high : codes.low;
       (*bytes)[lane] = inner;
-      sums[lane] = SumOfBytes(inner) | SumOfBytes(NonzeroOf(inner)) << 15 |
-                   (kExtended ? SumOfBytes(codes.escapes) << 22 : 0);
+      sums[lane] = SumOfBytes(inner) | SumOfBytes(NonzeroOf(inner)) << 15;
+      if (extended) sums[lane] |= SumOfBytes(codes.escapes) << 22;
     });
     const PerLane<uint32_t> total = warp_.template SumOfGroup<kOctetLanes>(sums);
     PerLane<simd::RicePlan> plain, sparse;
     warp_.Locally([&](int lane) {
-      const uint32_t any = kExtended && all[lane] > 255 ? all[lane] >> 8 : all[lane];
+      const uint32_t any = extended && all[lane] > 255 ? all[lane] >> 8 : all[lane];
       FindCandidates(total[lane] & 0x7fff, total[lane] >> 15 & 127, any, &plain[lane],
                      &sparse[lane]);
       shifted[lane] = SumShifted((*bytes)[lane], plain[lane].parameter) |
@@ -366,7 +365,7 @@ class FastEncoder {
         rice = with;
       }
       plans_[lane] = {rice, inner, inner, false, false};
-      if (kExtended) Extend(all[lane] > 255, total[lane] >> 22, &plans_[lane]);
+      if (extended) Extend(all[lane] > 255, total[lane] >> 22, &plans_[lane]);
     });
   }
 
@@ -525,12 +524,12 @@ class FastEncoder {
   }
 
   // Of sparse blocks.
-  ENCKE_WARP_CODE void WriteBitmaps(PerLane<Open>* open) {
+  ENCKE_WARP_CODE void WriteBitmaps(const PerLane<Open>& open) {
     PerLane<bool> sparse;
-    warp_.Locally([&](int lane) { sparse[lane] = (*open)[lane].sparse; });
+    warp_.Locally([&](int lane) { sparse[lane] = open[lane].sparse; });
     if (warp_.Ballot(sparse) == 0) return;
     AddRound([&](int lane) {
-      const Open& block = (*open)[lane];
+      const Open& block = open[lane];
       return PackAll(block.sparse, block.active[0] >> 7, block.active[1] >> 7);
     });
   }
@@ -648,17 +647,19 @@ class FastEncoder {
   }
 
   // The escapes' elements, behind everything else.
-  ENCKE_WARP_CODE void WriteEscapes() {
+  ENCKE_WARP_CODE void WriteEscapes(uint32_t step) {
     PerLane<uint32_t> counts;
     warp_.Locally([&](int lane) { counts[lane] = CountsOf(codes_[lane].escapes); });
     const PerLane<OctetOffsets> offsets = FindOffsets(warp_, counts);
     warp_.Locally([&](int lane) {
+      const Elements elements = Load(lane, step);  // not kept until here
+      ENCKE_UNROLL
       for (int w = 0; w < 2; ++w) {
         uint32_t position = places_[lane] + offsets[lane].of(w) * kEscapeBits;
         ENCKE_UNROLL
         for (int i = 0; i < kQuad; ++i) {
           if ((codes_[lane].escapes.word[w] >> 8 * i & 1) == 0) continue;
-          PutBits(BitsOf(elements_[lane].quads[w].x[i]), 0, position);
+          PutBits(BitsOf(elements.quads[w].x[i]), 0, position);
           position += kEscapeBits;
         }
       }
@@ -667,7 +668,7 @@ class FastEncoder {
 
   ENCKE_WARP_CODE void PutTotals(uint32_t bits) {
     PerLane<uint32_t> nonzero, escapes;
-    PerLane<double> squares;
+    PerLane<float> squares;
     warp_.Locally([&](int lane) {
       nonzero[lane] = sums_[lane].nonzero;
       escapes[lane] = sums_[lane].escapes;

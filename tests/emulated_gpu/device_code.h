@@ -75,6 +75,20 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
   return bits;
 }
 
+inline int __all_sync(unsigned mask, int predicate) {
+  const auto exchange = encke::emulated_gpu::ExchangeInWarp(mask, predicate != 0, "__all_sync");
+  bool all = true;
+  for (int i = 0; i < encke::emulated_gpu::kLanes; ++i) all = all && exchange.At(i) != 0;
+  return all;
+}
+inline unsigned __reduce_add_sync(unsigned mask, unsigned value) {
+  const auto exchange = encke::emulated_gpu::ExchangeInWarp(mask, value, "__reduce_add_sync");
+  unsigned sum = 0;
+  for (int i = 0; i < encke::emulated_gpu::kLanes; ++i)
+    sum += static_cast<unsigned>(exchange.At(i));
+  return sum;
+}
+
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
   return encke::emulated_gpu::Shuffle(mask, value, "__shfl_sync", [=](int lane) {
