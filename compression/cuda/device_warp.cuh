@@ -52,6 +52,7 @@ class DeviceWarp {
     uint32_t sum = values.value;
 #pragma unroll
     for (int distance = 1; distance < kWidth; distance *= 2) {
+#ifdef __CUDA_ARCH__
       // A shuffle that says itself whether there is such a lane.
       constexpr int kGroups = (kWarpLanes - kWidth) << 8;
       asm volatile(
@@ -60,6 +61,10 @@ class DeviceWarp {
           " @inside add.u32 %0, %0, other;\n}"
           : "+r"(sum)
           : "r"(distance), "r"(kGroups));
+#else
+      const uint32_t other = __shfl_up_sync(kAll, sum, distance, kWidth);
+      if (Lane() % kWidth >= distance) sum += other;
+#endif
     }
     return {sum - values.value};
   }

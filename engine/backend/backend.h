@@ -240,9 +240,22 @@ class Backend {
   virtual void SoftmaxCrossEntropyBackward(const Tensor& probabilities, const Tensor& labels,
                                            float smoothing, float scale, const Tensor& dlogits) = 0;
 
+  // Pixels of x that are equal in `channels` of its channels, evenly spread, repeat one another.
+  // `number` (U8, 8 bytes, for MarkPixels): which of them is met most often, among at most
+  // kMostSampledPixels (pixel_number.h) that are spread over x; none where none is met twice. Those
+  // that are 0 in all these channels do not count.
+  virtual void FindRepeatedPixel(const Tensor& x, int64_t channels, const Tensor& number) = 0;
+  // image [N,H,W,any] = 1 in all channels where the pixel of x is the one of that number (or,
+  // unless `repeated`, where it is not), else 0. `channels` as for FindRepeatedPixel.
+  virtual void MarkPixels(const Tensor& x, int64_t channels, const Tensor& number, bool repeated,
+                          const Tensor& image) = 0;
+
   // Reductions, in double, returned to the host (they wait for the stream).
   virtual double SumOfSquares(const Tensor& x) = 0;
   virtual double SumOfMagnitudes(const Tensor& x) = 0;
+  // The same as a copy of one double, which waits for nothing (StartCopyToHost).
+  virtual std::unique_ptr<HostCopy> StartSumOfSquares(const Tensor& x) = 0;
+  virtual std::unique_ptr<HostCopy> StartSumOfMagnitudes(const Tensor& x) = 0;
   virtual bool AllFinite(const std::vector<Tensor>& tensors) = 0;
   bool AllFinite(const Tensor& x) { return AllFinite(std::vector<Tensor>{x}); }
 

@@ -17,6 +17,7 @@ class HostReadings {
 
   // Begins to read F32 tensors as they are now, under a key that is free.
   void Begin(int key, const std::vector<Tensor>& tensors);
+  bool Has(int key) const { return readings_.count(key) > 0; }
   // The elements of each. REQUIRES: Begin.
   const std::vector<std::vector<float>>& Of(int key);
 

@@ -2,19 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace encke {
 namespace {
 
 constexpr double kLeastDeterminant = 1e-4;  // of the product of the diagonal; else one pattern only
-
-uint64_t Mixed(uint64_t number, float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  number = (number ^ bits) * 0x9E3779B97F4A7C15ull;
-  return number ^ (number >> 32);
-}
 
 // Sums over k,r,s.
 struct Sums {
@@ -73,43 +65,6 @@ void AddPart(const float* error, int64_t stride, const float* patterns, int64_t 
 }
 
 }  // namespace
-
-std::vector<uint64_t> PixelNumbers(const std::vector<float>& x, const Shape& shape) {
-  std::vector<uint64_t> numbers(shape.n * shape.h * shape.w);
-  const float* pixel = x.data();
-  for (uint64_t& number : numbers) {
-    const bool zero = std::all_of(pixel, pixel + shape.c, [](float v) { return v == 0; });
-    for (int64_t c = 0; c < shape.c && !zero; ++c) number = Mixed(number, pixel[c]);
-    pixel += shape.c;
-  }
-  return numbers;
-}
-
-uint64_t MostFrequent(std::vector<uint64_t> numbers) {
-  std::sort(numbers.begin(), numbers.end());
-  uint64_t found = 0;
-  int64_t most = 1;
-  for (auto begin = numbers.begin(); begin != numbers.end();) {
-    const auto end = std::upper_bound(begin, numbers.end(), *begin);
-    if (*begin != 0 && end - begin > most) {
-      most = end - begin;
-      found = *begin;
-    }
-    begin = end;
-  }
-  return found;
-}
-
-std::vector<float> PatternImage(const std::vector<uint64_t>& numbers, uint64_t repeated,
-                                int64_t pattern, int64_t channels) {
-  std::vector<float> image;
-  image.reserve(numbers.size() * channels);
-  for (uint64_t number : numbers) {
-    const bool is_repeated = repeated != 0 && number == repeated;
-    image.insert(image.end(), channels, is_repeated == (pattern == 0) ? 1.0f : 0.0f);
-  }
-  return image;
-}
 
 PatternProducts ProductsOf(const std::vector<float>& pattern_gradients) {
   PatternProducts sums;

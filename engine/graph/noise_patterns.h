@@ -8,23 +8,10 @@
 #include <vector>
 
 #include "compression/noise_correction.h"
-#include "engine/core/tensor.h"
 
 namespace encke {
 
-constexpr int64_t kPatterns = 2;  // repeated pixels, others
-
-// A number for each pixel of x (shape.n * shape.h * shape.w pixels of shape.c floats), equal for
-// equal pixels; 0 for one that is zero in all channels, which has no error.
-std::vector<uint64_t> PixelNumbers(const std::vector<float>& x, const Shape& shape);
-
-// The number that is met most often, but for 0; 0 where none is met twice.
-uint64_t MostFrequent(std::vector<uint64_t> numbers);
-
-// One of the patterns (0: repeated pixels, 1: others) as an image of 0 and 1, alike in all
-// channels.
-std::vector<float> PatternImage(const std::vector<uint64_t>& numbers, uint64_t repeated,
-                                int64_t pattern, int64_t channels);
+constexpr int64_t kPatterns = 2;  // repeated pixels (Backend::FindRepeatedPixel), others
 
 // Mean products of the patterns' parts of a weight gradient: k,r,s rows of kPatterns.
 PatternProducts ProductsOf(const std::vector<float>& pattern_gradients);

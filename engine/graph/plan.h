@@ -142,6 +142,8 @@ struct SavedState {
   int64_t predicted_bytes = 0;
 };
 
+constexpr int64_t kRepeatedBytes = 8;  // Backend::FindRepeatedPixel
+
 // What measuring the noise in one node's weight gradient takes. In its turn, a copy of some input
 // channels of a saved value is kept exact, and their part of the weight gradient computed twice.
 struct PlannedProbe {
@@ -154,8 +156,9 @@ struct PlannedProbe {
   int64_t copy_bytes = 0;
   int64_t gradient_offset = 0;  // likewise the channels' part of the weight gradient, twice
   int64_t gradient_bytes = 0;   // of one
-  int64_t pattern_offset = 0;   // what a pattern in the error gives (noise_patterns.h)
-  int64_t pattern_bytes = 0;
+  int64_t pattern_offset = 0;   // what patterns in the error give (noise_patterns.h)
+  int64_t pattern_bytes = 0;    // of one
+  int64_t repeated_offset = 0;  // kRepeatedBytes: which pixels repeat one another
 };
 
 // A place in the arena.

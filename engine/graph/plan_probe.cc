@@ -1,6 +1,7 @@
 // Which weight gradients' noise is measured, how much of each at a time, and in which turn.
 #include <algorithm>
 
+#include "engine/graph/noise_patterns.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {
@@ -30,7 +31,8 @@ PlannedProbe ProbeOf(const Graph& graph, const Plan& plan, int saved, int n) {
 }
 
 int64_t BytesOf(const PlannedProbe& probe) {
-  return probe.copy_bytes + 2 * probe.gradient_bytes + probe.pattern_bytes;
+  return probe.copy_bytes + 2 * probe.gradient_bytes + kPatterns * probe.pattern_bytes +
+         Aligned(kRepeatedBytes);
 }
 
 // Probes share a turn as long as they take no more than twice what the largest takes.
@@ -46,6 +48,7 @@ void TakeTurns(Plan* plan) {
     probe.offset = used;
     probe.gradient_offset = used + probe.copy_bytes;
     probe.pattern_offset = probe.gradient_offset + 2 * probe.gradient_bytes;
+    probe.repeated_offset = probe.pattern_offset + kPatterns * probe.pattern_bytes;
     used += BytesOf(probe);
     plan->probe_bytes = std::max(plan->probe_bytes, used);
   }

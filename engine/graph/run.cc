@@ -53,7 +53,9 @@ Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Pha
               executor->StartTrace(phase, iteration, options)),
       stored_(executor->store_.get(), &executor->codings_, iteration),
       scales_(&executor->backend_),
-      norms_(&executor->backend_) {
+      norms_(&executor->backend_),
+      errors_(&executor->backend_),
+      patterns_(&executor->backend_) {
   if (graph_.values[0].shape.n != batch.size()) graph_.InferShapes(batch.size());
   if (phase == Phase::TRAIN && plan.options.compress) {
     refresh_ = executor_.controller_->Refreshes(update_);
@@ -73,6 +75,7 @@ StepResult Executor::Run::Execute() {
     Execute(step);
     return true;
   });
+  for (const std::function<void()>& act : later_) act();
   return Result();
 }
 
@@ -359,7 +362,7 @@ void Executor::Run::Backward(const PlanStep& step) {
     context.parameter_gradients.assign(context.parameter_gradients.size(), Tensor());
   }
   layer.Backward(context);
-  if (observe && now_.last && step.parameters) Observe(step, output_statistics_.at(step.node));
+  if (observe && now_.last && step.parameters) Observe(step.node);
 }
 
 // All slices are there.
@@ -370,7 +373,7 @@ void Executor::Run::BackwardParameters(const PlanStep& step) {
   context.accumulate = options_.accumulate;
   graph_.nodes[step.node].layer->Backward(context);
   now_ = slice;
-  if (refresh_ && SavedReadBy(step.node) >= 0) Observe(step, output_statistics_.at(step.node));
+  if (refresh_ && SavedReadBy(step.node) >= 0) Observe(step.node);
 }
 
 void Executor::Run::AddGradients(const PlanStep& step) {

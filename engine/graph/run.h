@@ -11,6 +11,7 @@
 #include "engine/graph/block_end_bounds.h"
 #include "engine/graph/executor.h"
 #include "engine/graph/host_readings.h"
+#include "engine/graph/noise_patterns.h"
 #include "engine/graph/norm_bounds.h"
 #include "engine/graph/saved_slices.h"
 
@@ -47,10 +48,22 @@ class Executor::Run {
     bool continues = false;  // other slices of the section came before
     bool last = true;        // none comes after
   };
+  // Memory for what patterns in a node's error give.
+  struct PatternRoom {
+    Tensor repeated;              // of Backend::FindRepeatedPixel, for all slices
+    Tensor gradients[kPatterns];  // over the slices so far
+    Tensor image;                 // a channel for each of the convolution's groups; of the slice
+  };
   // A weight gradient with and without the error of what was saved, over the slices so far.
   struct AuditSums {
     std::vector<float> lossy, exact;
     double max_abs_error = 0;
+    PatternRoom room;
+  };
+  // Of a node's output gradient, over the slices so far: squares and magnitudes are on their way.
+  struct OutputSums {
+    GradientStatistics statistics;
+    std::vector<std::unique_ptr<HostCopy>> squares, magnitudes;
   };
 
   // Calls visit(step) for each step of each slice of each section, until it returns false.
@@ -128,23 +141,24 @@ class Executor::Run {
   void AuditNode(const PlanStep& step, int saved_index);
   void FinishAudit(const PlanStep& step, int saved_index);
   std::vector<float> WeightGradient(int node, BackwardContext context) const;
-  const GradientStatistics& AddOutputStatistics(const PlanStep& step, int saved_index);
-  const PlannedProbe* DueProbe(int node) const;  // null: not in this iteration
+  void AddOutputStatistics(const PlanStep& step, int saved_index);
+  GradientStatistics OutputStatistics(int node) const;  // waits for them
+  const PlannedProbe* DueProbe(int node) const;         // null: not in this iteration
   void KeepForProbes(int saved_index, const Tensor& tensor);
   void ProbeNode(const PlanStep& step, int saved_index);
   void CopyProbed(const PlannedProbe& probe, const Tensor& input) const;
   Tensor ProbeImage(const PlannedProbe& probe, int64_t channels) const;
   Tensor ProbedGradient(const PlannedProbe& probe, int which) const;
-  Tensor PatternGradient(const PlannedProbe& probe) const;
+  PatternRoom RoomForPatterns(const PlannedProbe& probe) const;
   void AddGradientOf(const Tensor& input, int node, BackwardContext context,
                      const Tensor& gradient) const;
-  void AddPatterns(const PlannedProbe& probe, BackwardContext context, const Tensor& few,
-                   const Tensor& image, const Tensor& gradient);
-  void CopyFromFloats(const std::vector<float>& values, const Tensor& tensor) const;
-  void AuditPatterns(const PlannedProbe& probe, const BackwardContext& context);
-  double CorrectionNow(int node, double formula, double bound) const;
+  void AddPatterns(const PlannedProbe& probe, BackwardContext context, const PatternRoom& room);
+  std::vector<float> PatternsOf(int node);
+  void AuditPatterns(const PlannedProbe& probe, const BackwardContext& context, PatternRoom* room);
+  double CorrectionNow(int node, double formula, double bound);
   void FinishProbe(const PlannedProbe& probe, int saved_index);
-  void Observe(const PlanStep& step, GradientStatistics statistics);
+  void ObserveProbe(const PlannedProbe& probe, int saved_index);
+  void Observe(int node);
   double BatchesNow() const;
 
   void ReadScores();
@@ -166,26 +180,27 @@ class Executor::Run {
   Now now_;
   bool fuses_ = true;  // else each node runs by itself
   std::vector<Unread> unread_;
-  int64_t probe_ = -1;                          // number of the probes due, -1: none
-  bool refresh_ = false;                        // gather statistics for the controller
-  int audited_node_ = -1;                       // Audit::ONE
-  std::map<int, Tensor> exact_;                 // by value, whole batch, audits only
-  std::map<int, AuditSums> audits_;             // by node
-  std::map<int, uint64_t> repeated_pixels_;     // by node, of the first slice
-  std::map<int, std::vector<float>> patterns_;  // by node, weight gradient: slices so far
-  std::map<int, CodecOptions> bounds_;          // by saved value, for all slices alike
-  std::map<int, Derivation> derivations_;       // by block end
-  HostReadings scales_;                         // by block end: gamma
-  HostReadings norms_;                          // by node: mean, 1 / std, gamma, beta
-  std::vector<Scores> scores_;                  // of the slices so far
-  std::vector<int> derived_;                    // saved values whose record lacks a bound
+  int64_t probe_ = -1;                     // number of the probes due, -1: none
+  bool refresh_ = false;                   // gather statistics for the controller
+  int audited_node_ = -1;                  // Audit::ONE
+  std::map<int, Tensor> exact_;            // by value, whole batch, audits only
+  std::map<int, AuditSums> audits_;        // by node
+  std::map<int, CodecOptions> bounds_;     // by saved value, for all slices alike
+  std::map<int, Derivation> derivations_;  // by block end
+  HostReadings scales_;                    // by block end: gamma
+  HostReadings norms_;                     // by node: mean, 1 / std, gamma, beta
+  HostReadings errors_;                    // by node: in the probed part of a weight gradient
+  HostReadings patterns_;                  // by node: a weight gradient for each
+  std::vector<Scores> scores_;             // of the slices so far
+  std::vector<int> derived_;               // saved values whose record lacks a bound
   // By saved value, the uniform bound that would let as much noise through: of itself, and of what
   // is rebuilt from it.
   std::map<int, double> noise_bounds_, output_noise_bounds_;
-  std::map<int, EncodeStatistics> encoded_;              // by saved value, slices so far
-  std::map<int, GradientStatistics> output_statistics_;  // by node, slices so far
-  std::map<int, int> record_of_saved_;                   // saved -> records_
-  std::map<std::string, int> record_named_;              // states and masks -> records_
+  std::map<int, EncodeStatistics> encoded_;   // by saved value, slices so far
+  std::map<int, OutputSums> output_sums_;     // by node
+  std::map<int, int> record_of_saved_;        // saved -> records_
+  std::map<std::string, int> record_named_;   // states and masks -> records_
+  std::vector<std::function<void()>> later_;  // waits for what backward computes
 };
 
 }  // namespace encke

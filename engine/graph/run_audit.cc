@@ -29,6 +29,9 @@ GradientDifference Compare(const std::vector<float>& lossy, const std::vector<fl
   return {std::sqrt(squares / static_cast<double>(exact.size())), norm > 0 ? along / norm : 0.0};
 }
 
+// Of a sum on its way.
+double SumIn(HostCopy& sum) { return *static_cast<const double*>(sum.Wait()); }
+
 void AddTo(const std::vector<float>& values, std::vector<float>* sums) {
   if (sums->empty()) sums->resize(values.size());
   for (size_t i = 0; i < values.size(); ++i) (*sums)[i] += values[i];
@@ -109,7 +112,7 @@ void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
   AuditSums& sums = audits_[step.node];
   AddTo(WeightGradient(step.node, context), &sums.lossy);
   for (const PlannedProbe& probe : plan_.probes) {
-    if (probe.node == step.node) AuditPatterns(probe, context);
+    if (probe.node == step.node) AuditPatterns(probe, context, &sums.room);
   }
   context.inputs[0] = exact_value.Reshape(lossy_value.shape());
   AddTo(WeightGradient(step.node, context), &sums.exact);
@@ -119,27 +122,30 @@ void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
 }
 
 // As a probe of the node would see them, in memory of its own.
-void Executor::Run::AuditPatterns(const PlannedProbe& probe, const BackwardContext& context) {
-  const Shape x = internal::ProbedInput(graph_, probe.node).WithBatch(now_.count);
-  Shape few = x, image = x;
-  few.c = probe.channels;
-  image.c = x.c / probe.group_channels;
-  Shape gradient = graph_.parameters[graph_.nodes[probe.node].parameters[0]].spec.shape;
-  gradient.c = 1;
-  const auto room = [&](const Shape& shape, DType dtype) {
+void Executor::Run::AuditPatterns(const PlannedProbe& probe, const BackwardContext& context,
+                                  PatternRoom* room) {
+  const auto take = [&](const Shape& shape, DType dtype) {
     return Tensor::Empty(backend_.allocator(), shape, dtype, MemoryCategory::WORKSPACE);
   };
-  const DType dtype = plan_.options.compute;
-  AddPatterns(probe, context, room(few, dtype), room(image, dtype), room(gradient, DType::F32));
+  if (!now_.continues) {
+    Shape gradient = graph_.parameters[graph_.nodes[probe.node].parameters[0]].spec.shape;
+    gradient.c = 1;
+    room->repeated = take(Shape::Vector(kRepeatedBytes), DType::U8);
+    for (Tensor& pattern : room->gradients) pattern = take(gradient, DType::F32);
+  }
+  Shape image = internal::ProbedInput(graph_, probe.node).WithBatch(now_.count);
+  image.c /= probe.group_channels;
+  room->image = take(image, plan_.options.compute);
+  AddPatterns(probe, context, *room);
+  backend_.Synchronize();  // before the image's memory is anybody else's
 }
 
 // Factor on the formula's sigma, with the patterns' parts of this iteration's gradient.
-double Executor::Run::CorrectionNow(int node, double formula, double bound) const {
+double Executor::Run::CorrectionNow(int node, double formula, double bound) {
   const BoundController& controller = *executor_.controller_;
   const double scale = bound * bound / 3 / (formula * formula);
-  const auto found = patterns_.find(node);
-  if (found == patterns_.end() || !std::isfinite(scale)) return controller.CorrectionOf(node);
-  const PatternProducts p = ProductsOf(found->second);
+  if (!patterns_.Has(node) || !std::isfinite(scale)) return controller.CorrectionOf(node);
+  const PatternProducts p = ProductsOf(PatternsOf(node));
   return controller.CorrectionFor(node, {p.repeated * scale, p.others * scale, p.both * scale});
 }
 
@@ -158,7 +164,7 @@ void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
   BoundController& controller = *executor_.controller_;
   const double bound = record.error_bound;
   const double noise_bound = noise_bounds_.at(saved_index);
-  const double formula = BoundController::FormulaSigma(output_statistics_.at(step.node),
+  const double formula = BoundController::FormulaSigma(OutputStatistics(step.node),
                                                        record.nonzero_fraction, noise_bound);
   const double correction = CorrectionNow(step.node, formula, noise_bound);
   audit.predicted_sigma = correction * formula;
@@ -180,44 +186,60 @@ void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
 }
 
 // Those of the slices so far.
-const GradientStatistics& Executor::Run::AddOutputStatistics(const PlanStep& step,
-                                                             int saved_index) {
+void Executor::Run::AddOutputStatistics(const PlanStep& step, int saved_index) {
   const Node& node = graph_.nodes[step.node];
   const Tensor dy = ValueTensor(step.output_gradients[0], node.outputs[0]);
   const Shape& x = graph_.values[node.inputs[0]].shape;
   const Shape& y = graph_.values[node.outputs[0]].shape;
   const Shape& w = graph_.parameters[node.parameters[0]].spec.shape;
-  GradientStatistics& statistics = output_statistics_[step.node];
-  statistics.output_gradient_squares += backend_.SumOfSquares(dy);
+  OutputSums& sums = output_sums_[step.node];
+  sums.squares.push_back(backend_.StartSumOfSquares(dy));
   if (executor_.controller_->options().rule == ErrorRule::COMET) {
-    statistics.output_gradient_magnitude +=
-        backend_.SumOfMagnitudes(dy) / static_cast<double>(y.elements());
+    sums.magnitudes.push_back(backend_.StartSumOfMagnitudes(dy));
   }
+  GradientStatistics& statistics = sums.statistics;
   statistics.output_channels = y.c;
   statistics.batch = x.n;
   statistics.input_elements = graph_.values[plan_.saved[saved_index].value].shape.elements();
   statistics.kernel = w.h * w.w;
   statistics.share_inside = node.layer->ShareInside();
   statistics.stride = std::max<int64_t>(1, std::llround(static_cast<double>(x.h) / y.h));
+}
+
+GradientStatistics Executor::Run::OutputStatistics(int node) const {
+  const OutputSums& sums = output_sums_.at(node);
+  GradientStatistics statistics = sums.statistics;
+  for (const auto& sum : sums.squares) statistics.output_gradient_squares += SumIn(*sum);
+  const Shape& y = graph_.values[graph_.nodes[node].outputs[0]].shape;
+  for (const auto& sum : sums.magnitudes) {
+    statistics.output_gradient_magnitude += SumIn(*sum) / static_cast<double>(y.elements());
+  }
   return statistics;
 }
 
-// Completes what could be read before backward with the weight gradient and the momentum. Over
-// accumulated batches the noise of each adds up (variances do), while the momentum is that of their
-// sum.
-void Executor::Run::Observe(const PlanStep& step, GradientStatistics statistics) {
-  statistics.output_gradient_squares *= BatchesNow();
-  const int parameter = graph_.nodes[step.node].parameters[0];
+// Completes what could be read before backward with the weight gradient and the momentum, and tells
+// the controller when backward has been issued. Over accumulated batches the noise of each adds up
+// (variances do), while the momentum is that of their sum.
+void Executor::Run::Observe(int node) {
+  const int parameter = graph_.nodes[node].parameters[0];
   const Tensor& gradient = executor_.gradients_[parameter];
   const Tensor& velocity = executor_.velocity_[parameter];
   const double elements = static_cast<double>(gradient.elements());
-  statistics.filter_gradient_squares = backend_.SumOfSquares(gradient);
-  if (velocity.defined()) statistics.mean_momentum = backend_.SumOfMagnitudes(velocity) / elements;
-  if (!(statistics.mean_momentum > 0)) {  // before the first update, or without momentum
-    statistics.mean_momentum = backend_.SumOfMagnitudes(gradient) / elements;
-  }
-  statistics.mean_momentum *= UnbuiltMomentum(executor_.momentum_, update_ - 1);
-  executor_.controller_->ObserveGradient(step.node, statistics);
+  const std::shared_ptr<HostCopy> squares = backend_.StartSumOfSquares(gradient);
+  const std::shared_ptr<HostCopy> magnitudes = backend_.StartSumOfMagnitudes(gradient);
+  std::shared_ptr<HostCopy> momentum;
+  if (velocity.defined()) momentum = backend_.StartSumOfMagnitudes(velocity);
+  later_.push_back([=] {
+    GradientStatistics statistics = OutputStatistics(node);
+    statistics.output_gradient_squares *= BatchesNow();
+    statistics.filter_gradient_squares = SumIn(*squares);
+    if (momentum != nullptr) statistics.mean_momentum = SumIn(*momentum) / elements;
+    if (!(statistics.mean_momentum > 0)) {  // before the first update, or without momentum
+      statistics.mean_momentum = SumIn(*magnitudes) / elements;
+    }
+    statistics.mean_momentum *= UnbuiltMomentum(executor_.momentum_, update_ - 1);
+    executor_.controller_->ObserveGradient(node, statistics);
+  });
 }
 
 void Executor::Run::DumpValue(const SavedValue& saved, const Tensor& tensor,

@@ -55,27 +55,32 @@ void Executor::Run::ProbeNode(const PlanStep& step, int saved_index) {
   const bool audited = audits_.count(step.node) > 0;  // which has seen the patterns
   if (!audited) {
     context.inputs[0] = lossy_input;
-    AddPatterns(probe, context, ProbeImage(probe, probe.channels),
-                ProbeImage(probe, Groups(x, probe)), PatternGradient(probe));
+    AddPatterns(probe, context, RoomForPatterns(probe));
   }
   if (now_.last) FinishProbe(probe, saved_index);
 }
 
+// The controller is told when backward has been issued: the host need not wait in the midst of it.
 void Executor::Run::FinishProbe(const PlannedProbe& probe, int saved_index) {
   const Tensor error = ProbedGradient(probe, 0);
   SgdOptions subtract;  // w -= 1 * dw
   subtract.learning_rate = 1.0f;
   subtract.momentum = 0.0f;
   backend_.SgdStep(subtract, error, ProbedGradient(probe, 1), Tensor());
+  errors_.Begin(probe.node, {error});
+  later_.push_back([this, &probe, saved_index] { ObserveProbe(probe, saved_index); });
+}
+
+void Executor::Run::ObserveProbe(const PlannedProbe& probe, int saved_index) {
   const ActivationRecord& record = executor_.records_[record_of_saved_.at(saved_index)];
-  const GradientStatistics& statistics = output_statistics_.at(probe.node);
+  const GradientStatistics statistics = OutputStatistics(probe.node);
   const double bound = noise_bounds_.at(saved_index);
   const double formula = BoundController::FormulaSigma(statistics, record.nonzero_fraction, bound);
   BoundController& controller = *executor_.controller_;
   if (formula > 0) {
     const int64_t groups = Groups(internal::ProbedInput(graph_, probe.node), probe);
-    const NoiseSample sample = Separate(HostFloats(error), probe.channels, groups,
-                                        patterns_.at(probe.node), bound, formula * formula);
+    const NoiseSample sample = Separate(errors_.Of(probe.node).at(0), probe.channels, groups,
+                                        PatternsOf(probe.node), bound, formula * formula);
     controller.ObserveProbe(probe.node, sample, Round(probe));
   }
   if (refresh_) return;  // which observes it
@@ -87,35 +92,28 @@ double Executor::Run::BatchesNow() const {
   return std::max(1.0, options_.loss_scale_count / static_cast<double>(batch_.size()));
 }
 
-// Adds what the patterns in the slice that the node reads give. Pixels are told apart by as many
-// channels as `few` has, spread evenly; a pattern is an `image` with a channel for each group. The
-// two may share memory. `gradient`: room for a pattern's.
+// Adds what the patterns in the slice that the node reads give.
 void Executor::Run::AddPatterns(const PlannedProbe& probe, BackwardContext context,
-                                const Tensor& few, const Tensor& image, const Tensor& gradient) {
-  const int64_t some = few.shape().c;
-  Shape shape = few.shape();
-  shape.c = internal::ProbedInput(graph_, probe.node).c;
+                                const PatternRoom& room) {
+  const Shape shape = internal::ProbedInput(graph_, probe.node).WithBatch(now_.count);
   const Tensor value = context.inputs[0].Reshape(shape);
-  for (int64_t c = 0; c < some; ++c) backend_.CopyChannels(value, c * shape.c / some, few, c, 1);
-  const std::vector<uint64_t> pixels = PixelNumbers(HostFloats(few), few.shape());
-  if (!now_.continues) repeated_pixels_[probe.node] = MostFrequent(pixels);
-  std::vector<float>& sums = patterns_[probe.node];
-  sums.resize(gradient.elements() * kPatterns);
-  context.accumulate = false;
+  if (!now_.continues) backend_.FindRepeatedPixel(value, probe.channels, room.repeated);
+  context.accumulate = now_.continues;
   for (int64_t p = 0; p < kPatterns; ++p) {
-    const std::vector<float> mask =
-        PatternImage(pixels, repeated_pixels_.at(probe.node), p, image.shape().c);
-    CopyFromFloats(mask, image);
-    AddGradientOf(image, probe.node, context, gradient);
-    const std::vector<float> part = HostFloats(gradient);
-    for (size_t i = 0; i < part.size(); ++i) sums[i * kPatterns + p] += part[i];
+    backend_.MarkPixels(value, probe.channels, room.repeated, p == 0, room.image);
+    AddGradientOf(room.image, probe.node, context, room.gradients[p]);
   }
+  if (now_.last) patterns_.Begin(probe.node, {room.gradients[0], room.gradients[1]});
 }
 
-void Executor::Run::CopyFromFloats(const std::vector<float>& values, const Tensor& tensor) const {
-  if (tensor.dtype() == DType::F32) return backend_.CopyFromHost(values.data(), tensor);
-  const std::vector<bfloat16> halves(values.begin(), values.end());
-  backend_.CopyFromHost(halves.data(), tensor);
+// k,r,s rows of kPatterns.
+std::vector<float> Executor::Run::PatternsOf(int node) {
+  const std::vector<std::vector<float>>& read = patterns_.Of(node);
+  std::vector<float> rows;
+  for (size_t i = 0; i < read[0].size(); ++i) {
+    for (const std::vector<float>& pattern : read) rows.push_back(pattern[i]);
+  }
+  return rows;
 }
 
 // `value` is the node's input, or the exact one; of the current slice.
@@ -149,10 +147,17 @@ Tensor Executor::Run::ProbedGradient(const PlannedProbe& probe, int which) const
   return Tensor(executor_.probe_memory_, offset, shape, DType::F32);
 }
 
-Tensor Executor::Run::PatternGradient(const PlannedProbe& probe) const {
+// The images take the copies' place.
+Executor::Run::PatternRoom Executor::Run::RoomForPatterns(const PlannedProbe& probe) const {
   Shape shape = graph_.parameters[graph_.nodes[probe.node].parameters[0]].spec.shape;
   shape.c = 1;
-  return Tensor(executor_.probe_memory_, probe.pattern_offset, shape, DType::F32);
+  const auto at = [&](int64_t offset, const Shape& s, DType dtype) {
+    return Tensor(executor_.probe_memory_, offset, s, dtype);
+  };
+  return {at(probe.repeated_offset, Shape::Vector(kRepeatedBytes), DType::U8),
+          {at(probe.pattern_offset, shape, DType::F32),
+           at(probe.pattern_offset + probe.pattern_bytes, shape, DType::F32)},
+          ProbeImage(probe, Groups(internal::ProbedInput(graph_, probe.node), probe))};
 }
 
 // The weight gradient, were `input` what the node reads; added to `gradient` if the context says

@@ -182,6 +182,57 @@ void RegisterStateful() {
   });
 }
 
+struct PixelsCase {
+  Shape x;
+  int64_t channels;  // by which pixels are told apart
+};
+
+// A probe's of some of ResNet-50's values, batch 128.
+const PixelsCase kPixels[] = {{{128, 56, 56, 64}, 1},
+                              {{128, 28, 28, 128}, 2},
+                              {{128, 14, 14, 256}, 10},
+                              {{128, 7, 7, 512}, 41}};
+
+// Of which an eighth repeats one another.
+Tensor MakePixels(Backend& backend, const Shape& shape) {
+  const Tensor x = Make(backend, shape, DType::F32);
+  backend.Fill(x.Slice(0, shape.n / 8), 0.25f);
+  return x;
+}
+
+void FindPixels(benchmark::State& state, const PixelsCase& c) {
+  const auto backend = NewBackend(Device());
+  const Tensor x = MakePixels(*backend, c.x);
+  const Tensor number = Make(*backend, Shape::Vector(8), DType::U8);
+  for (auto _ : state) backend->FindRepeatedPixel(x, c.channels, number);
+}
+
+// Both masks.
+void MarkPixels(benchmark::State& state, const PixelsCase& c) {
+  const auto backend = NewBackend(Device());
+  const Tensor x = MakePixels(*backend, c.x);
+  const Tensor number = Make(*backend, Shape::Vector(8), DType::U8);
+  const Tensor image = Make(*backend, {c.x.n, c.x.h, c.x.w, 1}, DType::F32);
+  backend->FindRepeatedPixel(x, c.channels, number);
+  for (auto _ : state) {
+    for (bool repeated : {true, false}) {
+      backend->MarkPixels(x, c.channels, number, repeated, image);
+    }
+  }
+}
+
+void RegisterPixels() {
+  for (const PixelsCase& c : kPixels) {
+    const auto add = [&](const char* name, void (*run)(benchmark::State&, const PixelsCase&)) {
+      benchmark::RegisterBenchmark((name + c.x.ToString()).c_str(), run, c)
+          ->Unit(benchmark::kMillisecond)
+          ->UseRealTime();
+    };
+    add("FindPixels/", FindPixels);
+    add("MarkPixels/", MarkPixels);
+  }
+}
+
 }  // namespace
 }  // namespace encke
 
@@ -189,6 +240,7 @@ int main(int argc, char** argv) {
   encke::RegisterConvs();
   encke::RegisterMemoryBound();
   encke::RegisterStateful();
+  encke::RegisterPixels();
   benchmark::Initialize(&argc, argv);
   benchmark::AddCustomContext("backend", encke::NewBackend(encke::Device())->name());
   benchmark::RunSpecifiedBenchmarks();

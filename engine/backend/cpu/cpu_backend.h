@@ -119,8 +119,14 @@ class CpuBackend : public Backend {
   void SoftmaxCrossEntropyBackward(const Tensor& probabilities, const Tensor& labels,
                                    float smoothing, float scale, const Tensor& dlogits) override;
 
+  void FindRepeatedPixel(const Tensor& x, int64_t channels, const Tensor& number) override;
+  void MarkPixels(const Tensor& x, int64_t channels, const Tensor& number, bool repeated,
+                  const Tensor& image) override;
+
   double SumOfSquares(const Tensor& x) override;
   double SumOfMagnitudes(const Tensor& x) override;
+  std::unique_ptr<HostCopy> StartSumOfSquares(const Tensor& x) override;
+  std::unique_ptr<HostCopy> StartSumOfMagnitudes(const Tensor& x) override;
   bool AllFinite(const std::vector<Tensor>& tensors) override;
 
   void SgdStep(const SgdOptions& options, const Tensor& w, const Tensor& dw,

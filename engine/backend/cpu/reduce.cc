@@ -67,6 +67,15 @@ bool IsFinite(const Tensor& x) {
   return std::find(found.begin(), found.end(), 1) == found.end();
 }
 
+class FinishedSum : public HostCopy {
+ public:
+  explicit FinishedSum(double sum) : sum_(sum) {}
+  const void* Wait() override { return &sum_; }
+
+ private:
+  double sum_;
+};
+
 }  // namespace
 
 double CpuBackend::SumOfSquares(const Tensor& x) {
@@ -75,6 +84,14 @@ double CpuBackend::SumOfSquares(const Tensor& x) {
 
 double CpuBackend::SumOfMagnitudes(const Tensor& x) {
   return Sum(x, [](double v) ENCKE_INLINE { return std::fabs(v); });
+}
+
+std::unique_ptr<HostCopy> CpuBackend::StartSumOfSquares(const Tensor& x) {
+  return std::make_unique<FinishedSum>(CpuBackend::SumOfSquares(x));
+}
+
+std::unique_ptr<HostCopy> CpuBackend::StartSumOfMagnitudes(const Tensor& x) {
+  return std::make_unique<FinishedSum>(CpuBackend::SumOfMagnitudes(x));
 }
 
 bool CpuBackend::AllFinite(const std::vector<Tensor>& tensors) {

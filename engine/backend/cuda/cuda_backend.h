@@ -130,8 +130,14 @@ class CudaBackend : public Backend {
   void SoftmaxCrossEntropyBackward(const Tensor& probabilities, const Tensor& labels,
                                    float smoothing, float scale, const Tensor& dlogits) override;
 
+  void FindRepeatedPixel(const Tensor& x, int64_t channels, const Tensor& number) override;
+  void MarkPixels(const Tensor& x, int64_t channels, const Tensor& number, bool repeated,
+                  const Tensor& image) override;
+
   double SumOfSquares(const Tensor& x) override;
   double SumOfMagnitudes(const Tensor& x) override;
+  std::unique_ptr<HostCopy> StartSumOfSquares(const Tensor& x) override;
+  std::unique_ptr<HostCopy> StartSumOfMagnitudes(const Tensor& x) override;
   bool AllFinite(const std::vector<Tensor>& tensors) override;
 
   void SgdStep(const SgdOptions& options, const Tensor& w, const Tensor& dw,
@@ -167,9 +173,6 @@ class CudaBackend : public Backend {
   void SumRows(const Tensor& dy, const Tensor& sum, bool accumulate);
   double* PartialSumsFor(int64_t channels);
 
-  // reduce.cu
-  double ReadSum();
-
   const Gpu gpu_;
   const BackendOptions options_;
   const CurrentDevice current_;
@@ -182,7 +185,7 @@ class CudaBackend : public Backend {
   CublasHandle cublas_;
   Workspace workspace_;
   Workspace partial_sums_;          // grows with the channels
-  std::shared_ptr<Buffer> result_;  // pinned, where reductions to one number arrive
+  std::shared_ptr<Buffer> result_;  // pinned, where AllFinite's arrives
   ConvChoices conv_choices_;
   std::map<std::string, std::unique_ptr<ConvAlgorithm>> conv_algorithms_;  // by ConvProblem::Key()
   int64_t direct_convolutions_ = 0;

@@ -46,6 +46,14 @@ std::unique_ptr<HostCopy> HostCopies::Start(const std::vector<Tensor>& tensors) 
   return std::make_unique<Copy>(this, std::move(place));
 }
 
+std::unique_ptr<HostCopy> HostCopies::StartBytes(const void* from, int64_t bytes) {
+  std::unique_ptr<Place> place = TakePlace(bytes);
+  ENCKE_CODEC_CUDA(
+      cudaMemcpyAsync(place->memory.data(), from, bytes, cudaMemcpyDeviceToHost, stream_));
+  place->arrived.Record(stream_);
+  return std::make_unique<Copy>(this, std::move(place));
+}
+
 void HostCopies::ToHost(const Tensor& tensor, void* to) {
   if (tensor.bytes() <= kSmall) {
     const std::unique_ptr<HostCopy> copy = Start({tensor});

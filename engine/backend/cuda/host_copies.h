@@ -22,6 +22,8 @@ class HostCopies {
 
   // Backend::StartCopyToHost.
   std::unique_ptr<HostCopy> Start(const std::vector<Tensor>& tensors);
+  // The same of device memory that is no tensor.
+  std::unique_ptr<HostCopy> StartBytes(const void* from, int64_t bytes);
   // Waits for the stream.
   void ToHost(const Tensor& tensor, void* to);
   // `from` may change afterwards. Waits for the stream where the tensor is large, or many others

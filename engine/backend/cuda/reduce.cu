@@ -1,5 +1,5 @@
 // Reductions to one number, in double and in a fixed order. The number arrives in page-locked
-// memory, and the host waits for it.
+// memory.
 #include <cmath>
 
 #include "engine/backend/cuda/cuda_backend.h"
@@ -72,22 +72,24 @@ __global__ void __launch_bounds__(kThreads) FindNotFiniteKernel(int64_t n, const
 
 }  // namespace
 
-double CudaBackend::ReadSum() {
-  auto* result = static_cast<double*>(result_->data());
-  ENCKE_CUDA(cudaMemcpyAsync(result, PartialSumsFor(1) + kMaxSumBlocks, sizeof(double),
-                             cudaMemcpyDeviceToHost, stream_.get()));
-  stream_.Synchronize();
-  return *result;
+std::unique_ptr<HostCopy> CudaBackend::StartSumOfSquares(const Tensor& x) {
+  double* partial = PartialSumsFor(1);
+  LaunchSum(stream_.get(), x, Square(), partial);
+  return host_copies_.StartBytes(partial + kMaxSumBlocks, sizeof(double));
+}
+
+std::unique_ptr<HostCopy> CudaBackend::StartSumOfMagnitudes(const Tensor& x) {
+  double* partial = PartialSumsFor(1);
+  LaunchSum(stream_.get(), x, Magnitude(), partial);
+  return host_copies_.StartBytes(partial + kMaxSumBlocks, sizeof(double));
 }
 
 double CudaBackend::SumOfSquares(const Tensor& x) {
-  LaunchSum(stream_.get(), x, Square(), PartialSumsFor(1));
-  return ReadSum();
+  return *static_cast<const double*>(StartSumOfSquares(x)->Wait());
 }
 
 double CudaBackend::SumOfMagnitudes(const Tensor& x) {
-  LaunchSum(stream_.get(), x, Magnitude(), PartialSumsFor(1));
-  return ReadSum();
+  return *static_cast<const double*>(StartSumOfMagnitudes(x)->Wait());
 }
 
 bool CudaBackend::AllFinite(const std::vector<Tensor>& tensors) {

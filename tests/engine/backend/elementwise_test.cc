@@ -217,6 +217,10 @@ TEST_P(ElementwiseTest, Sums) {
     EXPECT_NEAR(backend_->SumOfSquares(x), squares, 1e-12 * n);
     EXPECT_NEAR(backend_->SumOfMagnitudes(x), magnitudes, 1e-12 * n);
     EXPECT_EQ(backend_->SumOfSquares(x), backend_->SumOfSquares(x));
+    const std::unique_ptr<HostCopy> first = backend_->StartSumOfSquares(x);
+    const std::unique_ptr<HostCopy> second = backend_->StartSumOfMagnitudes(x);
+    EXPECT_EQ(*static_cast<const double*>(first->Wait()), backend_->SumOfSquares(x));
+    EXPECT_EQ(*static_cast<const double*>(second->Wait()), backend_->SumOfMagnitudes(x));
   }
 }
 

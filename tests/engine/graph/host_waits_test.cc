@@ -41,6 +41,10 @@ class CountingBackend : public cpu::CpuBackend {
     ++waits_->for_stream;
     return CpuBackend::SumOfSquares(x);
   }
+  double SumOfMagnitudes(const Tensor& x) override {
+    ++waits_->for_stream;
+    return CpuBackend::SumOfMagnitudes(x);
+  }
   bool AllFinite(const std::vector<Tensor>& tensors) override {
     ++waits_->for_stream;
     return CpuBackend::AllFinite(tensors);
@@ -84,6 +88,24 @@ TEST(HostWaitsTest, BoundsOfBatchNormsWaitForTheirStatisticsOnce) {
       const int64_t for_bounds = waits.for_copies - 2 * LossSlices(plan);
       EXPECT_GT(for_bounds, 0);
       EXPECT_LE(for_bounds, BatchNorms(trainee.executor().graph()) + ends);
+    }
+  }
+}
+
+// What probes and refreshes measure is looked at when backward has been issued.
+TEST(HostWaitsTest, ProbesWaitForNothingInTheMidst) {
+  for (int64_t slice : {0, 1}) {
+    SCOPED_TRACE(slice);
+    Waits waits;
+    Trainee trainee(BottleneckNetwork(), InSlices(slice), 0.05, 6,
+                    std::make_unique<CountingBackend>(&waits));
+    ASSERT_FALSE(trainee.executor().plan().probes.empty());
+    trainee.Gradients({}, 1);
+    for (int64_t iteration = 3; iteration < 8; ++iteration) {  // of which 4 is a refresh
+      if (iteration == 4) continue;
+      waits = {};
+      trainee.executor().Train(trainee.batch(), iteration);
+      EXPECT_EQ(waits.for_stream, 1) << "whether gradients are finite";
     }
   }
 }

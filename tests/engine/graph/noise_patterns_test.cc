@@ -10,27 +10,6 @@
 namespace encke {
 namespace {
 
-TEST(NoisePatternsTest, TheMostFrequentPixelThatIsNotZero) {
-  //                            zero      a         b         zero      b         zero
-  const std::vector<float> x = {0, 0, 0.5f, 1, 2, 0, -0.0f, 0, 2, 0, 0, 0};
-  const std::vector<uint64_t> numbers = PixelNumbers(x, {1, 2, 3, 2});
-  ASSERT_EQ(numbers.size(), 6u);
-  EXPECT_EQ(numbers[0], 0u);
-  EXPECT_EQ(numbers[3], 0u) << "-0.0 is zero";
-  EXPECT_NE(numbers[1], numbers[2]);
-  EXPECT_EQ(MostFrequent(numbers), numbers[2]);
-  EXPECT_EQ(PatternImage(numbers, numbers[2], 0, 1), (std::vector<float>{0, 0, 1, 0, 1, 0}));
-  EXPECT_EQ(PatternImage(numbers, numbers[2], 1, 1), (std::vector<float>{1, 1, 0, 1, 0, 1}));
-  EXPECT_EQ(PatternImage({7, 8}, 8, 0, 2), (std::vector<float>{0, 0, 1, 1}));
-}
-
-TEST(NoisePatternsTest, NothingRepeats) {
-  EXPECT_EQ(MostFrequent({5, 3, 0, 0, 9}), 0u);
-  EXPECT_EQ(MostFrequent({}), 0u);
-  EXPECT_EQ(PatternImage({5, 0}, 0, 0, 1), (std::vector<float>{0, 0}));
-  EXPECT_EQ(PatternImage({5, 0}, 0, 1, 1), (std::vector<float>{1, 1}));
-}
-
 class SeparateTest : public testing::Test {
  protected:
   static constexpr int64_t kRows = 900, kChannels = 4;

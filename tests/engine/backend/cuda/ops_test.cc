@@ -11,6 +11,7 @@
 #include "engine/backend/cuda/lrn_ops.h"
 #include "engine/backend/cuda/mask_ops.h"
 #include "engine/backend/cuda/norm_ops.h"
+#include "engine/backend/cuda/pixel_ops.h"
 #include "engine/backend/cuda/pool_ops.h"
 #include "tests/engine/backend/backend_testing.h"
 #include "tests/engine/backend/conv_cases.h"
@@ -131,6 +132,33 @@ TEST_P(OpsTest, Masks) {
     backend_->ReluBackwardFromMask(bits, dy, expected_dx);
     Map(kElements, MaskedGradientOp{bits.data<uint8_t>()}, dx.data<T>(), dy.data<T>());
     ExpectIdentical(dx, expected_dx);
+  });
+}
+
+TEST_P(OpsTest, Pixels) {
+  const Shape shape = {2, 60, 60, 5};  // more pixels than are looked at
+  Values values = Random(shape.elements());
+  for (double& v : values) v = v < 0 ? 0 : std::ceil(2 * v) / 2;
+  const Tensor x = MakeActivation(shape, values);
+  const Tensor number = Make(Shape::Vector(8), DType::U8);
+  const Tensor image = Make({2, 60, 60, 2}, dtype()), expected = MakeLike(image);
+  const int64_t pixels = 7200, sampled = SampledPixels(pixels);
+  std::vector<uint64_t> sample(sampled);
+  std::vector<int32_t> counts(sampled);
+  WithFloatType(dtype(), [&](auto type) {
+    using T = decltype(type);
+    const PixelNumbers<T> numbers(x.data<T>(), 5, 2);
+    Each(sampled, SamplePixelOp<T>{numbers, sampled, pixels, sample.data()});
+    Each(sampled, CountPixelOp{sample.data(), sampled, counts.data()});
+    PixelCount most;
+    for (int64_t i = 0; i < sampled; ++i) most = MoreOften(most, {sample[i], counts[i]});
+    backend_->FindRepeatedPixel(x, 2, number);
+    EXPECT_EQ(most.number, *static_cast<const uint64_t*>(number.raw()));
+    for (bool repeated : {true, false}) {
+      backend_->MarkPixels(x, 2, number, repeated, expected);
+      Each(2 * pixels, MarkPixelOp<T>{numbers, &most.number, repeated, 2, image.data<T>()});
+      ExpectIdentical(image, expected);
+    }
   });
 }
 
