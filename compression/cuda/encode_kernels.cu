@@ -7,10 +7,9 @@ namespace {
 
 constexpr int kSumThreads = 256;
 constexpr int kDenseWarpsEach = 24;  // of a multiprocessor
-#ifndef NB
-#define NB 5
-#endif
-constexpr int kFastBlocksEach = NB;  // of a multiprocessor
+// Likewise blocks, as far as registers are concerned: with fewer, latencies show, with more, lanes
+// spill (doc/decisions.md).
+constexpr int kFastBlocksEach = 7;
 
 __global__ void Begin(StoredValueView view) { BeginValue(view); }
 

@@ -95,6 +95,8 @@ class Backend {
   virtual bool Supports(DType compute) const = 0;
   // What the tensors of a layer may take in a slice of the batch, unless asked for otherwise.
   virtual int64_t SliceBytes() const = 0;
+  // Whether larger ones take less time, so that they are worth memory that is free.
+  virtual bool LargerSlicesAreFaster() const { return false; }
   // The pool that encodes saved values where they are, on the device.
   virtual std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) = 0;
   // Whether that pool encodes and decodes beside the computation, so that it pays to Prefetch.

@@ -46,20 +46,36 @@ std::vector<float> ChannelBounds(const std::vector<NormChannel>& channels, doubl
   return bounds;
 }
 
-// y is a monotone function of x, rounding included, so that bisection over all floats finds where
-// its sign changes.
+// y is a monotone function of x, rounding included, so that among all floats bisection finds where
+// its sign changes. It is near where exact arithmetic has it: from there the search goes in
+// doubling steps to the other side first.
 float ReluThreshold(const NormChannel& channel) {
-  const float most = std::numeric_limits<float>::max();
+  constexpr float kMost = std::numeric_limits<float>::max();
   const bool rising = channel.scale > 0;
-  // The first float, going up, on the other side than the lowest one.
-  int64_t below = Rank(-most), above = Rank(most);
-  if (Passes(channel, most) != rising) return most;  // nothing passes, or everything
-  if (Passes(channel, -most) == rising) return -most;
-  while (above - below > 1) {
-    const int64_t middle = below + (above - below) / 2;
-    (Passes(channel, FloatOfRank(middle)) == rising ? above : below) = middle;
+  // Whether a float is not below the first one, going up, that is on the other side than -kMost.
+  const auto above = [&](int64_t rank) { return Passes(channel, FloatOfRank(rank)) == rising; };
+  const int64_t least = Rank(-kMost), most = Rank(kMost);
+  if (!above(most)) return kMost;  // nothing passes, or everything
+  if (above(least)) return -kMost;
+  const double exact = channel.mean - static_cast<double>(channel.shift) / channel.scale;
+  const double inside = std::clamp(exact, -static_cast<double>(kMost), static_cast<double>(kMost));
+  int64_t low = Rank(static_cast<float>(inside)), high = low;
+  if (above(low)) {
+    for (int64_t step = 1; above(low); step *= 2) {
+      high = low;
+      low = std::max(low - step, least);
+    }
+  } else {
+    for (int64_t step = 1; !above(high); step *= 2) {
+      low = high;
+      high = std::min(high + step, most);
+    }
   }
-  return FloatOfRank(rising ? below : above);
+  while (high - low > 1) {
+    const int64_t middle = low + (high - low) / 2;
+    (above(middle) ? high : low) = middle;
+  }
+  return FloatOfRank(rising ? low : high);
 }
 
 CodecOptions SidedBounds(const std::vector<NormChannel>& channels,

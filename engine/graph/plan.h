@@ -64,6 +64,8 @@ struct PlanOptions {
   // 0: the batch is not sliced.
   int64_t slice_bytes = 0;
   int64_t least_slice = 1;  // samples; smaller ones do not pay
+  // Under a memory limit, larger slices than that come first, as long as they fit.
+  bool larger_slices = false;
   // Share of an iteration's arithmetic that may be spent on computing large inputs of batch norms a
   // second time, slice by slice, instead of holding them for the whole batch until its statistics
   // are known; max pools' gradients, too. 0: none. Where nothing is sliced there is nothing to do.

@@ -11,10 +11,21 @@ namespace encke {
 namespace {
 
 constexpr int64_t kGreatestSlice = 64 << 20;  // bytes of a layer's tensors, where slicing begins
+constexpr int64_t kMostLarger = 64;           // times the usual size
 constexpr int64_t kLeastSlice = 1 << 20;      // below, slices of one sample are reached
 constexpr double kSpent = 0.9;       // of a limit, to save time: predictions err by up to a tenth
 constexpr double kMoreTwice = 0.15;  // PlanOptions::rematerialize where it must be
 constexpr int kSegments[] = {16, 8, 4};  // the more, the less is computed at a time
+
+// `options` with slices of more than the usual size, the largest first.
+std::vector<PlanOptions> WithLargerSlices(const PlanOptions& options) {
+  std::vector<PlanOptions> alternatives;
+  for (int64_t times = kMostLarger; times > 1; times /= 2) {
+    alternatives.push_back(options);
+    alternatives.back().slice_bytes *= times;
+  }
+  return alternatives;
+}
 
 // `options` with slices of falling size.
 void AddSlices(const PlanOptions& options, std::vector<PlanOptions>* alternatives) {
@@ -85,10 +96,11 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
                 int64_t limit) {
   if (limit == 0) return MakePlan(graph, backend, batch, options);
   std::vector<PlanOptions> alternatives = PlanAlternatives(options);
-  if (options.compress && options.rematerialize > 0) {  // what is free need not be saved
-    alternatives.insert(alternatives.begin(), options);
-    alternatives[0].rematerialize = 0;
-  }
+  std::vector<PlanOptions> roomy;  // what is free need not be saved
+  if (options.compress && options.larger_slices) roomy = WithLargerSlices(options);
+  if (options.compress && options.rematerialize > 0) roomy.push_back(options);
+  for (PlanOptions& alternative : roomy) alternative.rematerialize = 0;
+  alternatives.insert(alternatives.begin(), roomy.begin(), roomy.end());
   for (PlanOptions& alternative : alternatives) {
     alternative.spend_up_to = static_cast<int64_t>(kSpent * static_cast<double>(limit));
   }

@@ -164,6 +164,7 @@ PlanOptions MakePlanOptions(const config::Config& config, const Backend& backend
   const int64_t slice = config.activations().slice();
   options.least_slice = slice > 0 ? slice : kLeastSlice;
   options.slice_bytes = slice > 0 ? 1 : options.compress ? backend.SliceBytes() : 0;
+  options.larger_slices = slice == 0 && backend.LargerSlicesAreFaster();
   options.policies = MakePolicies(config.activations());
   const bool dense = std::all_of(options.policies.begin(), options.policies.end(),
                                  [](const SavedPolicy& policy) { return policy.codec == "dense"; });

@@ -37,6 +37,7 @@ class CudaBackend : public Backend {
   bool Supports(DType compute) const override;
   // Some 0.05 ms of an H100's memory traffic, ten times what a launch costs.
   int64_t SliceBytes() const override { return 128 << 20; }
+  bool LargerSlicesAreFaster() const override { return true; }
   std::unique_ptr<ActivationStore> NewActivationStore(const StoreOptions& options) override;
   bool PoolWorksAside() const override { return true; }
   int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier, const std::string& codec,
