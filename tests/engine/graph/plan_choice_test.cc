@@ -49,6 +49,20 @@ TEST_F(PlanChoiceTest, RoomUnderALimitSavesTime) {
   EXPECT_EQ(tight.decoded_once, smallest.decoded_once);
 }
 
+TEST_F(PlanChoiceTest, LargerSlicesComeFirstWhereTheyAreFaster) {
+  options_.slice_bytes = 1 << 20;
+  options_.larger_slices = true;
+  const Plan usual = Choose(4096, 0);
+  ASSERT_LT(usual.smallest_slice(), 4096);
+  const int64_t need = usual.peak.use.total();
+  const Plan larger = Choose(4096, 3 * need);
+  EXPECT_GT(larger.smallest_slice(), usual.smallest_slice());
+  EXPECT_LE(larger.peak.use.total(), 3 * need);
+  EXPECT_EQ(Choose(4096, need).smallest_slice(), usual.smallest_slice());
+  options_.larger_slices = false;
+  EXPECT_EQ(Choose(4096, 1000 * need).smallest_slice(), usual.smallest_slice());
+}
+
 TEST_F(PlanChoiceTest, SlicesComeBeforeTheDenserCodec) {
   const int64_t need = Peak(options_, 4096);
   const Plan sliced = Choose(4096, need * 9 / 10);
