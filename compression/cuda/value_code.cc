@@ -29,6 +29,13 @@ double MeanWidth(const Activity& activity) {
   return activity.empty() ? 0 : sum / static_cast<double>(activity.inactive_bound.size());
 }
 
+// Of the largest entries that a value of so many channels can have, so that its memory serves
+// whatever the bounds become.
+int64_t MostEntryBytes(int64_t channels) {
+  constexpr size_t kEach = sizeof(ActivityTable) + sizeof(ActivityDecodeTable);
+  return (channels + kBlockElements) * static_cast<int64_t>(kEach);
+}
+
 // Behind the entries, where lanes of the kernels read it by words.
 int64_t DenseOffset(int64_t entry_bytes) {
   constexpr int64_t kAlignment = alignof(DenseTables);
@@ -51,7 +58,7 @@ void ValueCode::Update(Allocator& allocator, const Tensor& value, const Chunking
   dtype_ = value.dtype();
   options_ = options;
   Learn(chunking, value.shape().c);
-  Upload(allocator, stream);
+  Upload(allocator, value.shape().c, stream);
 }
 
 void ValueCode::Learn(const Chunking& chunking, int64_t channels) {
@@ -97,16 +104,18 @@ CodecOptions ValueCode::WithCentroids() const {
   return options;
 }
 
-void ValueCode::Upload(Allocator& allocator, cudaStream_t stream) {
+void ValueCode::Upload(Allocator& allocator, int64_t channels, cudaStream_t stream) {
   const PackedTables packed = PackTables(coding_->quantizer);
   period_ = packed.period;
   dense_offset_ = DenseOffset(static_cast<int64_t>(packed.bytes.size()));
   const int64_t bytes = dense_offset_ + static_cast<int64_t>(sizeof(DenseTables));
-  if (bytes != bytes_) {
+  const int64_t most =
+      DenseOffset(MostEntryBytes(channels)) + static_cast<int64_t>(sizeof(DenseTables));
+  if (most > bytes_) {
     // Kernels of an earlier iteration are done with the former one: used_ lies behind them.
-    device_ = allocator.Allocate(bytes, MemoryCategory::SAVED);
-    host_ = std::make_unique<PinnedBytes>(bytes);
-    bytes_ = bytes;
+    device_ = allocator.Allocate(most, MemoryCategory::SAVED);
+    host_ = std::make_unique<PinnedBytes>(most);
+    bytes_ = most;
   }
   std::memcpy(host_->data(), packed.bytes.data(), packed.bytes.size());
   if (!tables_.empty()) {

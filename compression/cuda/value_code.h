@@ -41,7 +41,7 @@ class ValueCode {
   CodecOptions WithCentroids() const;
   void Learn(const Chunking& chunking, int64_t channels);
   uint8_t* ReserveSample();
-  void Upload(Allocator& allocator, cudaStream_t stream);
+  void Upload(Allocator& allocator, int64_t channels, cudaStream_t stream);
 
   bool wants_dense_ = false;
   DType dtype_ = DType::F32;
@@ -54,7 +54,8 @@ class ValueCode {
   int uses_ = kUses;  // of what was learnt
   std::shared_ptr<Buffer> device_;
   std::unique_ptr<PinnedBytes> host_;
-  int64_t bytes_ = 0, dense_offset_ = 0;  // of the two
+  int64_t bytes_ = 0;         // of either
+  int64_t dense_offset_ = 0;  // where the tables of DENSE begin
   uint32_t period_ = 1;
   std::vector<Chunk> pieces_;
   std::unique_ptr<PinnedBytes> sample_;
