@@ -53,6 +53,22 @@ TEST_F(SeparateTest, NoMeanErrorExceedsTheBound) {
   EXPECT_GT(sample.white, 0.0);
 }
 
+// Two pixels that are alike by chance make a pattern so small that its mean error would have to be
+// far beyond the bound. The other pattern's must not make up for what is then cut off.
+TEST_F(SeparateTest, WhatTheBoundForbidsIsLeftToNoPattern) {
+  std::vector<float> error = Error(0.0, 0.0, 2.0);
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int64_t c = 1; c < kChannels; ++c) error[i * kChannels + c] = error[i * kChannels];
+    float* p = &patterns_[i * kPatterns];
+    p[0] = 1e-3f * (p[1] + 50 * error[i * kChannels]);
+  }
+  const NoiseSample sample = Separate(error, kChannels, 1, patterns_, kBound, 1.0);
+  EXPECT_NEAR(sample.errors.repeated, 3.0, 1e-6);
+  EXPECT_LT(sample.errors.others, 1e-3);
+  EXPECT_LE(sample.white, sample.quotient);
+  EXPECT_GT(sample.white, 0.98 * sample.quotient);
+}
+
 TEST_F(SeparateTest, GroupsHaveErrorsOfTheirOwn) {
   std::vector<float> error = Error(0.5, 0.0, 0.0);
   for (size_t i = 0; i < error.size() / 2; ++i) error[i] = -error[i];
