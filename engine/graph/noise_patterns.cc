@@ -56,8 +56,8 @@ MeanErrors Fit(const Sums& s, double bound) {
 
 // Sums over channels.
 struct Part {
-  double squares = 0, rest = 0;  // of the error, and of what the patterns leave of it
-  PatternProducts errors;
+  double squares = 0, rest = 0;     // of the error, and of what the patterns leave of it
+  PatternProducts errors, weights;  // the former times the latter; the latter
 };
 
 // Of one channel: `error` has its rows `stride` floats apart.
@@ -80,10 +80,16 @@ void AddPart(const float* error, int64_t stride, const float* patterns, int64_t 
                         mean.others * patterns[i * kPatterns + 1];
     part->rest += left * left;
   }
-  part->errors.repeated += mean.repeated * mean.repeated;
-  part->errors.others += mean.others * mean.others;
-  part->errors.both += mean.repeated * mean.others;
+  const double both = std::sqrt(s.repeated * s.others);
+  part->errors.repeated += mean.repeated * mean.repeated * s.repeated;
+  part->errors.others += mean.others * mean.others * s.others;
+  part->errors.both += mean.repeated * mean.others * both;
+  part->weights.repeated += s.repeated;
+  part->weights.others += s.others;
+  part->weights.both += both;
 }
+
+double WeightedMean(double sum, double weights) { return weights > 0 ? sum / weights : 0.0; }
 
 }  // namespace
 
@@ -110,11 +116,14 @@ NoiseSample Separate(const std::vector<float>& error, int64_t channels, int64_t 
       AddPart(error.data() + g * rows * channels + c, channels, patterns, rows, bound, &whole);
     }
   }
-  const double parts = static_cast<double>(groups * channels), unit = bound * bound / 3 * parts;
-  const double variance = formula_variance * static_cast<double>(rows) * parts;
+  const double variance = formula_variance * static_cast<double>(rows * groups * channels);
+  const double unit = bound * bound / 3;
+  const PatternProducts &errors = whole.errors, &weights = whole.weights;
   return {whole.squares / variance,
           whole.rest / variance,
-          {whole.errors.repeated / unit, whole.errors.others / unit, whole.errors.both / unit}};
+          {WeightedMean(errors.repeated, weights.repeated) / unit,
+           WeightedMean(errors.others, weights.others) / unit,
+           WeightedMean(errors.both, weights.both) / unit}};
 }
 
 }  // namespace encke
