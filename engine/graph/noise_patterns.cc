@@ -18,25 +18,46 @@ struct MeanErrors {
   double repeated = 0, others = 0;
 };
 
+// What depends on the mean errors in the sum of squares of what they leave.
+double Misfit(const Sums& s, const MeanErrors& e) {
+  return e.repeated * (e.repeated * s.repeated - 2 * s.with_repeated) +
+         e.others * (e.others * s.others - 2 * s.with_others) + 2 * e.repeated * e.others * s.both;
+}
+
+double Quotient(double a, double b, double bound) {
+  return b > 0 ? std::clamp(a / b, -bound, bound) : 0.0;
+}
+
+// Least squares where one of the two is as large as the bound, and the other fits to that.
+MeanErrors FitAtBound(const Sums& s, double bound) {
+  MeanErrors best;
+  for (double e : {-bound, bound}) {
+    const MeanErrors repeated = {e, Quotient(s.with_others - e * s.both, s.others, bound)};
+    const MeanErrors others = {Quotient(s.with_repeated - e * s.both, s.repeated, bound), e};
+    for (const MeanErrors& m : {repeated, others}) {
+      if (Misfit(s, m) < Misfit(s, best)) best = m;
+    }
+  }
+  return best;
+}
+
 // Least squares; a mean error is no larger than the bound.
 MeanErrors Fit(const Sums& s, double bound) {
-  MeanErrors e;
   const double determinant = s.repeated * s.others - s.both * s.both;
   if (determinant > kLeastDeterminant * s.repeated * s.others) {
-    e.repeated = (s.with_repeated * s.others - s.with_others * s.both) / determinant;
-    e.others = (s.with_others * s.repeated - s.with_repeated * s.both) / determinant;
-  } else if (s.repeated > s.others) {
-    e.repeated = s.with_repeated / s.repeated;
-  } else if (s.others > 0) {
-    e.others = s.with_others / s.others;
+    const MeanErrors e = {(s.with_repeated * s.others - s.with_others * s.both) / determinant,
+                          (s.with_others * s.repeated - s.with_repeated * s.both) / determinant};
+    const bool fits = std::abs(e.repeated) <= bound && std::abs(e.others) <= bound;
+    return fits ? e : FitAtBound(s, bound);
   }
-  return {std::clamp(e.repeated, -bound, bound), std::clamp(e.others, -bound, bound)};
+  if (s.repeated > s.others) return {Quotient(s.with_repeated, s.repeated, bound), 0};
+  return {0, Quotient(s.with_others, s.others, bound)};
 }
 
 // Sums over channels.
 struct Part {
-  double squares = 0, rest = 0;  // of the error, and of what the patterns leave of it
-  PatternProducts errors;
+  double squares = 0, rest = 0;     // of the error, and of what the patterns leave of it
+  PatternProducts errors, weights;  // the former times the latter; the latter
 };
 
 // Of one channel: `error` has its rows `stride` floats apart.
@@ -59,10 +80,16 @@ void AddPart(const float* error, int64_t stride, const float* patterns, int64_t 
                         mean.others * patterns[i * kPatterns + 1];
     part->rest += left * left;
   }
-  part->errors.repeated += mean.repeated * mean.repeated;
-  part->errors.others += mean.others * mean.others;
-  part->errors.both += mean.repeated * mean.others;
+  const double both = std::sqrt(s.repeated * s.others);
+  part->errors.repeated += mean.repeated * mean.repeated * s.repeated;
+  part->errors.others += mean.others * mean.others * s.others;
+  part->errors.both += mean.repeated * mean.others * both;
+  part->weights.repeated += s.repeated;
+  part->weights.others += s.others;
+  part->weights.both += both;
 }
+
+double WeightedMean(double sum, double weights) { return weights > 0 ? sum / weights : 0.0; }
 
 }  // namespace
 
@@ -89,11 +116,14 @@ NoiseSample Separate(const std::vector<float>& error, int64_t channels, int64_t 
       AddPart(error.data() + g * rows * channels + c, channels, patterns, rows, bound, &whole);
     }
   }
-  const double parts = static_cast<double>(groups * channels), unit = bound * bound / 3 * parts;
-  const double variance = formula_variance * static_cast<double>(rows) * parts;
+  const double variance = formula_variance * static_cast<double>(rows * groups * channels);
+  const double unit = bound * bound / 3;
+  const PatternProducts &errors = whole.errors, &weights = whole.weights;
   return {whole.squares / variance,
           whole.rest / variance,
-          {whole.errors.repeated / unit, whole.errors.others / unit, whole.errors.both / unit}};
+          {WeightedMean(errors.repeated, weights.repeated) / unit,
+           WeightedMean(errors.others, weights.others) / unit,
+           WeightedMean(errors.both, weights.both) / unit}};
 }
 
 }  // namespace encke

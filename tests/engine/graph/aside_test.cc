@@ -131,9 +131,11 @@ TEST(PoolAsideTest, DecisionsMayChangeFromIterationToIteration) {
 
 using Kind = PlanStep::Kind;
 
-Plan PlanFor(Backend& backend, Graph graph, int64_t slice) {
+Plan PlanFor(Backend& backend, Graph graph, int64_t slice,
+             double rematerialize = PlanOptions().rematerialize) {
   PlanOptions options = InSlices(slice);
   options.batches_held = 1;
+  options.rematerialize = rematerialize;
   return MakePlan(graph, backend, 6, options);
 }
 
@@ -173,9 +175,12 @@ TEST(PoolAsideTest, WhatWouldBeOverwrittenLingersWhereThereIsRoom) {
     for (int which = 0; which < kTestNetworks; ++which) {
       SCOPED_TRACE(StrCat(which, " ", slice));
       const Plan plan = PlanFor(aside, TestNetwork(which), slice);
-      const Plan usual = PlanFor(at_once, TestNetwork(which), slice);
+      // What is made twice is overwritten nowhere, and the two need not make the same values twice:
+      // what is decoded ahead may move the peak. So they are compared without.
+      const Plan once = PlanFor(aside, TestNetwork(which), slice, 0);
+      const Plan usual = PlanFor(at_once, TestNetwork(which), slice, 0);
       EXPECT_TRUE(usual.lingering.empty());
-      EXPECT_EQ(OverwrittenAtOnce(plan) + static_cast<int>(plan.lingering.size()),
+      EXPECT_EQ(OverwrittenAtOnce(once) + static_cast<int>(once.lingering.size()),
                 OverwrittenAtOnce(usual));
       for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
         const PlanStep& step = plan.steps[s];

@@ -28,6 +28,15 @@ class SeparateTest : public testing::Test {
     return error;
   }
 
+  // All parts together are what was measured.
+  void ExpectAllParts(const NoiseSample& sample) {
+    const PatternProducts p = ProductsOf(patterns_), &errors = sample.errors;
+    const double unit = kBound * kBound / 3;
+    EXPECT_NEAR(sample.white + unit * (errors.repeated * p.repeated + errors.others * p.others +
+                                       2 * errors.both * p.both),
+                sample.quotient, 1e-3 * sample.quotient);
+  }
+
   Rng rng_;
   std::vector<float> patterns_;
 };
@@ -38,13 +47,7 @@ TEST_F(SeparateTest, FindsMeanErrorsBesideNoise) {
   EXPECT_NEAR(sample.errors.repeated, 3 * 0.25, 0.05);
   EXPECT_NEAR(sample.errors.others, 3 * 0.0625, 0.03);
   EXPECT_NEAR(sample.errors.both, 3 * -0.125, 0.03);
-  // All parts together are what was measured.
-  const PatternProducts p = ProductsOf(patterns_);
-  const double unit = kBound * kBound / 3;
-  EXPECT_NEAR(
-      sample.white + unit * (sample.errors.repeated * p.repeated + sample.errors.others * p.others +
-                             2 * sample.errors.both * p.both),
-      sample.quotient, 1e-3 * sample.quotient);
+  ExpectAllParts(sample);
 }
 
 TEST_F(SeparateTest, NoMeanErrorExceedsTheBound) {
@@ -53,11 +56,41 @@ TEST_F(SeparateTest, NoMeanErrorExceedsTheBound) {
   EXPECT_GT(sample.white, 0.0);
 }
 
+// Two pixels that are alike by chance make a pattern so small that its mean error would have to be
+// far beyond the bound. The other pattern's must not make up for what is then cut off.
+TEST_F(SeparateTest, WhatTheBoundForbidsIsLeftToNoPattern) {
+  std::vector<float> error = Error(0.0, 0.0, 2.0);
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int64_t c = 1; c < kChannels; ++c) error[i * kChannels + c] = error[i * kChannels];
+    float* p = &patterns_[i * kPatterns];
+    p[0] = 1e-3f * (p[1] + 50 * error[i * kChannels]);
+  }
+  const NoiseSample sample = Separate(error, kChannels, 1, patterns_, kBound, 1.0);
+  EXPECT_NEAR(sample.errors.repeated, 3.0, 1e-6);
+  EXPECT_LT(sample.errors.others, 1e-3);
+  EXPECT_LE(sample.white, sample.quotient);
+  EXPECT_GT(sample.white, 0.98 * sample.quotient);
+}
+
 TEST_F(SeparateTest, GroupsHaveErrorsOfTheirOwn) {
   std::vector<float> error = Error(0.5, 0.0, 0.0);
   for (size_t i = 0; i < error.size() / 2; ++i) error[i] = -error[i];
   EXPECT_NEAR(Separate(error, kChannels, 2, patterns_, kBound, 1.0).white, 0.0, 1e-6);
   EXPECT_GT(Separate(error, kChannels, 1, patterns_, kBound, 1.0).white, 1.0);
+}
+
+// The less of the output gradients' sum is left in a group, the more its mean errors err.
+TEST_F(SeparateTest, GroupsCountByTheirPatterns) {
+  for (size_t i = 0; i < patterns_.size(); i += kPatterns) {
+    patterns_[i] = 0;
+    if (i >= patterns_.size() / 2) patterns_[i + 1] *= 0.1f;
+  }
+  const std::vector<float> error = Error(0.0, 0.5, 0.0);
+  std::vector<float> half = error;
+  for (size_t i = 0; i < half.size() / 2; ++i) half[i] = 0;
+  for (const std::vector<float>& e : {error, half}) {
+    ExpectAllParts(Separate(e, kChannels, 2, patterns_, kBound, 1.0));
+  }
 }
 
 TEST_F(SeparateTest, WithoutRepeatedPixelsOneIsLeft) {

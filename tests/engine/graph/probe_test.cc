@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "engine/core/rng.h"
@@ -49,11 +48,6 @@ Batch RandomBatch(Allocator& allocator, uint64_t seed = 5) {
   return MakeBatch(allocator, {1, kPixels, kPixels, 3}, kBatch, kClasses, seed);
 }
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // Groups of the probed convolution, and bytes of a slice (0: the batch is not sliced).
 class ProbeTest : public testing::TestWithParam<std::pair<int64_t, int64_t>> {
  protected:
@@ -94,17 +88,19 @@ class ProbeTest : public testing::TestWithParam<std::pair<int64_t, int64_t>> {
   std::unique_ptr<Executor> executor_;
 };
 
-// One batch has few independent output gradients, so a single one may be a third off.
+// One batch has few independent output gradients, so a single one may be a third off; the means'
+// standard deviation is 0.03.
 TEST_P(ProbeTest, WhiteErrorsNeedNoCorrection) {
-  std::vector<double> corrections, quotients;
-  for (uint64_t seed = 1; seed <= 5; ++seed) {
+  constexpr int kSeeds = 15;
+  double correction = 0, quotient = 0;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     Start(seed);
     const ActivationRecord audit = Audited();
-    corrections.push_back(audit.correction);
-    quotients.push_back(audit.measured_sigma / audit.predicted_sigma);
+    correction += audit.correction / kSeeds;
+    quotient += audit.measured_sigma / audit.predicted_sigma / kSeeds;
   }
-  EXPECT_NEAR(Median(corrections), 1.0, 0.15);
-  EXPECT_NEAR(Median(quotients), 1.0, 0.15);
+  EXPECT_NEAR(correction, 1.0, 0.1);
+  EXPECT_NEAR(quotient, 1.0, 0.1);
 }
 
 // Each channel has one value, and so one error, at all pixels of all samples.
