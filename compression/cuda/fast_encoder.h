@@ -139,6 +139,7 @@ struct PartSink {
   uint32_t position;
   uint8_t* nibbles;
   uint16_t* marks;
+  bool totals;  // whether length and sums are wanted, to shared memory
 };
 
 // One warp's part of a chunk.
@@ -161,7 +162,6 @@ class FastEncoder {
     });
   }
 
-  // Also puts the part's length and sums to shared memory.
   ENCKE_WARP_CODE void Encode(const PartSink& sink) {
     window_ = sink.window;
     position_ = sink.position;
@@ -183,7 +183,7 @@ class FastEncoder {
       });
       mark = position_;
     }
-    PutTotals(position_ - sink.position);
+    if (sink.totals) PutTotals(position_ - sink.position);
   }
 
  private:
@@ -777,7 +777,8 @@ ENCKE_WARP_CODE void EncodeFast(Crew& crew, const FastEncodeJob<T, Rule>& job, u
       PartSink to = {{memory->windows + part * Memory::kWindowWords, 0, Memory::kWindowWords},
                      0,
                      job.Kept() ? own->nibbles : nullptr,
-                     job.Kept() ? own->marks : nullptr};
+                     job.Kept() ? own->marks : nullptr,
+                     true};
       if (placed) {
         const uint32_t step = job.FirstStep(part);
         const bool once = first == sink.begin / 4;
@@ -785,7 +786,8 @@ ENCKE_WARP_CODE void EncodeFast(Crew& crew, const FastEncodeJob<T, Rule>& job, u
         to = {{memory->windows, first, kAllWords},
               job.PartBegin(part),
               once ? out + kHeadBytes + 2 * step : nullptr,
-              once && marks != nullptr ? marks + step * kOctets / kSegmentBlocks : nullptr};
+              once && marks != nullptr ? marks + step * kOctets / kSegmentBlocks : nullptr,
+              false};
       }
       FastEncoder<Warp, T, Rule>(warp, job, part).Encode(to);
     });
