@@ -21,7 +21,7 @@ encke=$here/encke
 out=${OUT:-gpu_check}
 python=${PYTHON:-python3}
 data=${DATA:-/usr/share/datasets/fashion-mnist}
-iterations=40 epochs=10 dry=false long=false
+iterations=40 compared=100 epochs=10 dry=false long=false
 only=()
 
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
@@ -34,7 +34,7 @@ while (($# > 0)); do
       ;;
     --dry-run) dry=true ;;
     --long) long=true ;;
-    --quick) iterations=5 epochs=1 ;;
+    --quick) iterations=5 compared=5 epochs=1 ;;
     -h | --help) usage && exit 0 ;;
     *) echo "gpu_check: no option $1" >&2 && usage >&2 && exit 2 ;;
   esac
@@ -111,13 +111,14 @@ run_pytorch() {
 }
 export -f run_compare run_pytorch
 
-# compare NAME NETWORK BATCH MODES OPTIONS...: data from memory, nothing evaluated but at the end.
+# compare NAME NETWORK BATCH MODES OPTIONS...: data from memory, nothing evaluated but at the end. With so short an
+# interval all but the first 20 iterations are like those of a long training, as far as probes go.
 compare() {
   local name=$1 network=$2 batch=$3 modes=$4
   shift 4
-  part "$name" 400 run_compare "$modes" "$network" --device=cuda --data synthetic --batch "$batch" --iterations "$iterations" \
+  part "$name" 400 run_compare "$modes" "$network" --device=cuda --data synthetic --batch "$batch" --iterations "$compared" \
     --json "$out/$name.json" --set training.evaluate_every=1000000 --set data.test_size="$batch" \
-    --set data.train_size=$((batch * 4)) "$@"
+    --set data.train_size=$((batch * compared)) --set activations.interval=5 "$@"
 }
 
 # pytorch NAME NETWORK BATCH OPTIONS...
@@ -278,6 +279,9 @@ for precision in FP32 BF16; do
     compare "encke_${network}_$suffix" "$network" "$batch" raw,encke --set "training.precision=$precision"
   done
 done
+# With memory to spare the plan takes larger slices.
+compare roomy_resnet50_tf32 resnet50 128 raw,encke --memory-limit 8GiB
+compare roomy_resnet50_bf16 resnet50 128 raw,encke --memory-limit 6GiB --set training.precision=BF16
 # How many samples a GPU wants in a slice at least, beside what it gets unless asked for otherwise.
 compare slices_resnet50 resnet50 128 raw,encke,encke:slice=8,encke:slice=32,encke:slice=128
 memory=$(sed -n 's/^  memory *\([0-9.]* [KMGT]iB\).*/\1/p' "${out}/devices.log" 2>/dev/null | tail -1)
