@@ -77,6 +77,29 @@ ENCKE_INLINE uint32_t CountsOf(const OctetBytes& bytes) {
   return DotBytes(bytes.word[0], kByteOnes) | DotBytes(bytes.word[1], kByteOnes) << 16;
 }
 
+// Of a lane's eight bytes.
+ENCKE_INLINE uint32_t OrOfBytes(const OctetBytes& bytes) {
+  const uint32_t half = bytes.word[0] | bytes.word[1], quarter = half | half >> 16;
+  return (quarter | quarter >> 8) & 255;
+}
+ENCKE_INLINE uint32_t SumOfBytes(const OctetBytes& bytes) {
+  return DotBytes(bytes.word[0], kByteOnes, DotBytes(bytes.word[1], kByteOnes));
+}
+ENCKE_INLINE OctetBytes Shifted(const OctetBytes& bytes, int count) {
+  return {{ShiftBytesRight(bytes.word[0], count), ShiftBytesRight(bytes.word[1], count)}};
+}
+ENCKE_INLINE uint32_t SumShifted(const OctetBytes& bytes, int count) {
+  return SumOfBytes(Shifted(bytes, count));
+}
+ENCKE_INLINE OctetBytes NonzeroOf(const OctetBytes& bytes) {
+  return {{NonzeroBytes(bytes.word[0]), NonzeroBytes(bytes.word[1])}};
+}
+// Zero stays zero.
+ENCKE_INLINE OctetBytes LessOne(const OctetBytes& bytes) {
+  const OctetBytes ones = NonzeroOf(bytes);
+  return {{bytes.word[0] - ones.word[0], bytes.word[1] - ones.word[1]}};
+}
+
 // What becomes of four codes' bits where only some of the codes are active, for all cases: looked
 // up, since a GPU has no instruction for it. A byte's upper half is a number of codes.
 struct NibbleTable {

@@ -1,14 +1,14 @@
 // A stored value as the kernels see it, and how their warps encode and decode its chunks.
 //
-// In the arena a value is: one StoredChunk for each chunk; marks, where kept (fast_encoder.h); the
+// In the arena a value is: one StoredChunk for each chunk; marks, where kept (fast_stream.h); the
 // chunks' streams in the order in which warps finished them. Where it begins only the device knows.
 #pragma once
 
 #include "compression/chunking.h"
 #include "compression/cuda/dense_decoder.h"
 #include "compression/cuda/dense_encoder.h"
+#include "compression/cuda/fast_chunk.h"
 #include "compression/cuda/fast_decoder.h"
-#include "compression/cuda/fast_encoder.h"
 #include "engine/core/dtype.h"
 
 namespace encke::cuda {

@@ -5,8 +5,8 @@
 
 #include "compression/cuda/dense_decoder.h"
 #include "compression/cuda/dense_encoder.h"
+#include "compression/cuda/fast_chunk.h"
 #include "compression/cuda/fast_decoder.h"
-#include "compression/cuda/fast_encoder.h"
 #include "compression/dense_tables.h"
 
 namespace encke::testing {
