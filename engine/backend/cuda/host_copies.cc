@@ -19,7 +19,8 @@ class HostCopies::Copy : public HostCopy {
  public:
   Copy(HostCopies* copies, std::unique_ptr<Place> place)
       : copies_(copies), place_(std::move(place)) {}
-  // What comes into the place next is behind this copy in the same stream.
+  // It may be under way still: what the device puts into the place next is behind it in the same
+  // stream, and the host waits (FromHost).
   ~Copy() override { copies_->free_.push_back(std::move(place_)); }
 
   const void* Wait() override {
@@ -33,23 +34,25 @@ class HostCopies::Copy : public HostCopy {
 };
 
 std::unique_ptr<HostCopy> HostCopies::Start(const std::vector<Tensor>& tensors) {
-  int64_t bytes = 0;
-  for (const Tensor& tensor : tensors) bytes += tensor.bytes();
-  std::unique_ptr<Place> place = TakePlace(bytes);
-  uint8_t* to = place->memory.data();
-  for (const Tensor& tensor : tensors) {
-    ENCKE_CODEC_CUDA(
-        cudaMemcpyAsync(to, tensor.raw(), tensor.bytes(), cudaMemcpyDeviceToHost, stream_));
-    to += tensor.bytes();
-  }
-  place->arrived.Record(stream_);
-  return std::make_unique<Copy>(this, std::move(place));
+  std::vector<Piece> pieces;
+  for (const Tensor& tensor : tensors) pieces.push_back({tensor.raw(), tensor.bytes()});
+  return StartPieces(pieces);
 }
 
 std::unique_ptr<HostCopy> HostCopies::StartBytes(const void* from, int64_t bytes) {
+  return StartPieces({{from, bytes}});
+}
+
+// One behind the other.
+std::unique_ptr<HostCopy> HostCopies::StartPieces(const std::vector<Piece>& pieces) {
+  int64_t bytes = 0;
+  for (const Piece& piece : pieces) bytes += piece.bytes;
   std::unique_ptr<Place> place = TakePlace(bytes);
-  ENCKE_CODEC_CUDA(
-      cudaMemcpyAsync(place->memory.data(), from, bytes, cudaMemcpyDeviceToHost, stream_));
+  uint8_t* to = place->memory.data();
+  for (const Piece& piece : pieces) {
+    ENCKE_CODEC_CUDA(cudaMemcpyAsync(to, piece.from, piece.bytes, cudaMemcpyDeviceToHost, stream_));
+    to += piece.bytes;
+  }
   place->arrived.Record(stream_);
   return std::make_unique<Copy>(this, std::move(place));
 }
@@ -74,6 +77,7 @@ void HostCopies::FromHost(const void* from, const Tensor& tensor) {
   }
   TakeBack();
   std::unique_ptr<Place> place = TakePlace(tensor.bytes());
+  if (!place->arrived.Done()) place->arrived.Wait();
   std::memcpy(place->memory.data(), from, tensor.bytes());
   ENCKE_CODEC_CUDA(cudaMemcpyAsync(tensor.raw(), place->memory.data(), tensor.bytes(),
                                    cudaMemcpyHostToDevice, stream_));

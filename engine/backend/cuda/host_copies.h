@@ -38,7 +38,12 @@ class HostCopies {
     CodecEvent arrived;  // whichever way
   };
   class Copy;
+  struct Piece {
+    const void* from;
+    int64_t bytes;
+  };
 
+  std::unique_ptr<HostCopy> StartPieces(const std::vector<Piece>& pieces);
   std::unique_ptr<Place> TakePlace(int64_t bytes);
   void TakeBack();
 

@@ -65,6 +65,18 @@ TEST_F(HostCopiesTest, UseTheMemoryOfCopiesThatAreGone) {
   }
 }
 
+TEST_F(HostCopiesTest, ACopyThatIsGoneSpoilsNothingOnItsWayToTheDevice) {
+  HostCopies copies(stream_);
+  const Tensor small = Floats(8), large = Floats(5000);
+  Fill(large, 7.0f);
+  copies.Start({large});
+  const std::vector<float> there(8, 1.0f);
+  std::vector<float> back(8);
+  copies.FromHost(there.data(), small);
+  copies.ToHost(small, back.data());
+  EXPECT_EQ(back, there);
+}
+
 TEST_F(HostCopiesTest, BringSmallAndLargeTensorsBothWays) {
   HostCopies copies(stream_);
   for (const int64_t count : {5, 5000, 500000}) {
