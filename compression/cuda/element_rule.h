@@ -148,8 +148,8 @@ struct MaskRule {
     return CheckedCode(x, code, decoded, table.bound, !active || (fits && decoded > 0), x != 0);
   }
 
-  // What an active element decodes to is above 0 as it is inside the bound: cells begin with half a
-  // step, which is no less than the bound unless both round to 0, and then the element is outside.
+  // What an active element decodes to is above 0 where it is inside the bound: that is 0, and then
+  // nothing is inside, or so large (Quantizer) that half a step does not round to 0.
   template <typename T>
   ENCKE_INLINE_MEMBER static ElementCode QuickCode(T stored, const Table& table) {
     const float x = Widen(stored);
