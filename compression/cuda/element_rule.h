@@ -122,7 +122,10 @@ struct SignedRule {
     const float sum = PlusRounder(scaled);
     const float decoded = StoredFinite<T>(Multiply(Subtract(sum, kRounder), table.decode.step));
     const bool inside = fabsf(Subtract(x, decoded)) < table.bound;
-    return {Zigzag(WholeOf(sum) - table.decode.center), inside && fabsf(scaled) < 0x1p22f, x != 0};
+    // Where it overflows the element is not inside of that range either.
+    const uint32_t k =
+        static_cast<uint32_t>(WholeOf(sum)) - static_cast<uint32_t>(table.decode.center);
+    return {Zigzag(static_cast<int32_t>(k)), inside && fabsf(scaled) < 0x1p22f, x != 0};
   }
 
   ENCKE_INLINE_MEMBER static float ValueOf(int32_t k, const DecodeTable& table) {
