@@ -10,8 +10,10 @@
 namespace encke {
 namespace {
 
-// Of the room beside the peak, for what saves time: tried in turn, as not all of it can be used.
-constexpr double kShares[] = {1.0, 0.75, 0.5, 0.25};
+// Of the room beside the peak, for what saves time: tried in turn, as not all of it can be used
+// once buffers are placed. Then halves of what was chosen.
+constexpr double kShares[] = {1.0, 0.9, 0.75, 0.5};
+constexpr int kTries = 12;
 
 // What the pool takes for its work, on one slice of a value at a time, as it was stored.
 void AskPool(const Graph& graph, const Backend& backend, Plan* plan) {
@@ -43,6 +45,7 @@ struct Setting {
 
 // With steps, places and a prediction, from what is saved and rematerialized.
 Plan Completed(Plan plan, const Setting& setting) {
+  internal::LeaveUncompressed(setting.graph, &plan);
   internal::WriteProgram(setting.graph, &plan);
   internal::FusePasses(setting.graph, &plan);
   internal::PlanWorkspaces(&setting.graph, &setting.backend, &plan);
@@ -61,22 +64,66 @@ std::vector<int64_t> RoomBelow(const Plan& plan, int64_t ceiling, double share) 
   return room;
 }
 
-// Makes of `best` a plan that does to some saved values, `plan.*values`, what saves time, and takes
-// no more than `best` did, or than may be spent. `plan`: what `best` was made of; `choose`: the
-// values, for so much room.
+// Does to saved values, `plan.*values`, what saves time, as long as the plan's peak stays below a
+// ceiling.
+class RoomUse {
+ public:
+  // `plan`: what `best` was made of; both change alike.
+  RoomUse(const Setting& setting, std::set<int> Plan::*values, int64_t ceiling, Plan* plan,
+          Plan* best)
+      : setting_(setting), values_(values), ceiling_(ceiling), plan_(plan), best_(best) {}
+
+  // Whether all of them can have it together.
+  bool Add(const std::vector<int>& chosen) {
+    Plan with = *plan_;
+    (with.*values_).insert(chosen.begin(), chosen.end());
+    Plan next = Completed(with, setting_);
+    if (next.peak.use.total() > ceiling_) return false;
+    *plan_ = std::move(with);
+    *best_ = std::move(next);
+    return true;
+  }
+
+  // Where they cannot, halves of them, and halves of these, until there were so many tries.
+  void AddHalves(const std::vector<int>& chosen, int* tries) {
+    if (chosen.size() < 2) return;
+    const auto middle = chosen.begin() + static_cast<int64_t>(chosen.size() / 2);
+    for (const std::vector<int>& half : {std::vector<int>(middle, chosen.end()),
+                                         std::vector<int>(chosen.begin(), middle)}) {
+      if (--*tries < 0) return;
+      if (!Add(half)) AddHalves(half, tries);
+    }
+  }
+
+ private:
+  const Setting& setting_;
+  std::set<int> Plan::*values_;
+  const int64_t ceiling_;
+  Plan* plan_;
+  Plan* best_;
+};
+
+// The peak may be `best`'s, or what may be spent. `choose`: the values, for so much room.
 template <typename Choose>
 void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& setting, Plan* plan,
              Plan* best) {
   const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
+  RoomUse use(setting, values, ceiling, plan, best);
+  std::vector<int> most;
   for (double share : kShares) {
-    plan->*values = choose(*best, RoomBelow(*best, ceiling, share));
-    if ((plan->*values).empty()) return;
-    Plan next = Completed(*plan, setting);
-    if (next.peak.use.total() > ceiling) continue;
-    *best = std::move(next);
-    return;
+    const std::set<int> chosen = choose(*best, RoomBelow(*best, ceiling, share));
+    if (chosen.empty() || use.Add({chosen.begin(), chosen.end()})) return;
+    if (most.empty()) most.assign(chosen.begin(), chosen.end());
   }
-  (plan->*values).clear();
+  int tries = kTries;
+  use.AddHalves(most, &tries);
+}
+
+// Whether saving time is in vain, as the plan takes more than the memory limit.
+bool TooLarge(const Plan& plan) {
+  const int64_t spent = plan.options.spend_up_to;
+  const double of_peak = kSpentOfLimit * static_cast<double>(plan.peak.use.total());
+  return spent > 0 && of_peak >= static_cast<double>(spent + 1);
 }
 
 }  // namespace
@@ -161,6 +208,14 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     if (next.peak.use.total() < best.peak.use.total()) best = next;
   }
   plan.rematerialized = best.rematerialized;
+  if (TooLarge(best)) return best;
+  const bool spends = best.peak.use.total() < options.spend_up_to;
+  if (spends && options.compress && options.training) {
+    const auto choose = [&](const Plan& made, std::vector<int64_t> room) {
+      return internal::ChooseUncompressed(graph, made, std::move(room));
+    };
+    UseRoom(choose, &Plan::uncompressed, setting, &plan, &best);
+  }
   if (Sliced(best) && options.training) {
     const auto choose = [&](const Plan& made, std::vector<int64_t> room) {
       return internal::ChooseDecodedOnce(graph, made, std::move(room));

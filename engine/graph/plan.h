@@ -47,6 +47,9 @@ struct SavedPolicy {
 // iterations, which set the peak, and how many times that is with codec dense.
 inline constexpr double kFastRatio = 11.0, kDenseOverFast = 1.3;
 
+// Of a memory limit, what may be used to save time: predictions err by up to a tenth.
+inline constexpr double kSpentOfLimit = 0.9;
+
 struct PlanOptions {
   bool compress = true;                           // false: all tensors stay as they are
   std::array<SavedPolicy, kSavedKinds> policies;  // by SavedKind
@@ -70,8 +73,8 @@ struct PlanOptions {
   // second time, slice by slice, instead of holding them for the whole batch until its statistics
   // are known; max pools' gradients, too. 0: none. Where nothing is sliced there is nothing to do.
   double rematerialize = 0.05;
-  // Bytes of memory in all that may be used to decode fewer values twice. 0: only what is free
-  // beside the peak.
+  // Bytes of memory in all that may be used to save time: values stay as they are that would be
+  // encoded, or are decoded fewer times. 0: only what is free beside the peak, and for the latter.
   int64_t spend_up_to = 0;
   // Whether the input of a batch norm that ends a residual block is made from what the block makes
   // (BlockEnd), where that loses little.
@@ -169,6 +172,7 @@ struct PlannedBuffer {
   int64_t offset = 0;
   int64_t sample_bytes = 0;  // 0: it does not hold samples
   bool whole = false;        // holds the samples of the whole batch, else those of a slice
+  bool spares_time = false;  // is whole only since there is room (Plan::decoded_once)
   int first = 0, last = 0;   // steps between which it holds something, both included
   // Bytes that until step `shared_until` belong to other buffers as well, which are read to their
   // end there while this one is written behind: counted as theirs.
@@ -249,6 +253,7 @@ struct Plan {
   std::vector<PlanStep> steps;
   std::vector<PlanSection> sections;
   std::set<int> rematerialized;  // values
+  std::set<int> uncompressed;    // into `saved`: Keep::RAW in place of CODEC, as there is room
   std::set<int> decoded_once;    // into `saved`: held whole from the first section that reads it on
   // Into `saved`: their tensors stay, not overwritten by the last reader in forward, until the node
   // behind it has been issued, so that the computation goes on while they are encoded. For pools

@@ -13,7 +13,6 @@ namespace {
 constexpr int64_t kGreatestSlice = 64 << 20;  // bytes of a layer's tensors, where slicing begins
 constexpr int64_t kMostLarger = 64;           // times the usual size
 constexpr int64_t kLeastSlice = 1 << 20;      // below, slices of one sample are reached
-constexpr double kSpent = 0.9;       // of a limit, to save time: predictions err by up to a tenth
 constexpr double kMoreTwice = 0.15;  // PlanOptions::rematerialize where it must be
 constexpr int kSegments[] = {16, 8, 4};  // the more, the less is computed at a time
 
@@ -102,7 +101,7 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
   for (PlanOptions& alternative : roomy) alternative.rematerialize = 0;
   alternatives.insert(alternatives.begin(), roomy.begin(), roomy.end());
   for (PlanOptions& alternative : alternatives) {
-    alternative.spend_up_to = static_cast<int64_t>(kSpent * static_cast<double>(limit));
+    alternative.spend_up_to = static_cast<int64_t>(kSpentOfLimit * static_cast<double>(limit));
   }
   return FirstThatFits(graph, backend, batch, alternatives, limit);
 }
@@ -163,13 +162,16 @@ std::string DescribeChoice(const Plan& plan) {
   const size_t twice = plan.rematerialized.size();
   const std::string made =
       twice == 0 ? "" : StrCat(", ", twice, " inputs of batch norms made twice");
+  const size_t whole = plan.uncompressed.size();
+  const std::string uncompressed =
+      whole == 0 ? "" : StrCat(", ", whole, " saved values not compressed");
   const size_t once = plan.decoded_once.size();
   const std::string decoded = once == 0 ? "" : StrCat(", ", once, " saved values decoded once");
   const bool offloaded = plan.predicted_offloaded_bytes() > 0;
   const int segments = plan.options.recompute_segments;
   const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")
                                         : StrCat("codec ", names);
-  return StrCat(slices, ", ", kept, made, decoded, offloaded ? ", saved values offloaded" : "");
+  return StrCat(slices, ", ", kept, made, uncompressed, decoded, offloaded ? ", saved values offloaded" : "");
 }
 
 }  // namespace encke

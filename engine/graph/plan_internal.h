@@ -80,6 +80,7 @@ class Schedule {
   bool CutsBefore(size_t a, int64_t samples, const std::vector<int>& cuts) const;
   bool IsBorder(size_t a, const std::vector<int>& cuts) const;
   void FindUses();
+  void UseKept(int value, int section, std::set<int>* seen);
   // Of the action; actions().size(): there is none.
   size_t Find(PlanStep::Kind kind, int node) const;
   // schedule_rewrites.cc
@@ -118,6 +119,17 @@ bool Rematerialize(const Graph& graph, Plan* plan);
 // Takes bytes of the room, which is by step, from `first` to before `end`; where they are not
 // there, nothing.
 bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room);
+
+// By saved value: the sections in which steps bring it back.
+std::vector<std::set<int>> SectionsReading(const Plan& plan);
+
+// Saved values that are to stay as they are, though they would be encoded, as far as there is room,
+// in bytes by step of `plan`, which is complete.
+std::set<int> ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
+
+// Has plan.uncompressed kept so, and what is made again from nothing else be exact.
+// REQUIRES: ChooseSaved.
+void LeaveUncompressed(const Graph& graph, Plan* plan);
 
 // Saved values that may be decoded once, for the first section that reads them, and held whole
 // until the last has, as far as there is room, in bytes by step of `plan`, which is complete.

@@ -270,6 +270,13 @@ void PlaceBuffers(Plan* plan, bool shares) {
   for (size_t i = 0, count = orders.size(); i < count && !trails.empty(); ++i) {
     orders.push_back(Chained(orders[i], trails));
   }
+  const auto spares_time = [&](int b) { return plan->buffers[b].spares_time; };
+  for (size_t i = 0, count = orders.size(); i < count; ++i) {
+    std::vector<int> order = orders[i];
+    if (std::none_of(order.begin(), order.end(), spares_time)) break;
+    std::stable_partition(order.begin(), order.end(), [&](int b) { return !spares_time(b); });
+    orders.push_back(std::move(order));
+  }
   std::vector<PlannedBuffer> best;
   int64_t least = 0;
   for (const std::vector<int>& order : orders) {

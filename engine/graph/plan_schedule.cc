@@ -174,6 +174,26 @@ size_t Schedule::Find(Kind kind, int node) const {
   return found - actions_.begin();
 }
 
+// Notes that the section brings `value` back, maybe by making it again from others: those that stay
+// as they are it reads.
+void Schedule::UseKept(int value, int section, std::set<int>* seen) {
+  if (!seen->insert(value).second) return;
+  const auto saved = std::find_if(plan_.saved.begin(), plan_.saved.end(),
+                                  [&](const SavedValue& other) { return other.value == value; });
+  const Keep keep = saved == plan_.saved.end() ? Keep::REBUILD : saved->keep;
+  const int producer = graph_.values[value].producer;
+  if (keep == Keep::RAW) {
+    of_value_[value].insert(section);
+  } else if (keep == Keep::DERIVE) {
+    const BlockEnd& end = plan_.block_ends[saved->block_end];
+    for (int source : {end.sum, end.shortcut}) UseKept(source, section, seen);
+  } else if ((keep == Keep::REBUILD || keep == Keep::MASK) && producer >= 0) {
+    for (int edge : graph_.nodes[producer].inputs) {
+      UseKept(CanonicalValue(graph_, edge), section, seen);
+    }
+  }
+}
+
 void Schedule::FindUses() {
   of_value_.assign(graph_.values.size(), {});
   of_states_.assign(graph_.nodes.size(), {});
@@ -188,9 +208,10 @@ void Schedule::FindUses() {
       for (int value : node.outputs) of_value_[value].insert(action.section);
       continue;
     }
+    std::set<int> seen;
     for (int s : SavedReadBy(graph_, plan_, action.node)) {
-      const SavedValue& saved = plan_.saved[s];
-      if (saved.keep == Keep::RAW) of_value_[saved.value].insert(action.section);
+      if (plan_.saved[s].keep == Keep::MASK) continue;
+      UseKept(plan_.saved[s].value, action.section, &seen);
     }
     for (int value : node.outputs) of_gradient[value].insert(action.section);
     if (action.kind != Kind::BACKWARD) continue;

@@ -160,7 +160,7 @@ void ProgramWriter::Prefetch(int s) {
   step.kind = Kind::PREFETCH;
   step.value = saved.value;
   step.saved = s;
-  step.buffer = prefetched_[s] = TakeValue(saved.value, WantedWhole(s), " decoded");
+  step.buffer = prefetched_[s] = TakeDecoded(s, " decoded");
   Emit(step);
 }
 
@@ -222,7 +222,7 @@ int ProgramWriter::Derive(int s) {
   step.value = saved.value;
   step.saved = s;
   step.release = section_ == last_section_[s] || DecodedOnce(s);
-  step.buffer = TakeValue(saved.value, WantedWhole(s), " derived");
+  step.buffer = TakeDecoded(s, " derived");
   for (int i : {0, 1}) step.states.push_back(state_buffer_.at({end.norm, i}));
   Emit(step);
   for (int input : step.inputs) Drop(input);
@@ -240,10 +240,16 @@ void ProgramWriter::FetchKept(int s) {
   if (prefetched_[s] >= 0) {
     saved_buffer_[s] = std::exchange(prefetched_[s], -1);
   } else if (saved.keep != Keep::RAW) {
-    saved_buffer_[s] = TakeValue(saved.value, WantedWhole(s), " decoded");
+    saved_buffer_[s] = TakeDecoded(s, " decoded");
   }
   step.buffer = saved_buffer_[s];
   Emit(step);
+}
+
+int ProgramWriter::TakeDecoded(int s, const std::string& suffix) {
+  const int buffer = TakeValue(plan_->saved[s].value, WantedWhole(s), suffix);
+  plan_->buffers[buffer].spares_time = DecodedOnce(s);
+  return buffer;
 }
 
 // Whether a node of this section reads all slices of it together, or a later section reads it.

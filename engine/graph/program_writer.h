@@ -73,6 +73,7 @@ class ProgramWriter {
   void MakeUnconditional(int saved);
   void FetchKept(int saved);
   int Derive(int saved);
+  int TakeDecoded(int s, const std::string& suffix);
   bool WantedWhole(int saved) const;
   bool DecodedOnce(int saved) const { return plan_->decoded_once.count(saved) > 0; }
   int Rebuild(int value);

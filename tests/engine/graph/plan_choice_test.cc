@@ -41,12 +41,17 @@ TEST_F(PlanChoiceTest, RoomUnderALimitSavesTime) {
   const int64_t limit = 4 * smallest.peak.use.total();
   const Plan roomy = Choose(4096, limit);
   EXPECT_TRUE(roomy.rematerialized.empty());
-  EXPECT_GT(roomy.decoded_once.size(), smallest.decoded_once.size());
+  EXPECT_FALSE(roomy.uncompressed.empty());
   EXPECT_LE(roomy.peak.use.total(), limit);
+  // The more room, the more stays as it is.
+  const Plan less = Choose(4096, limit / 3);
+  EXPECT_FALSE(less.uncompressed.empty());
+  EXPECT_LT(less.uncompressed.size(), roomy.uncompressed.size());
   // Where there is no room, everything is as without a limit.
   const Plan tight = Choose(4096, smallest.peak.use.total());
   EXPECT_EQ(tight.rematerialized, smallest.rematerialized);
   EXPECT_EQ(tight.decoded_once, smallest.decoded_once);
+  EXPECT_TRUE(tight.uncompressed.empty());
 }
 
 TEST_F(PlanChoiceTest, LargerSlicesComeFirstWhereTheyAreFaster) {

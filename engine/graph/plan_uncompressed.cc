@@ -1,0 +1,133 @@
+// Which saved values stay as they are, under a memory limit that leaves room. Most of memory is
+// free in the middle of an iteration, when the layers at work are small: what forward makes last
+// and backward reads first need not be encoded and decoded.
+#include <algorithm>
+#include <map>
+
+#include "engine/graph/plan_internal.h"
+
+namespace encke::internal {
+namespace {
+
+// Values from which others are made together, so that these are exact: mostly one.
+struct Candidate {
+  std::vector<int> saved;
+  int64_t bytes = 0;       // of the whole batch, more than encoded
+  int64_t coded = 0;       // bytes that need not be encoded and decoded
+  int first = 0, end = 0;  // steps in which it would be held
+};
+
+// By saved value: the step that stores it, -1: none.
+std::vector<int> StoringSteps(const Plan& plan) {
+  std::vector<int> stores(plan.saved.size(), -1);
+  for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
+    if (plan.steps[s].kind == PlanStep::Kind::STORE) stores[plan.steps[s].saved] = s;
+  }
+  return stores;
+}
+
+// Adds saved value `s`; false where it is not encoded, or not there for the whole batch.
+bool Add(const Graph& graph, const Plan& plan, int s, int store, const std::set<int>& sections,
+         Candidate* candidate) {
+  const SavedValue& saved = plan.saved[s];
+  const bool fit = saved.keep == Keep::CODEC && !saved.exact && store >= 0 && !sections.empty() &&
+                   plan.buffers[plan.steps[store].buffer].whole &&
+                   plan.rematerialized.count(saved.value) == 0;
+  if (!fit) return false;
+  const int64_t bytes =
+      plan.batch * graph.values[saved.value].shape.sample() * SizeOf(plan.options.compute);
+  const bool first = candidate->saved.empty();
+  candidate->saved.push_back(s);
+  candidate->bytes += std::max<int64_t>(bytes - saved.predicted_bytes, 0);
+  candidate->coded += static_cast<int64_t>(sections.size() + 1) * bytes;
+  candidate->first = first ? store : std::min(candidate->first, store);
+  candidate->end = std::max(candidate->end, plan.sections[*sections.rbegin()].end);
+  return true;
+}
+
+// Saved values that serve the same one are together, each in one group.
+std::vector<std::vector<int>> Groups(const Plan& plan) {
+  std::vector<std::vector<int>> groups;
+  std::map<int, int> serving;  // value -> its sources' group
+  for (size_t s = 0; s < plan.saved.size(); ++s) {
+    int group = -1;
+    for (int served : plan.saved[s].serves) {
+      const auto found = serving.find(served);
+      if (found != serving.end()) group = found->second;
+    }
+    if (group < 0) {
+      group = static_cast<int>(groups.size());
+      groups.emplace_back();
+    }
+    groups[group].push_back(static_cast<int>(s));
+    for (int served : plan.saved[s].serves) serving[served] = group;
+  }
+  return groups;
+}
+
+std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
+  std::vector<Candidate> candidates;
+  const std::vector<std::set<int>> sections = SectionsReading(plan);
+  const std::vector<int> stores = StoringSteps(plan);
+  for (const std::vector<int>& group : Groups(plan)) {
+    Candidate candidate;
+    const bool fit = std::all_of(group.begin(), group.end(), [&](int s) {
+      return Add(graph, plan, s, stores[s], sections[s], &candidate);
+    });
+    if (fit) candidates.push_back(std::move(candidate));
+  }
+  return candidates;
+}
+
+// Whether all that `value` is made from is there as it was.
+bool MadeFromExact(const Graph& graph, const Plan& plan, int value) {
+  for (int edge : graph.nodes[graph.values[value].producer].inputs) {
+    const int input = CanonicalValue(graph, edge);
+    if (input == 0) continue;
+    const auto saved = std::find_if(plan.saved.begin(), plan.saved.end(),
+                                    [&](const SavedValue& s) { return s.value == input; });
+    const bool kept = saved != plan.saved.end() && saved->keep != Keep::MASK;
+    if (!kept && !MadeFromExact(graph, plan, input)) return false;
+    if (!kept || saved->keep == Keep::RAW || saved->exact) continue;
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::set<int> ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
+  std::vector<Candidate> candidates = ListCandidates(graph, plan);
+  // What is read in more sections first; of equals, what is made last: it is held for less long.
+  const auto worth = [](const Candidate& c) {
+    return static_cast<double>(c.coded) / static_cast<double>(std::max<int64_t>(c.bytes, 1));
+  };
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [&](const Candidate& a, const Candidate& b) {
+                     return std::make_pair(worth(a), a.first) > std::make_pair(worth(b), b.first);
+                   });
+  std::set<int> chosen;
+  for (const Candidate& candidate : candidates) {
+    if (!TakeRoom(candidate.first, candidate.end, candidate.bytes, &room)) continue;
+    chosen.insert(candidate.saved.begin(), candidate.saved.end());
+  }
+  return chosen;
+}
+
+void LeaveUncompressed(const Graph& graph, Plan* plan) {
+  if (plan->uncompressed.empty()) return;
+  for (int s : plan->uncompressed) {
+    SavedValue& saved = plan->saved[s];
+    saved.keep = Keep::RAW;
+    saved.tier = Tier::IN_PLACE;
+    saved.predicted_bytes =
+        plan->batch * graph.values[saved.value].shape.sample() * SizeOf(plan->options.compute);
+  }
+  for (SavedValue& saved : plan->saved) {  // in the order in which forward makes them
+    if (saved.keep != Keep::REBUILD || saved.exact) continue;
+    saved.exact = MadeFromExact(graph, *plan, saved.value);
+  }
+  ChooseProbes(graph, plan);
+}
+
+}  // namespace encke::internal
