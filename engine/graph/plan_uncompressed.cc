@@ -12,36 +12,46 @@ namespace {
 // Values from which others are made together, so that these are exact: mostly one.
 struct Candidate {
   std::vector<int> saved;
-  int64_t bytes = 0;       // of the whole batch, more than encoded
+  int64_t bytes = 0;       // that they take at a time, more than encoded
   int64_t coded = 0;       // bytes that need not be encoded and decoded
   int first = 0, end = 0;  // steps in which it would be held
 };
 
-// By saved value: the step that stores it, -1: none.
-std::vector<int> StoringSteps(const Plan& plan) {
-  std::vector<int> stores(plan.saved.size(), -1);
-  for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
-    if (plan.steps[s].kind == PlanStep::Kind::STORE) stores[plan.steps[s].saved] = s;
+// By saved value: the section and the step that store it, -1: none do.
+struct Storing {
+  int section = -1, step = -1;
+};
+
+std::vector<Storing> StoringSteps(const Plan& plan) {
+  std::vector<Storing> storing(plan.saved.size());
+  for (int section = 0; section < static_cast<int>(plan.sections.size()); ++section) {
+    for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
+      const PlanStep& step = plan.steps[s];
+      if (step.kind == PlanStep::Kind::STORE) storing[step.saved] = {section, s};
+    }
   }
-  return stores;
+  return storing;
 }
 
-// Adds saved value `s`; false where it is not encoded, or not there for the whole batch.
-bool Add(const Graph& graph, const Plan& plan, int s, int store, const std::set<int>& sections,
-         Candidate* candidate) {
+// Adds saved value `s`; false where it is not encoded.
+bool Add(const Graph& graph, const Plan& plan, int s, const Storing& storing,
+         const std::set<int>& reading, Candidate* candidate) {
   const SavedValue& saved = plan.saved[s];
-  const bool fit = saved.keep == Keep::CODEC && !saved.exact && store >= 0 && !sections.empty() &&
-                   plan.buffers[plan.steps[store].buffer].whole &&
-                   plan.rematerialized.count(saved.value) == 0;
+  const bool fit = saved.keep == Keep::CODEC && !saved.exact && storing.step >= 0 &&
+                   !reading.empty() && plan.rematerialized.count(saved.value) == 0;
   if (!fit) return false;
   const int64_t bytes =
       plan.batch * graph.values[saved.value].shape.sample() * SizeOf(plan.options.compute);
+  // Where one section does it all, there is a slice at a time.
+  const PlanSection& section = plan.sections[storing.section];
+  const bool within = *reading.rbegin() == storing.section;
+  const int64_t more = std::max<int64_t>(bytes - saved.predicted_bytes, 0);
   const bool first = candidate->saved.empty();
   candidate->saved.push_back(s);
-  candidate->bytes += std::max<int64_t>(bytes - saved.predicted_bytes, 0);
-  candidate->coded += static_cast<int64_t>(sections.size() + 1) * bytes;
-  candidate->first = first ? store : std::min(candidate->first, store);
-  candidate->end = std::max(candidate->end, plan.sections[*sections.rbegin()].end);
+  candidate->bytes += within ? more * section.samples / plan.batch : more;
+  candidate->coded += static_cast<int64_t>(reading.size() + 1) * bytes;
+  candidate->first = first ? storing.step : std::min(candidate->first, storing.step);
+  candidate->end = std::max(candidate->end, plan.sections[*reading.rbegin()].end);
   return true;
 }
 
@@ -68,11 +78,11 @@ std::vector<std::vector<int>> Groups(const Plan& plan) {
 std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
   const std::vector<std::set<int>> sections = SectionsReading(plan);
-  const std::vector<int> stores = StoringSteps(plan);
+  const std::vector<Storing> storing = StoringSteps(plan);
   for (const std::vector<int>& group : Groups(plan)) {
     Candidate candidate;
     const bool fit = std::all_of(group.begin(), group.end(), [&](int s) {
-      return Add(graph, plan, s, stores[s], sections[s], &candidate);
+      return Add(graph, plan, s, storing[s], sections[s], &candidate);
     });
     if (fit) candidates.push_back(std::move(candidate));
   }

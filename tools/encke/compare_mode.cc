@@ -47,7 +47,8 @@ int64_t PlannedLargestBatch(const ConfigFile& config, const std::string& device,
   const auto backend = NewBackend(Device::Parse(device), MakeBackendOptions(config.config()));
   PlanOptions options = MakePlanOptions(config.config(), *backend);
   if (options.compress) {
-    const Plan plan = MakePlan(graph, *backend, config.config().training().batch(), options);
+    const Plan plan = ChoosePlan(graph, *backend, config.config().training().batch(), options,
+                                 MemoryLimit(config.config()));
     options.assumed_ratio = CodecRatio(plan, stored_bytes);
   }
   return LargestBatch(graph, *backend, limit, options);
