@@ -10,6 +10,10 @@
 namespace encke::simd {
 namespace {
 
+// Blocks that are quantised before the first of them is written: how long codes are cannot be
+// foreseen, and what the processor has begun of the next block would be lost each time.
+constexpr int kGroupBlocks = 16;
+
 template <typename Ops, typename T, QuantizerMode kMode>
 int64_t EncodeFastAs(const EncodeJob& job, ChunkSums* sums) {
   const T* data = static_cast<const T*>(job.data);
@@ -21,13 +25,25 @@ int64_t EncodeFastAs(const EncodeJob& job, ChunkSums* sums) {
   TableCursor cursor(job.tables);
   typename Ops::Sums block_sums;
   T padded[kBlockElements];
-  for (int64_t b = 0; b < blocks; ++b, cursor.Next()) {
-    const int64_t begin = b * kBlockElements;
-    const T* x = WholeBlock(data + begin, job.elements - begin, padded);
-    const auto block = Ops::template Quantize<kMode>(x, ValidElements(job.elements - begin),
-                                                     cursor.At<kMode>(), &block_sums);
-    job.out[b / 2] |= static_cast<uint8_t>(WriteBlock<Ops>(x, block, writer) << 4 * (b & 1));
-    if (table + writer.Size() > job.limit) return -1;
+  typename Ops::Quantized group[kGroupBlocks];
+  RicePlan plans[kGroupBlocks];
+  for (int64_t first = 0; first < blocks; first += kGroupBlocks) {
+    const int64_t left = blocks - first;
+    const int count = left < kGroupBlocks ? static_cast<int>(left) : kGroupBlocks;
+    for (int i = 0; i < count; ++i, cursor.Next()) {
+      const int64_t begin = (first + i) * kBlockElements;
+      const T* x = WholeBlock(data + begin, job.elements - begin, padded);
+      group[i] = Ops::template Quantize<kMode>(x, ValidElements(job.elements - begin),
+                                               cursor.At<kMode>(), &block_sums);
+      plans[i] = ChoosePlan<Ops>(group[i].low);
+    }
+    for (int i = 0; i < count; ++i) {
+      const int64_t b = first + i, begin = b * kBlockElements;
+      const T* x = job.elements - begin < kBlockElements ? padded : data + begin;
+      const int nibble = WriteBlock<Ops>(x, group[i], plans[i], writer);
+      job.out[b / 2] |= static_cast<uint8_t>(nibble << 4 * (b & 1));
+      if (table + writer.Size() > job.limit) return -1;
+    }
   }
   writer.Flush();
   block_sums.AddTo(sums);

@@ -142,14 +142,14 @@ ENCKE_HOST_DEVICE uint32_t ExtendedBits(const typename Ops::Quantized& block) {
          static_cast<uint32_t>(Popcount(block.escapes) * 8 * sizeof(T));
 }
 
-// Writes one block and returns its nibble.
+// Writes one block, whose low bytes have this plan, and returns its nibble.
 template <typename Ops, typename T, typename Writer>
-ENCKE_INLINE int WriteBlock(const T* x, const typename Ops::Quantized& block, Writer& writer) {
+ENCKE_INLINE int WriteBlock(const T* x, const typename Ops::Quantized& block, const RicePlan& plan,
+                            Writer& writer) {
   if (__builtin_expect(block.escapes != 0 || block.wide, 0)) {
     WriteExtended<Ops, T>(x, block, writer);
     return kExtendedNibble;
   }
-  const RicePlan plan = ChoosePlan<Ops>(block.low);
   WriteRice<Ops>(plan, block.low, writer);
   return plan.nibble;
 }
