@@ -1,6 +1,7 @@
 #include "engine/graph/plan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -11,7 +12,7 @@ namespace encke {
 namespace {
 
 // Of the room beside the peak, for what saves time: tried in turn, as not all of it can be used
-// once buffers are placed. Then halves of what was chosen.
+// once buffers are placed. Then halves of what could be chosen and was not.
 constexpr double kShares[] = {1.0, 0.9, 0.75, 0.5};
 constexpr int kTries = 12;
 
@@ -109,14 +110,17 @@ void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& s
              Plan* best) {
   const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
   RoomUse use(setting, values, ceiling, plan, best);
-  std::vector<int> most;
+  std::set<int> most;
   for (double share : kShares) {
     const std::set<int> chosen = choose(*best, RoomBelow(*best, ceiling, share));
-    if (chosen.empty() || use.Add({chosen.begin(), chosen.end()})) return;
-    if (most.empty()) most.assign(chosen.begin(), chosen.end());
+    if (most.empty()) most = chosen;
+    if (chosen.empty() || use.Add({chosen.begin(), chosen.end()})) break;
   }
+  std::vector<int> rest;
+  std::set_difference(most.begin(), most.end(), (plan->*values).begin(), (plan->*values).end(),
+                      std::back_inserter(rest));
   int tries = kTries;
-  use.AddHalves(most, &tries);
+  use.AddHalves(rest, &tries);
 }
 
 // Whether saving time is in vain, as the plan takes more than the memory limit.

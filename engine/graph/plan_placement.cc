@@ -13,22 +13,18 @@ namespace {
 constexpr int64_t kAlignment = kWorkspaceAlignment;
 constexpr double kQuiet = 0.3;  // of the peak
 
-bool LivesMeet(const PlannedBuffer& a, const PlannedBuffer& b) {
-  return a.first <= b.last && b.first <= a.last;
-}
-
 // Whether forward makes it and backward, or whoever looks at the results, reads it.
 bool IsLeft(const Plan& plan, const PlannedBuffer& buffer) {
   return buffer.first < plan.backward_begin && plan.backward_begin <= buffer.last;
 }
 
-// By pair of buffers: how far the second has to begin above the first at least.
-using Gaps = std::map<std::pair<int, int>, int64_t>;
+// By buffer: which others have to begin so far above its beginning, in place of behind its end.
+using Gaps = std::vector<std::map<int, int64_t>>;
 
-Gaps GapsOf(const std::vector<Trail>& trails) {
-  Gaps gaps;
+Gaps GapsOf(const std::vector<Trail>& trails, size_t buffers) {
+  Gaps gaps(buffers);
   for (const Trail& trail : trails) {
-    gaps[{trail.below, trail.above}] = RoundUp(trail.gap, kAlignment);
+    gaps[trail.below][trail.above] = RoundUp(trail.gap, kAlignment);
   }
   return gaps;
 }
@@ -40,33 +36,37 @@ class Placement {
 
   void Place(int b) {
     PlannedBuffer& buffer = (*buffers_)[b];
-    std::vector<Interval> taken;  // offsets strictly inside are not free
-    for (int other : placed_) {
-      const PlannedBuffer& there = (*buffers_)[other];
-      if (!LivesMeet(buffer, there)) continue;
-      taken.push_back({there.offset - Distance(b, other), there.offset + Distance(other, b)});
+    taken_.clear();  // offsets strictly inside are not free
+    for (const Placed& there : placed_) {
+      if (buffer.first > there.last || there.first > buffer.last) continue;
+      taken_.emplace_back(there.offset - Distance(b, buffer.bytes, there.buffer),
+                          there.offset + Distance(there.buffer, there.bytes, b));
     }
-    std::sort(taken.begin(), taken.end());
+    std::sort(taken_.begin(), taken_.end());
     buffer.offset = 0;
-    for (const auto& [begin, end] : taken) {
+    for (const auto& [begin, end] : taken_) {
       if (buffer.offset <= begin) break;
       buffer.offset = std::max(buffer.offset, end);
     }
-    placed_.push_back(b);
+    placed_.push_back({buffer.first, buffer.last, b, buffer.offset, buffer.bytes});
   }
 
  private:
-  using Interval = std::pair<int64_t, int64_t>;
+  struct Placed {  // what is looked at of each buffer for each
+    int first, last, buffer;
+    int64_t offset, bytes;
+  };
 
-  // From the beginning of one buffer to that of another above it, at least.
-  int64_t Distance(int below, int above) const {
-    const auto gap = gaps_.find({below, above});
-    return gap == gaps_.end() ? (*buffers_)[below].bytes : gap->second;
+  // From the beginning of one buffer, of so many bytes, to that of another above it, at least.
+  int64_t Distance(int below, int64_t bytes, int above) const {
+    const auto gap = gaps_[below].find(above);
+    return gap == gaps_[below].end() ? bytes : gap->second;
   }
 
   const Gaps& gaps_;
   std::vector<PlannedBuffer>* buffers_;
-  std::vector<int> placed_;
+  std::vector<Placed> placed_;
+  std::vector<std::pair<int64_t, int64_t>> taken_;
 };
 
 void Add(MemoryUse* use, MemoryCategory category, int64_t bytes) {
@@ -265,7 +265,7 @@ void PlaceBuffers(Plan* plan, bool shares) {
     buffer.bytes = RoundUp(buffer.bytes, kAlignment);
   }
   const std::vector<Trail> trails = FindTrails(*plan);
-  const Gaps gaps = GapsOf(trails);
+  const Gaps gaps = GapsOf(trails, plan->buffers.size());
   std::vector<std::vector<int>> orders = Orders(*plan, shares);
   for (size_t i = 0, count = orders.size(); i < count && !trails.empty(); ++i) {
     orders.push_back(Chained(orders[i], trails));
