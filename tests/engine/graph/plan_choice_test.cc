@@ -27,10 +27,12 @@ class PlanChoiceTest : public testing::Test {
 
 TEST_F(PlanChoiceTest, WithoutNeedNothingIsChanged) {
   const int64_t need = Peak(options_, 512);
-  for (int64_t limit : {int64_t{0}, need, 2 * need}) {
+  for (int64_t limit : {int64_t{0}, need}) {
     EXPECT_EQ(Choose(512, limit).peak.use.total(), need);
     EXPECT_EQ(Choose(512, limit).smallest_slice(), 512);
+    EXPECT_TRUE(Choose(512, limit).uncompressed.empty());
   }
+  EXPECT_EQ(Choose(512, 2 * need).smallest_slice(), 512);
 }
 
 TEST_F(PlanChoiceTest, RoomUnderALimitSavesTime) {
