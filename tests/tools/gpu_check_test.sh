@@ -44,7 +44,10 @@ while (($# > 0)); do
 done
 case $command in
   devices) printf 'cpu: C\ncuda:0: H\n  memory   79.6 GiB\n' ;;
-  bench) echo '{"totals": []}' >"$json" ;;
+  bench)
+    [[ -z ${HANGS:-} ]] || sleep "$HANGS"
+    echo '{"totals": []}' >"$json"
+    ;;
   train)
     [[ $CUDA_INJECTION64_PATH == */libexec/libcuda_trace.so ]] || exit 1
     calls="cudaEventSynchronize_v3020 cudaEventSynchronize_v3020"
@@ -107,11 +110,13 @@ for trace in trace_raw trace_encke; do
 done
 goal 'vgg16 bf16: raw over PyTorch' 1.05x reached
 goal 'resnet50 tf32: encke over raw' 0.90x reached
+goal 'resnet50 tf32: in 5.3GiB' 0.90x reached
 goal 'codec fast: encode' '1100 GB/s' reached
 goal 'codec fast: decode' '1400 GB/s' MISSED
 goal 'codec dense: decode' '450 GB/s' reached
 goal "resnet50, batch 256: raw's peak over encke's" 4.4x MISSED
 goal "resnet50, batch 256: raw's peak over encke:codec=dense's" 8.0x reached
+goal "resnet50, batch 256: raw's peak over encke:training.memory_limit=2.57GiB's" 8.0x reached
 goal "resnet50: largest batch over raw's" - -
 
 check 0 --long
@@ -130,5 +135,13 @@ grep -q 'accuracy: raw 92.00, difference -11.00' "$OUT/accuracy.log" || fail "$(
 DATA=$TEST_TMPDIR/nowhere check 0 --only accuracy
 grep -q '^accuracy  *skipped' "$TEST_TMPDIR/log" || fail "$(cat "$TEST_TMPDIR/log")"
 ENCKE_FITS=100 check 1 --only encke_resnet50_tf32 --only tests
+# Nothing of a part that runs out of time, here of a second, goes on.
+printf '#!/bin/bash\nwhile [[ $1 == -* ]]; do options+=("$1"); shift; done\nshift\nexec %s "${options[@]}" 1 "$@"\n' \
+  "$(command -v timeout)" >"$TEST_TMPDIR/path/timeout"
+chmod +x "$TEST_TMPDIR/path/timeout"
+HANGS=271.$$ check 1 --only bench_codec
+grep -q '^bench_codec  *out of time' "$TEST_TMPDIR/log" || fail "$(cat "$TEST_TMPDIR/log")"
+! grep -ls "27[1][.]$$" /proc/[0-9]*/cmdline >"$TEST_TMPDIR/running" || fail "still running: $(cat "$TEST_TMPDIR/running")"
+rm "$TEST_TMPDIR/path/timeout"
 check 2 --only nonsense
 check 2 --only
