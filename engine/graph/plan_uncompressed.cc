@@ -9,11 +9,15 @@
 namespace encke::internal {
 namespace {
 
+// What a byte costs, roughly (doc/results/codec.md).
+constexpr int64_t kEncode = 2, kDecode = 1;
+constexpr int64_t kPlain = 2, kSides = 3;  // with two bounds (SavedValue::sides)
+
 // Values from which others are made together, so that these are exact: mostly one.
 struct Candidate {
   std::vector<int> saved;
   int64_t bytes = 0;       // that they take at a time, more than encoded
-  int64_t coded = 0;       // bytes that need not be encoded and decoded
+  int64_t coded = 0;       // what encoding and decoding takes, in units of time a byte
   int first = 0, end = 0;  // steps in which it would be held
 };
 
@@ -49,7 +53,8 @@ bool Add(const Graph& graph, const Plan& plan, int s, const Storing& storing,
   const bool first = candidate->saved.empty();
   candidate->saved.push_back(s);
   candidate->bytes += within ? more * section.samples / plan.batch : more;
-  candidate->coded += static_cast<int64_t>(reading.size() + 1) * bytes;
+  const int64_t passes = kEncode + static_cast<int64_t>(reading.size()) * kDecode;
+  candidate->coded += passes * (saved.sides ? kSides : kPlain) * bytes;
   candidate->first = first ? storing.step : std::min(candidate->first, storing.step);
   candidate->end = std::max(candidate->end, plan.sections[*reading.rbegin()].end);
   return true;
