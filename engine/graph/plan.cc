@@ -11,9 +11,9 @@
 namespace encke {
 namespace {
 
-// Of the room beside the peak, for what saves time: tried in turn, as not all of it can be used
-// once buffers are placed. Then halves of what could be chosen and was not.
-constexpr double kShares[] = {1.0, 0.9, 0.75, 0.5};
+// Of the room beside the peak, for what saves time, where not all of it can be used once buffers
+// are placed: tried in turn. Then halves of what could be chosen and was not.
+constexpr double kShares[] = {0.9, 0.75, 0.5};
 constexpr int kTries = 12;
 
 // What the pool takes for its work, on one slice of a value at a time, as it was stored.
@@ -76,6 +76,7 @@ class RoomUse {
 
   // Whether all of them can have it together.
   bool Add(const std::vector<int>& chosen) {
+    if (chosen.empty()) return true;
     Plan with = *plan_;
     (with.*values_).insert(chosen.begin(), chosen.end());
     Plan next = Completed(with, setting_);
@@ -104,23 +105,29 @@ class RoomUse {
   Plan* best_;
 };
 
-// The peak may be `best`'s, or what may be spent. `choose`: the values, for so much room.
+// The peak may be `best`'s, or what may be spent. `choose`: the values, for so much room in `best`;
+// what is taken can leave more than was thought, and then there is another round.
 template <typename Choose>
 void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& setting, Plan* plan,
              Plan* best) {
   const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
   RoomUse use(setting, values, ceiling, plan, best);
-  std::set<int> most;
-  for (double share : kShares) {
+  const auto choice = [&](double share) {
     const std::set<int> chosen = choose(*best, RoomBelow(*best, ceiling, share));
-    if (most.empty()) most = chosen;
-    if (chosen.empty() || use.Add({chosen.begin(), chosen.end()})) break;
+    return std::vector<int>(chosen.begin(), chosen.end());
+  };
+  for (bool fits = true; fits;) {
+    const std::vector<int> most = choice(1);
+    fits = !most.empty() && use.Add(most);
+    if (fits || most.empty()) continue;
+    std::any_of(std::begin(kShares), std::end(kShares),
+                [&](double share) { return use.Add(choice(share)); });
+    std::vector<int> rest;
+    std::set_difference(most.begin(), most.end(), (plan->*values).begin(), (plan->*values).end(),
+                        std::back_inserter(rest));
+    int tries = kTries;
+    use.AddHalves(rest, &tries);
   }
-  std::vector<int> rest;
-  std::set_difference(most.begin(), most.end(), (plan->*values).begin(), (plan->*values).end(),
-                      std::back_inserter(rest));
-  int tries = kTries;
-  use.AddHalves(rest, &tries);
 }
 
 // Whether saving time is in vain, as the plan takes more than the memory limit.

@@ -21,42 +21,50 @@ struct Candidate {
   int first = 0, end = 0;  // steps in which it would be held
 };
 
-// By saved value: the section and the step that store it, -1: none do.
-struct Storing {
-  int section = -1, step = -1;
+// Where a saved value is stored, and up to where it would be held.
+struct Use {
+  int section = -1, store = -1, end = -1;
 };
 
-std::vector<Storing> StoringSteps(const Plan& plan) {
-  std::vector<Storing> storing(plan.saved.size());
+std::vector<Use> UsesOf(const Plan& plan) {
+  std::vector<Use> uses(plan.saved.size());
   for (int section = 0; section < static_cast<int>(plan.sections.size()); ++section) {
-    for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
+    const auto& [first, end, samples, reversed] = plan.sections[section];
+    for (int s = first; s < end; ++s) {
       const PlanStep& step = plan.steps[s];
-      if (step.kind == PlanStep::Kind::STORE) storing[step.saved] = {section, s};
+      const bool brings = step.kind == PlanStep::Kind::FETCH || step.kind == PlanStep::Kind::DERIVE;
+      if (step.kind == PlanStep::Kind::STORE) {
+        uses[step.saved].section = section;
+        uses[step.saved].store = s;
+      } else if (brings && step.saved >= 0) {
+        const int last = samples < plan.batch ? end : plan.buffers[step.buffer].last + 1;
+        uses[step.saved].end = std::max(uses[step.saved].end, last);
+      }
     }
   }
-  return storing;
+  return uses;
 }
 
 // Adds saved value `s`; false where it is not encoded.
-bool Add(const Graph& graph, const Plan& plan, int s, const Storing& storing,
-         const std::set<int>& reading, Candidate* candidate) {
+bool Add(const Graph& graph, const Plan& plan, int s, const Use& use, const std::set<int>& reading,
+         Candidate* candidate) {
   const SavedValue& saved = plan.saved[s];
-  const bool fit = saved.keep == Keep::CODEC && !saved.exact && storing.step >= 0 &&
+  const bool fit = saved.keep == Keep::CODEC && !saved.exact && use.store >= 0 &&
                    !reading.empty() && plan.rematerialized.count(saved.value) == 0;
   if (!fit) return false;
   const int64_t bytes =
       plan.batch * graph.values[saved.value].shape.sample() * SizeOf(plan.options.compute);
   // Where one section does it all, there is a slice at a time.
-  const PlanSection& section = plan.sections[storing.section];
-  const bool within = *reading.rbegin() == storing.section;
+  const PlanSection& section = plan.sections[use.section];
+  const bool within = *reading.rbegin() == use.section;
   const int64_t more = std::max<int64_t>(bytes - saved.predicted_bytes, 0);
   const bool first = candidate->saved.empty();
   candidate->saved.push_back(s);
   candidate->bytes += within ? more * section.samples / plan.batch : more;
   const int64_t passes = kEncode + static_cast<int64_t>(reading.size()) * kDecode;
   candidate->coded += passes * (saved.sides ? kSides : kPlain) * bytes;
-  candidate->first = first ? storing.step : std::min(candidate->first, storing.step);
-  candidate->end = std::max(candidate->end, plan.sections[*reading.rbegin()].end);
+  candidate->first = first ? use.store : std::min(candidate->first, use.store);
+  candidate->end = std::max(candidate->end, use.end);
   return true;
 }
 
@@ -83,11 +91,11 @@ std::vector<std::vector<int>> Groups(const Plan& plan) {
 std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
   const std::vector<std::set<int>> sections = SectionsReading(plan);
-  const std::vector<Storing> storing = StoringSteps(plan);
+  const std::vector<Use> uses = UsesOf(plan);
   for (const std::vector<int>& group : Groups(plan)) {
     Candidate candidate;
     const bool fit = std::all_of(group.begin(), group.end(), [&](int s) {
-      return Add(graph, plan, s, storing[s], sections[s], &candidate);
+      return Add(graph, plan, s, uses[s], sections[s], &candidate);
     });
     if (fit) candidates.push_back(std::move(candidate));
   }

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""What memory buys: time of an iteration over raw's, beside how much lower the peak is. JSON and a table.
+
+Raw and the other mode run at the same time, a thread on a core each, on either core in turn, so that both see the same
+noise. Data are made up and in memory. What counts is from iteration 5 on, when memory has been touched; the peak is
+the ledger's, beyond parameters, gradients and optimizer state.
+
+    tools/bench/memory_time.py resnet50 --batch 12 --mode codec=fast --mode limit=625MiB --json doc/results/memory_time.json
+"""
+import argparse
+import glob
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import bench_runs
+
+FIRST = 4  # iterations that do not count
+LOGGED = 4
+FIXED = ("parameter", "gradient", "optimizer")
+
+
+def command(options, mode, iterations, core, output):
+    arguments = ["taskset", "-c", str(core), options.encke, "train", options.network, "--data", "synthetic", "--threads", "1"]
+    arguments += ["--batch", str(options.batch), "--iterations", str(iterations), "--output", output]
+    settings = [f"activations.log_every={LOGGED}", "training.evaluate_every=1000000", f"data.test_size={options.batch}",
+                f"data.train_size={options.batch * iterations}"]
+    name, _, value = mode.partition("=")
+    if name == "limit":
+        settings.append(f"training.memory_limit={value}")
+    else:
+        settings.append(f"activations.{mode}")
+    return arguments + [argument for setting in settings for argument in ("--set", setting)]
+
+
+def figures(output):
+    with open(glob.glob(os.path.join(output, "*", "metrics.jsonl"))[0]) as lines:
+        rows = [row for row in map(json.loads, lines) if "images_per_second" in row]
+    speeds = [row["images_per_second"] for row in rows if row["iteration"] > FIRST]
+    peak = max((row["memory_peak"] for row in rows), key=lambda memory: memory["total"])
+    return {"images_per_second": statistics.harmonic_mean(speeds),
+            "peak_beyond_parameters": peak["total"] - sum(peak[category] for category in FIXED)}
+
+
+def turn(options, mode, core):
+    """Raw runs on for longer, so that the other mode has company to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {"raw": ("mode=RAW", options.iterations * 3 // 2, 1 - core), mode: (mode, options.iterations, core)}
+        processes = {name: subprocess.Popen(command(options, *run, os.path.join(folder, name)), stdout=subprocess.DEVNULL)
+                     for name, run in runs.items()}
+        for name, process in processes.items():
+            if process.wait() != 0:
+                sys.exit(f"memory_time: {name} failed: {' '.join(process.args)}")
+        return {name: figures(os.path.join(folder, name)) for name in runs}
+
+
+def row_of(turns, mode):
+    times = [t["raw"]["images_per_second"] / t[mode]["images_per_second"] for t in turns]
+    raw, own = (turns[0][name]["peak_beyond_parameters"] for name in ("raw", mode))
+    return {"raw_peak_beyond_parameters": raw, "peak_beyond_parameters": own, "peak_ratio": round(raw / own, 2),
+            "time_over_raw": round(statistics.median(times), 3), "times_over_raw": [round(time, 3) for time in times]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network")
+    parser.add_argument("--encke", default="bazel-bin/tools/encke")
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--iterations", type=int, default=16)
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--mode", action="append", required=True, help="limit=SIZE, or a setting of `activations`: codec=dense")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    report = {"network": options.network, "batch": options.batch, "command": " ".join(sys.argv), "modes": {}}
+    turns = {mode: [] for mode in options.mode}
+    for i in range(options.turns):
+        for mode in options.mode:
+            turns[mode].append(turn(options, mode, i % 2))
+    for mode in options.mode:
+        report["modes"][mode] = row = row_of(turns[mode], mode)
+        print(f"{mode:20} {row['peak_beyond_parameters'] / 2**20:6.0f} MiB, {row['peak_ratio']:5.2f}x lower, "
+              f"{row['time_over_raw']:.3f} of raw's time ({min(row['times_over_raw'])} to {max(row['times_over_raw'])})")
+    bench_runs.save(report, options.json)
+
+
+if __name__ == "__main__":
+    main()
