@@ -49,9 +49,10 @@ struct ActivationRecord {
   Shape shape;
   std::string codec;
   int64_t raw_bytes = 0, stored_bytes = 0;
-  int64_t offloaded_bytes = 0;  // the part of stored_bytes that is in the offload file
-  double error_bound = -1;      // mean over channels where it differs
-  double max_abs_error = -1;    // audits
+  int64_t offloaded_bytes = 0;   // the part of stored_bytes that is in the offload file
+  double error_bound = -1;       // mean over channels where it differs
+  double max_abs_error = -1;     // audits
+  double error_over_bound = -1;  // audits: at the most, each element's by its channel's bound
   double nonzero_fraction = -1;
   double predicted_sigma = -1, measured_sigma = -1, bias = -1;
   double correction = -1;  // audits: the factor in predicted_sigma that probes have taught

@@ -57,7 +57,7 @@ class Executor::Run {
   // A weight gradient with and without the error of what was saved, over the slices so far.
   struct AuditSums {
     std::vector<float> lossy, exact;
-    double max_abs_error = 0;
+    double max_abs_error = 0, error_over_bound = 0;
     PatternRoom room;
   };
   // Of a node's output gradient, over the slices so far: squares and magnitudes are on their way.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "compression/codec.h"
 #include "engine/core/error.h"
 #include "engine/core/npy.h"
 #include "engine/graph/noise_patterns.h"
@@ -41,6 +42,19 @@ double LargestDifference(const std::vector<float>& a, const std::vector<float>& 
   double largest = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     largest = std::max(largest, std::abs(static_cast<double>(a[i]) - b[i]));
+  }
+  return largest;
+}
+
+// Of values in NHWC, each element's error by the bound of its channel.
+double LargestOverBound(const std::vector<float>& a, const std::vector<float>& b,
+                        const ErrorBound& bound, int64_t channels) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double error = std::abs(static_cast<double>(a[i]) - b[i]);
+    if (error == 0) continue;  // also where nothing may be wrong
+    const size_t c = i % static_cast<size_t>(channels);
+    largest = std::max(largest, error / (bound.channel.empty() ? bound.uniform : bound.channel[c]));
   }
   return largest;
 }
@@ -116,8 +130,12 @@ void Executor::Run::AuditNode(const PlanStep& step, int saved_index) {
   }
   context.inputs[0] = exact_value.Reshape(lossy_value.shape());
   AddTo(WeightGradient(step.node, context), &sums.exact);
-  sums.max_abs_error = std::max(
-      sums.max_abs_error, LargestDifference(HostFloats(lossy_value), HostFloats(exact_value)));
+  const std::vector<float> lossy = HostFloats(lossy_value), exact = HostFloats(exact_value);
+  const Shape& shape = graph_.values[plan_.saved[saved_index].value].shape;
+  sums.max_abs_error = std::max(sums.max_abs_error, LargestDifference(lossy, exact));
+  sums.error_over_bound =
+      std::max(sums.error_over_bound,
+               LargestOverBound(lossy, exact, bounds_.at(saved_index).bound, shape.c));
   if (now_.last) FinishAudit(step, saved_index);
 }
 
@@ -183,6 +201,7 @@ void Executor::Run::FinishAudit(const PlanStep& step, int saved_index) {
   row.bias = audit.bias;
   row.correction = correction;
   row.max_abs_error = audit.max_abs_error;
+  if (FindCodec(saved.codec)->bounded()) row.error_over_bound = sums.error_over_bound;
 }
 
 // Those of the slices so far.

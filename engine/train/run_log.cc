@@ -75,6 +75,7 @@ Json Describe(int64_t iteration, const ActivationRecord& record) {
         static_cast<double>(record.raw_bytes) / static_cast<double>(record.stored_bytes);
   SetIfKnown(object, "error_bound", record.error_bound);
   SetIfKnown(object, "max_abs_error", record.max_abs_error);
+  SetIfKnown(object, "error_over_bound", record.error_over_bound);
   SetIfKnown(object, "nonzero_fraction", record.nonzero_fraction);
   SetIfKnown(object, "predicted_sigma", record.predicted_sigma);
   SetIfKnown(object, "measured_sigma", record.measured_sigma);

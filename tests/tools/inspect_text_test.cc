@@ -113,13 +113,15 @@ TEST(CsvText, HasALineForEveryEntryAndAudit) {
   audit.iteration = 21;
   audit.consumer = "conv2";
   audit.measured_sigma = 0.25;
+  audit.error_over_bound = 0.75;
   series[0].audits.push_back(audit);
   const std::string text = CsvText(series);
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4);
-  EXPECT_NE(text.find("\n21,conv1,0,relu,2x3x8x8,fast,,4096.0,1024.0,4.0,0.5,,,,,,,,\n"),
+  EXPECT_NE(text.find("\n21,conv1,0,relu,2x3x8x8,fast,,4096.0,1024.0,4.0,0.5,,,,,,,,,\n"),
             std::string::npos)
       << text;
-  EXPECT_NE(text.find("\n21,conv1,0,audit,2x3x8x8,fast,conv2,,,,,,,,,,0.25,,\n"), std::string::npos)
+  EXPECT_NE(text.find("\n21,conv1,0,audit,2x3x8x8,fast,conv2,,,,,,,,,,0.25,,,0.75\n"),
+            std::string::npos)
       << text;
 }
 

@@ -36,7 +36,7 @@ def summarise(records, iteration, inside):
     audits = [r for r in records if r["iteration"] == iteration and r.get("kind") == "audit"]
     kept = [r for r in records if r["iteration"] == iteration and r.get("kind") != "audit"]
     quotients = [r["measured_sigma"] / r["predicted_sigma"] for r in audits if r["predicted_sigma"] > 0]
-    broken = [r for r in audits if r["max_abs_error"] > r["error_bound"]]
+    broken = [r for r in audits if r["error_over_bound"] > 1]
     ratios = {}
     for kind in sorted({r["kind"] for r in kept}):
         own = [r for r in kept if r["kind"] == kind]

@@ -57,6 +57,7 @@ AuditEntry ParseAudit(const json& line) {
   const auto bias = line.find("bias");  // may be negative
   if (bias != line.end() && bias->is_number()) audit.bias = bias->get<double>();
   audit.max_abs_error = NumberOr(line, "max_abs_error", kUnknown);
+  audit.error_over_bound = NumberOr(line, "error_over_bound", kUnknown);
   return audit;
 }
 

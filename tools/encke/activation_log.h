@@ -30,7 +30,7 @@ struct AuditEntry {
   std::string consumer;  // the layer whose weight gradient was compared
   double predicted_sigma = kUnknown, measured_sigma = kUnknown;
   double correction = kUnknown;  // factor in the predicted one that probes have taught
-  double bias = kUnknown, max_abs_error = kUnknown;
+  double bias = kUnknown, max_abs_error = kUnknown, error_over_bound = kUnknown;
 
   double quotient() const { return measured_sigma / predicted_sigma; }
 };

@@ -120,13 +120,15 @@ std::string AuditTable(const std::vector<AuditEntry>& audits, int width = 0) {
   table.AddColumn("audit of", Table::Align::LEFT);
   table.AddColumn("iteration");
   AddAuditColumns(&table);
-  for (const char* header : {"correction", "bias", "max error"}) table.AddColumn(header);
+  for (const char* header : {"correction", "bias", "max error", "of bound"})
+    table.AddColumn(header);
   for (const AuditEntry& audit : audits) {
     Cells row = {audit.consumer, std::to_string(audit.iteration)};
     Append(AuditCells(audit), &row);
     row.push_back(FormatFixed(audit.correction, 2));
     row.push_back(FormatSignificant(audit.bias, 2));
     row.push_back(FormatSignificant(audit.max_abs_error, 3));
+    row.push_back(FormatFixed(audit.error_over_bound, 2));
     table.AddRow(row);
   }
   return table.ToString(width);
@@ -239,20 +241,20 @@ std::string CsvText(const std::vector<ActivationSeries>& series) {
   std::string text =
       "iteration,layer,value,kind,shape,codec,consumer,raw_bytes,stored_bytes,ratio,error_bound,"
       "nonzero_fraction,tolerance,encode_us,decode_us,predicted_sigma,measured_sigma,bias,"
-      "max_abs_error\n";
+      "max_abs_error,error_over_bound\n";
   for (const ActivationSeries& s : series) {
     const std::string value = std::to_string(s.value);
     for (const ActivationEntry& e : s.entries) {
       text += CsvLine(
           {std::to_string(e.iteration), s.layer, value, s.kind, s.shape, s.codec, ""},
           {e.raw_bytes, e.stored_bytes, e.ratio(), e.error_bound, e.nonzero_fraction, e.tolerance,
-           e.encode_us, e.decode_us, e.predicted_sigma, kUnknown, kUnknown, kUnknown});
+           e.encode_us, e.decode_us, e.predicted_sigma, kUnknown, kUnknown, kUnknown, kUnknown});
     }
     for (const AuditEntry& a : s.audits) {
       text += CsvLine(
           {std::to_string(a.iteration), s.layer, value, "audit", s.shape, s.codec, a.consumer},
           {kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown,
-           a.predicted_sigma, a.measured_sigma, a.bias, a.max_abs_error});
+           a.predicted_sigma, a.measured_sigma, a.bias, a.max_abs_error, a.error_over_bound});
     }
   }
   return text;
