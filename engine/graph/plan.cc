@@ -112,9 +112,14 @@ void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& s
              Plan* best) {
   const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
   RoomUse use(setting, values, ceiling, plan, best);
+  const auto without_taken = [&](const auto& chosen) {
+    std::vector<int> rest;
+    std::set_difference(chosen.begin(), chosen.end(), (plan->*values).begin(),
+                        (plan->*values).end(), std::back_inserter(rest));
+    return rest;
+  };
   const auto choice = [&](double share) {
-    const std::set<int> chosen = choose(*best, RoomBelow(*best, ceiling, share));
-    return std::vector<int>(chosen.begin(), chosen.end());
+    return without_taken(choose(*best, RoomBelow(*best, ceiling, share)));
   };
   for (bool fits = true; fits;) {
     const std::vector<int> most = choice(1);
@@ -122,11 +127,8 @@ void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& s
     if (fits || most.empty()) continue;
     std::any_of(std::begin(kShares), std::end(kShares),
                 [&](double share) { return use.Add(choice(share)); });
-    std::vector<int> rest;
-    std::set_difference(most.begin(), most.end(), (plan->*values).begin(), (plan->*values).end(),
-                        std::back_inserter(rest));
     int tries = kTries;
-    use.AddHalves(rest, &tries);
+    use.AddHalves(without_taken(most), &tries);
   }
 }
 

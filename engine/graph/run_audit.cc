@@ -83,7 +83,7 @@ int Executor::Run::SavedReadBy(int node) const {
 int Executor::Run::NextAudited() const {
   std::vector<int> consumers;
   for (const SavedValue& saved : plan_.saved) {
-    if (!saved.lossy()) continue;
+    if (!saved.lossy() || saved.exact) continue;
     consumers.insert(consumers.end(), saved.gradient_consumers.begin(),
                      saved.gradient_consumers.end());
   }
@@ -91,7 +91,7 @@ int Executor::Run::NextAudited() const {
 }
 
 bool Executor::Run::Audits(const SavedValue& saved) const {
-  if (options_.audit == Audit::NONE || !saved.lossy()) return false;
+  if (options_.audit == Audit::NONE || !saved.lossy() || saved.exact) return false;
   const auto& readers = saved.gradient_consumers;
   if (options_.audit == Audit::ALL) return !readers.empty();
   return std::find(readers.begin(), readers.end(), audited_node_) != readers.end();
