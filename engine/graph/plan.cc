@@ -90,8 +90,8 @@ class RoomUse {
   void AddHalves(const std::vector<int>& chosen, int* tries) {
     if (chosen.size() < 2) return;
     const auto middle = chosen.begin() + static_cast<int64_t>(chosen.size() / 2);
-    for (const std::vector<int>& half : {std::vector<int>(middle, chosen.end()),
-                                         std::vector<int>(chosen.begin(), middle)}) {
+    for (const std::vector<int>& half :
+         {std::vector<int>(middle, chosen.end()), std::vector<int>(chosen.begin(), middle)}) {
       if (--*tries < 0) return;
       if (!Add(half)) AddHalves(half, tries);
     }

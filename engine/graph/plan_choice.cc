@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t kGreatestSlice = 64 << 20;  // bytes of a layer's tensors, where slicing begins
 constexpr int64_t kMostLarger = 64;           // times the usual size
 constexpr int64_t kLeastSlice = 1 << 20;      // below, slices of one sample are reached
-constexpr double kMoreTwice = 0.15;  // PlanOptions::rematerialize where it must be
-constexpr int kSegments[] = {16, 8, 4};  // the more, the less is computed at a time
+constexpr double kMoreTwice = 0.15;           // PlanOptions::rematerialize where it must be
+constexpr int kSegments[] = {16, 8, 4};       // the more, the less is computed at a time
 
 // `options` with slices of more than the usual size, the largest first.
 std::vector<PlanOptions> WithLargerSlices(const PlanOptions& options) {
@@ -171,7 +171,8 @@ std::string DescribeChoice(const Plan& plan) {
   const int segments = plan.options.recompute_segments;
   const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")
                                         : StrCat("codec ", names);
-  return StrCat(slices, ", ", kept, made, uncompressed, decoded, offloaded ? ", saved values offloaded" : "");
+  return StrCat(slices, ", ", kept, made, uncompressed, decoded,
+                offloaded ? ", saved values offloaded" : "");
 }
 
 }  // namespace encke
