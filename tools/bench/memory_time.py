@@ -2,8 +2,9 @@
 """What memory buys: time of an iteration over raw's, beside how much lower the peak is. JSON and a table.
 
 Raw and the other mode run at the same time, a thread on a core each, on either core in turn, so that both see the same
-noise. Data are made up and in memory. What counts is from iteration 5 on, when memory has been touched; the peak is
-the ledger's, beyond parameters, gradients and optimizer state.
+noise. Data are made up and in memory. Probes and refreshes of bounds thin out after 20 iterations in place of 200, so that
+those that count, from the 21st on, are like those of a long training; the peak is the ledger's, of all iterations,
+beyond parameters, gradients and optimizer state.
 
     tools/bench/memory_time.py resnet50 --batch 12 --mode codec=fast --mode limit=625MiB --json doc/results/memory_time.json
 """
@@ -18,7 +19,8 @@ import tempfile
 
 import bench_runs
 
-FIRST = 4  # iterations that do not count
+INTERVAL = 5
+FIRST = 4 * INTERVAL  # iterations that do not count
 LOGGED = 4
 FIXED = ("parameter", "gradient", "optimizer")
 
@@ -26,7 +28,7 @@ FIXED = ("parameter", "gradient", "optimizer")
 def command(options, mode, iterations, core, output):
     arguments = ["taskset", "-c", str(core), options.encke, "train", options.network, "--data", "synthetic", "--threads", "1"]
     arguments += ["--batch", str(options.batch), "--iterations", str(iterations), "--output", output]
-    settings = [f"activations.log_every={LOGGED}", "training.evaluate_every=1000000", f"data.test_size={options.batch}",
+    settings = [f"activations.log_every={LOGGED}", f"activations.interval={INTERVAL}", "training.evaluate_every=1000000", f"data.test_size={options.batch}",
                 f"data.train_size={options.batch * iterations}"]
     name, _, value = mode.partition("=")
     if name == "limit":
@@ -48,7 +50,7 @@ def figures(output):
 def turn(options, mode, core):
     """Raw runs on for longer, so that the other mode has company to its end."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = {"raw": ("mode=RAW", options.iterations * 3 // 2, 1 - core), mode: (mode, options.iterations, core)}
+        runs = {"raw": ("mode=RAW", options.iterations * 4 // 3, 1 - core), mode: (mode, options.iterations, core)}
         processes = {name: subprocess.Popen(command(options, *run, os.path.join(folder, name)), stdout=subprocess.DEVNULL)
                      for name, run in runs.items()}
         for name, process in processes.items():
@@ -69,7 +71,7 @@ def main():
     parser.add_argument("network")
     parser.add_argument("--encke", default="bazel-bin/tools/encke")
     parser.add_argument("--batch", type=int, default=12)
-    parser.add_argument("--iterations", type=int, default=16)
+    parser.add_argument("--iterations", type=int, default=28)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--mode", action="append", required=True, help="limit=SIZE, or a setting of `activations`: codec=dense")
     parser.add_argument("--json")
