@@ -60,14 +60,15 @@ part() {
   fi
   # A function of this script needs a shell around it. What `timeout` ends is all that the part has started; so is what
   # a signal to this script ends.
-  timeout "$seconds" bash -c '"$@"' "$name" "$@" >"$out/$name.log" 2>&1 &
+  timeout --kill-after=10 "$seconds" bash -c '"$@"' "$name" "$@" >"$out/$name.log" 2>&1 &
   running=$!
   wait "$running" || status=$?
+  kill -KILL -- "-$running" 2>/dev/null || true # what has not ended by itself, of the group that `timeout` made
   running=
   case $status in
     0) ;;
     77) verdict=skipped ;;
-    124) verdict='out of time' ;;
+    124 | 137) verdict='out of time' ;;
     *) verdict=failed ;;
   esac
   [[ $verdict == passed || $verdict == skipped ]] || failed=1

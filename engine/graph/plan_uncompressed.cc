@@ -68,6 +68,16 @@ bool Add(const Graph& graph, const Plan& plan, int s, const Use& use, const std:
   return true;
 }
 
+// What nodes read whose parameters' gradients are deferred, which asks for an encoded value.
+std::set<int> ReadForDeferred(const Graph& graph, const Plan& plan) {
+  std::set<int> read;
+  for (const PlanStep& step : plan.steps) {
+    if (step.kind != PlanStep::Kind::BACKWARD_PARAMETERS) continue;
+    for (int s : SavedReadBy(graph, plan, step.node)) read.insert(s);
+  }
+  return read;
+}
+
 // Saved values that serve the same one are together, each in one group.
 std::vector<std::vector<int>> Groups(const Plan& plan) {
   std::vector<std::vector<int>> groups;
@@ -92,10 +102,11 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
   const std::vector<std::set<int>> sections = SectionsReading(plan);
   const std::vector<Use> uses = UsesOf(plan);
+  const std::set<int> deferred = ReadForDeferred(graph, plan);
   for (const std::vector<int>& group : Groups(plan)) {
     Candidate candidate;
     const bool fit = std::all_of(group.begin(), group.end(), [&](int s) {
-      return Add(graph, plan, s, uses[s], sections[s], &candidate);
+      return deferred.count(s) == 0 && Add(graph, plan, s, uses[s], sections[s], &candidate);
     });
     if (fit) candidates.push_back(std::move(candidate));
   }
@@ -121,7 +132,7 @@ bool MadeFromExact(const Graph& graph, const Plan& plan, int value) {
 
 std::set<int> ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
   std::vector<Candidate> candidates = ListCandidates(graph, plan);
-  // What is read in more sections first; of equals, what is made last: it is held for less long.
+  // What spares most coding for its bytes first.
   const auto worth = [](const Candidate& c) {
     return static_cast<double>(c.coded) / static_cast<double>(std::max<int64_t>(c.bytes, 1));
   };

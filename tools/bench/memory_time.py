@@ -50,7 +50,7 @@ def figures(output):
 def turn(options, mode, core):
     """Raw runs on for longer, so that the other mode has company to its end."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = {"raw": ("mode=RAW", options.iterations * 4 // 3, 1 - core), mode: (mode, options.iterations, core)}
+        runs = {"raw": ("mode=RAW", options.iterations * 2, 1 - core), mode: (mode, options.iterations, core)}
         processes = {name: subprocess.Popen(command(options, *run, os.path.join(folder, name)), stdout=subprocess.DEVNULL)
                      for name, run in runs.items()}
         for name, process in processes.items():

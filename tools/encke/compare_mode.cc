@@ -32,7 +32,7 @@ struct CompareModeArguments {
 double CodecRatio(const Plan& plan, int64_t stored_bytes) {
   int64_t raw = 0, others = plan.predicted_saved_bytes();
   for (const SavedValue& saved : plan.saved) {
-    if (!saved.lossy()) continue;
+    if (!saved.lossy() || saved.exact) continue;
     raw += saved.raw_bytes;
     others -= saved.predicted_bytes;
   }
