@@ -47,6 +47,7 @@ struct Setting {
 // With steps, places and a prediction, from what is saved and rematerialized.
 Plan Completed(Plan plan, const Setting& setting) {
   internal::LeaveUncompressed(setting.graph, &plan);
+  internal::ChooseProbes(setting.graph, &plan);
   internal::WriteProgram(setting.graph, &plan);
   internal::FusePasses(setting.graph, &plan);
   internal::PlanWorkspaces(&setting.graph, &setting.backend, &plan);
@@ -121,14 +122,14 @@ void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& s
   const auto choice = [&](double share) {
     return without_taken(choose(*best, RoomBelow(*best, ceiling, share)));
   };
-  for (bool fits = true; fits;) {
+  while (true) {
     const std::vector<int> most = choice(1);
-    fits = !most.empty() && use.Add(most);
-    if (fits || most.empty()) continue;
+    if (most.empty()) return;
+    if (use.Add(most)) continue;
     std::any_of(std::begin(kShares), std::end(kShares),
                 [&](double share) { return use.Add(choice(share)); });
     int tries = kTries;
-    use.AddHalves(without_taken(most), &tries);
+    return use.AddHalves(without_taken(most), &tries);
   }
 }
 
@@ -209,10 +210,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   plan.prefetch = backend.PoolWorksAside();
   if (options.eliminates()) internal::RewriteGraph(&graph);
   graph.InferShapes(batch);
-  if (options.training) {
-    internal::ChooseSaved(graph, &plan);
-    internal::ChooseProbes(graph, &plan);
-  }
+  if (options.training) internal::ChooseSaved(graph, &plan);
   const Setting setting = {graph, backend};
   Plan best = Completed(plan, setting);
   for (Plan next = best; Sliced(next) && internal::Rematerialize(graph, &next);) {

@@ -16,6 +16,19 @@ struct Candidate {
   int first = 0, end = 0;  // steps in which it would be held
 };
 
+// By saved value: the sections in which steps bring it back.
+std::vector<std::set<int>> SectionsReading(const Plan& plan) {
+  std::vector<std::set<int>> sections(plan.saved.size());
+  for (int section = 0; section < static_cast<int>(plan.sections.size()); ++section) {
+    for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
+      const PlanStep& step = plan.steps[s];
+      const bool brings = step.kind == PlanStep::Kind::FETCH || step.kind == PlanStep::Kind::DERIVE;
+      if (brings) sections[step.saved].insert(section);
+    }
+  }
+  return sections;
+}
+
 std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
   const std::vector<std::set<int>> sections = SectionsReading(plan);
@@ -39,18 +52,6 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
 }
 
 }  // namespace
-
-std::vector<std::set<int>> SectionsReading(const Plan& plan) {
-  std::vector<std::set<int>> sections(plan.saved.size());
-  for (int section = 0; section < static_cast<int>(plan.sections.size()); ++section) {
-    for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
-      const PlanStep& step = plan.steps[s];
-      const bool brings = step.kind == PlanStep::Kind::FETCH || step.kind == PlanStep::Kind::DERIVE;
-      if (brings) sections[step.saved].insert(section);
-    }
-  }
-  return sections;
-}
 
 bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room) {
   const auto from = room->begin() + first, to = room->begin() + end;

@@ -120,9 +120,6 @@ bool Rematerialize(const Graph& graph, Plan* plan);
 // there, nothing.
 bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room);
 
-// By saved value: the sections in which steps bring it back.
-std::vector<std::set<int>> SectionsReading(const Plan& plan);
-
 // Saved values that are to stay as they are, though they would be encoded, as far as there is room,
 // in bytes by step of `plan`, which is complete.
 std::set<int> ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room);

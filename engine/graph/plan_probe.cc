@@ -63,8 +63,6 @@ Shape ProbedInput(const Graph& graph, int node) {
 }
 
 void ChooseProbes(const Graph& graph, Plan* plan) {
-  plan->probes.clear();
-  plan->probe_turns = plan->probe_bytes = 0;
   if (!plan->options.compress || !plan->options.probe) return;
   for (size_t s = 0; s < plan->saved.size(); ++s) {
     const SavedValue& saved = plan->saved[s];

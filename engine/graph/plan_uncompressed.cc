@@ -21,9 +21,10 @@ struct Candidate {
   int first = 0, end = 0;  // steps in which it would be held
 };
 
-// Where a saved value is stored, and up to where it would be held.
+// Where a saved value is stored, which sections bring it back, and up to where it would be held.
 struct Use {
   int section = -1, store = -1, end = -1;
+  std::set<int> reading;
 };
 
 std::vector<Use> UsesOf(const Plan& plan) {
@@ -36,7 +37,8 @@ std::vector<Use> UsesOf(const Plan& plan) {
       if (step.kind == PlanStep::Kind::STORE) {
         uses[step.saved].section = section;
         uses[step.saved].store = s;
-      } else if (brings && step.saved >= 0) {
+      } else if (brings) {
+        uses[step.saved].reading.insert(section);
         const int last = samples < plan.batch ? end : plan.buffers[step.buffer].last + 1;
         uses[step.saved].end = std::max(uses[step.saved].end, last);
       }
@@ -46,23 +48,20 @@ std::vector<Use> UsesOf(const Plan& plan) {
 }
 
 // Adds saved value `s`; false where it is not encoded.
-bool Add(const Graph& graph, const Plan& plan, int s, const Use& use, const std::set<int>& reading,
-         Candidate* candidate) {
+bool Add(const Plan& plan, int s, const Use& use, Candidate* candidate) {
   const SavedValue& saved = plan.saved[s];
   const bool fit = saved.keep == Keep::CODEC && !saved.exact && use.store >= 0 &&
-                   !reading.empty() && plan.rematerialized.count(saved.value) == 0;
+                   !use.reading.empty() && plan.rematerialized.count(saved.value) == 0;
   if (!fit) return false;
-  const int64_t bytes =
-      plan.batch * graph.values[saved.value].shape.sample() * SizeOf(plan.options.compute);
   // Where one section does it all, there is a slice at a time.
   const PlanSection& section = plan.sections[use.section];
-  const bool within = *reading.rbegin() == use.section;
-  const int64_t more = std::max<int64_t>(bytes - saved.predicted_bytes, 0);
+  const bool within = *use.reading.rbegin() == use.section;
+  const int64_t more = std::max<int64_t>(saved.raw_bytes - saved.predicted_bytes, 0);
   const bool first = candidate->saved.empty();
   candidate->saved.push_back(s);
   candidate->bytes += within ? more * section.samples / plan.batch : more;
-  const int64_t passes = kEncode + static_cast<int64_t>(reading.size()) * kDecode;
-  candidate->coded += passes * (saved.sides ? kSides : kPlain) * bytes;
+  const int64_t passes = kEncode + static_cast<int64_t>(use.reading.size()) * kDecode;
+  candidate->coded += passes * (saved.sides ? kSides : kPlain) * saved.raw_bytes;
   candidate->first = first ? use.store : std::min(candidate->first, use.store);
   candidate->end = std::max(candidate->end, use.end);
   return true;
@@ -100,13 +99,12 @@ std::vector<std::vector<int>> Groups(const Plan& plan) {
 
 std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
-  const std::vector<std::set<int>> sections = SectionsReading(plan);
   const std::vector<Use> uses = UsesOf(plan);
   const std::set<int> deferred = ReadForDeferred(graph, plan);
   for (const std::vector<int>& group : Groups(plan)) {
     Candidate candidate;
     const bool fit = std::all_of(group.begin(), group.end(), [&](int s) {
-      return deferred.count(s) == 0 && Add(graph, plan, s, uses[s], sections[s], &candidate);
+      return deferred.count(s) == 0 && Add(plan, s, uses[s], &candidate);
     });
     if (fit) candidates.push_back(std::move(candidate));
   }
@@ -121,9 +119,9 @@ bool MadeFromExact(const Graph& graph, const Plan& plan, int value) {
     const auto saved = std::find_if(plan.saved.begin(), plan.saved.end(),
                                     [&](const SavedValue& s) { return s.value == input; });
     const bool kept = saved != plan.saved.end() && saved->keep != Keep::MASK;
-    if (!kept && !MadeFromExact(graph, plan, input)) return false;
-    if (!kept || saved->keep == Keep::RAW || saved->exact) continue;
-    return false;
+    const bool exact =
+        kept ? saved->keep == Keep::RAW || saved->exact : MadeFromExact(graph, plan, input);
+    if (!exact) return false;
   }
   return true;
 }
@@ -154,14 +152,12 @@ void LeaveUncompressed(const Graph& graph, Plan* plan) {
     SavedValue& saved = plan->saved[s];
     saved.keep = Keep::RAW;
     saved.tier = Tier::IN_PLACE;
-    saved.predicted_bytes =
-        plan->batch * graph.values[saved.value].shape.sample() * SizeOf(plan->options.compute);
+    saved.predicted_bytes = saved.raw_bytes;
   }
   for (SavedValue& saved : plan->saved) {  // in the order in which forward makes them
     if (saved.keep != Keep::REBUILD || saved.exact) continue;
     saved.exact = MadeFromExact(graph, *plan, saved.value);
   }
-  ChooseProbes(graph, plan);
 }
 
 }  // namespace encke::internal

@@ -67,4 +67,9 @@ double RelativeDifference(const std::vector<float>& a, const std::vector<float>&
   return std::sqrt(difference / norm);
 }
 
+void ExpectNoiseAsPredicted(const ActivationRecord& audit) {
+  EXPECT_GT(audit.measured_sigma, 0.5 * audit.predicted_sigma) << audit.consumer;
+  EXPECT_LT(audit.measured_sigma, 2.0 * audit.predicted_sigma) << audit.consumer;
+}
+
 }  // namespace encke

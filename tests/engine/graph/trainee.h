@@ -31,6 +31,9 @@ std::vector<float> Download(Backend& backend, const std::vector<Tensor>& tensors
 // ||a - b|| / ||b||
 double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b);
 
+// Of an audit: the noise measured is the one predicted, within a factor of two.
+void ExpectNoiseAsPredicted(const ActivationRecord& audit);
+
 class Trainee {
  public:
   Trainee(Graph graph, bool compress, double tolerance = 0.05, int64_t batch = 6,
