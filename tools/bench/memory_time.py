@@ -22,6 +22,7 @@ import bench_runs
 INTERVAL = 5
 FIRST = 4 * INTERVAL  # iterations that do not count
 LOGGED = 4
+ENDLESS = 1000000  # iterations of raw, which is stopped
 FIXED = ("parameter", "gradient", "optimizer")
 
 
@@ -29,7 +30,7 @@ def command(options, mode, iterations, core, output):
     arguments = ["taskset", "-c", str(core), options.encke, "train", options.network, "--data", "synthetic", "--threads", "1"]
     arguments += ["--batch", str(options.batch), "--iterations", str(iterations), "--output", output]
     settings = [f"activations.log_every={LOGGED}", f"activations.interval={INTERVAL}", "training.evaluate_every=1000000", f"data.test_size={options.batch}",
-                f"data.train_size={options.batch * iterations}"]
+                f"data.train_size={options.batch * options.iterations}"]
     name, _, value = mode.partition("=")
     if name == "limit":
         settings.append(f"training.memory_limit={value}")
@@ -42,21 +43,28 @@ def figures(output):
     with open(glob.glob(os.path.join(output, "*", "metrics.jsonl"))[0]) as lines:
         rows = [row for row in map(json.loads, lines) if "images_per_second" in row]
     speeds = [row["images_per_second"] for row in rows if row["iteration"] > FIRST]
+    if not speeds:
+        sys.exit(f"memory_time: no iteration of {output} counts, it was too slow: more --iterations are needed")
     peak = max((row["memory_peak"] for row in rows), key=lambda memory: memory["total"])
     return {"images_per_second": statistics.harmonic_mean(speeds),
             "peak_beyond_parameters": peak["total"] - sum(peak[category] for category in FIXED)}
 
 
 def turn(options, mode, core):
-    """Raw runs on for longer, so that the other mode has company to its end."""
+    """Raw runs until the other mode ends, so that each of its iterations that counts had company, as all of the other's had."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = {"raw": ("mode=RAW", options.iterations * 2, 1 - core), mode: (mode, options.iterations, core)}
-        processes = {name: subprocess.Popen(command(options, *run, os.path.join(folder, name)), stdout=subprocess.DEVNULL)
-                     for name, run in runs.items()}
-        for name, process in processes.items():
-            if process.wait() != 0:
-                sys.exit(f"memory_time: {name} failed: {' '.join(process.args)}")
-        return {name: figures(os.path.join(folder, name)) for name in runs}
+        own, raw = (os.path.join(folder, name) for name in ("own", "raw"))
+        companion = subprocess.Popen(command(options, "mode=RAW", ENDLESS, 1 - core, raw), stdout=subprocess.DEVNULL)
+        try:
+            subprocess.run(command(options, mode, options.iterations, core, own), stdout=subprocess.DEVNULL, check=True)
+            if companion.poll() is not None:
+                sys.exit(f"memory_time: raw ended early, with exit code {companion.returncode}")
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"memory_time: {mode} failed, with exit code {error.returncode}: {' '.join(error.cmd)}")
+        finally:
+            companion.kill()
+            companion.wait()
+        return {"raw": figures(raw), mode: figures(own)}
 
 
 def row_of(turns, mode):
