@@ -48,16 +48,48 @@ int64_t Codec::MaxEncodedSize(const Shape& chunk, DType dtype) const {
   return MaxStreamSize(chunk, dtype) + kChecksumBytes;
 }
 
+void Codec::Encode(DType dtype, const ValueCoding& coding, EncodeRequest* requests,
+                   int count) const {
+  EncodeStreams(dtype, coding, requests, count);
+  if (!coding.checksum) return;
+  for (int i = 0; i < count; ++i) {
+    requests[i].size = AppendChecksum(requests[i].out, requests[i].size);
+  }
+}
+
 int64_t Codec::Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
                       uint8_t* out, EncodeStatistics* statistics) const {
-  const int64_t size = EncodeStream(data, dtype, chunk, coding, out, statistics);
-  return coding.checksum ? AppendChecksum(out, size) : size;
+  EncodeRequest request = {data, chunk, out, 0, {}};
+  Encode(dtype, coding, &request, 1);
+  *statistics = request.statistics;
+  return request.size;
+}
+
+void Codec::Decode(DType dtype, const ValueCoding& coding, const DecodeRequest* requests,
+                   int count) const {
+  std::vector<DecodeRequest> verified(requests, requests + count);
+  for (DecodeRequest& r : verified) r.size = VerifyChecksum(r.stream, r.size, coding.checksum);
+  DecodeStreams(dtype, coding, verified.data(), count);
 }
 
 void Codec::Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
                    const ValueCoding& coding, void* data) const {
-  const int64_t without = VerifyChecksum(stream, size, coding.checksum);
-  DecodeStream(stream, without, dtype, chunk, coding, data);
+  const DecodeRequest request = {stream, size, chunk, data};
+  Decode(dtype, coding, &request, 1);
+}
+
+void Codec::EncodeStreams(DType dtype, const ValueCoding& coding, EncodeRequest* requests,
+                          int count) const {
+  for (EncodeRequest* r = requests; r != requests + count; ++r) {
+    r->size = EncodeStream(r->data, dtype, r->shape, coding, r->out, &r->statistics);
+  }
+}
+
+void Codec::DecodeStreams(DType dtype, const ValueCoding& coding, const DecodeRequest* requests,
+                          int count) const {
+  for (const DecodeRequest* r = requests; r != requests + count; ++r) {
+    DecodeStream(r->stream, r->size, dtype, r->shape, coding, r->data);
+  }
 }
 
 const Codec* FindCodec(const std::string& name) {

@@ -90,6 +90,22 @@ struct ChunkView {
   Shape shape;
 };
 
+// A chunk to be encoded, and what came of it.
+struct EncodeRequest {
+  const void* data;  // NHWC, F32 or BF16
+  Shape shape;
+  uint8_t* out;      // MaxEncodedSize bytes are there
+  int64_t size = 0;  // result: of the stream
+  EncodeStatistics statistics;
+};
+
+struct DecodeRequest {
+  const uint8_t* stream;
+  int64_t size;
+  Shape shape;
+  void* data;  // elements() of these
+};
+
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -108,20 +124,30 @@ class Codec {
   }
   // Upper limit for the bytes of one chunk of this shape, with or without a checksum.
   int64_t MaxEncodedSize(const Shape& chunk, DType dtype) const;
-  // Writes the stream to `out` (MaxEncodedSize bytes are there) and returns its length. `data` is
-  // NHWC, F32 or BF16. `coding` holds the bounds and the mode and went through Prepare; it is made
-  // once for a value and shared by all of its chunks.
+  // Writes each stream to its `out`. `coding` holds the bounds and the mode and went through
+  // Prepare; it is made once for a value and shared by all of its chunks. Several at a time are
+  // faster than one after the other: what the coding says is worked out once, and some codecs have
+  // more to do at a time. The bytes are the same.
+  void Encode(DType dtype, const ValueCoding& coding, EncodeRequest* requests, int count) const;
   int64_t Encode(const void* data, DType dtype, const Shape& chunk, const ValueCoding& coding,
                  uint8_t* out, EncodeStatistics* statistics) const;
-  // Writes chunk.elements() elements to `data`. REQUIRES: the encoder's `coding`. Bytes that
-  // no encoder wrote give Error(CORRUPTION), never a read or write out of bounds. With a checksum
-  // every byte is verified before anything is decoded; without, a changed byte may go unnoticed.
+  // Writes each chunk's elements. REQUIRES: the encoder's `coding`. Bytes that no encoder wrote
+  // give Error(CORRUPTION), without saying of which chunk, never a read or write out of bounds.
+  // With a checksum every byte is verified before anything is decoded; without, a changed byte may
+  // go unnoticed.
+  void Decode(DType dtype, const ValueCoding& coding, const DecodeRequest* requests,
+              int count) const;
   void Decode(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
               const ValueCoding& coding, void* data) const;
 
  protected:
-  // The same of the stream without a checksum; DecodeStream may meet its flag in the head.
+  // The same of the streams without a checksum; DecodeStream may meet its flag in the head. Those
+  // of several chunks call those of one, where a codec does not do better.
   virtual int64_t MaxStreamSize(const Shape& chunk, DType dtype) const = 0;
+  virtual void EncodeStreams(DType dtype, const ValueCoding& coding, EncodeRequest* requests,
+                             int count) const;
+  virtual void DecodeStreams(DType dtype, const ValueCoding& coding, const DecodeRequest* requests,
+                             int count) const;
   virtual int64_t EncodeStream(const void* data, DType dtype, const Shape& chunk,
                                const ValueCoding& coding, uint8_t* out,
                                EncodeStatistics* statistics) const = 0;

@@ -40,6 +40,12 @@ void ParallelOrThrow(int64_t count, const Body& body) {
   }
 }
 
+// Chunks that a thread hands to the codec at a time.
+constexpr int kTogether = 2;
+
+// As many, as long as each thread has something to do.
+int64_t TakenTogether(int64_t chunks) { return chunks >= kTogether * Threads() ? kTogether : 1; }
+
 // Scratch memory for each thread, kept between calls.
 class Scratch {
  public:
@@ -99,6 +105,10 @@ class CompressedStore : public ActivationStore {
     int64_t StoredBytes() const;
     int64_t BytesIn(const ChunkSpace* space) const;
     int64_t LargestDecoded() const { return chunking.Largest().elements() * SizeOf(dtype); }
+    // For a chunk of which only a part is wanted, and for an encoded one that is not in memory.
+    int64_t DecodingScratch(bool in_memory) const {
+      return RoundUp(LargestDecoded() + (in_memory ? 0 : LargestEncoded()), 64);
+    }
     int64_t LargestEncoded() const { return codec->MaxEncodedSize(chunking.Largest(), dtype); }
 
     std::string name;
@@ -112,14 +122,22 @@ class CompressedStore : public ActivationStore {
     std::vector<EncodedChunk> chunks;
   };
 
+  // Scratch for the chunks that are decoded together.
+  struct Pieces {
+    uint8_t* memory;
+    int64_t stride;
+  };
+
   StoredValue PutInPlace(int id, const Tensor& value);
   std::shared_ptr<const ValueCoding> Learn(const Tensor& value, const PutOptions& options,
                                            const Entry& entry) const;
   EncodeStatistics EncodeAll(const Tensor& value, Tier tier, Entry& entry);
   EncodedChunk Keep(const uint8_t* data, int64_t size, Tier tier, const Entry& entry);
   [[noreturn]] void ThrowLimit(int64_t size, const Entry& entry) const;
-  static void DecodeChunk(const Entry& entry, int64_t index, int64_t first, int64_t count,
-                          uint8_t* scratch, uint8_t* out);
+  void DecodeChunks(const Entry& entry, int64_t begin, int64_t end, int64_t first, int64_t count,
+                    const Pieces& scratch, uint8_t* out) const;
+  static void DecodeNamed(const Entry& entry, int64_t first, const DecodeRequest* requests,
+                          int count);
   void FreeAll(const Entry& entry);
   const Entry& At(int id) const;
 
@@ -201,15 +219,29 @@ StoredValue CompressedStore::PutInPlace(int id, const Tensor& value) {
 
 EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Tier tier, Entry& entry) {
   const auto* data = static_cast<const uint8_t*>(value.raw());
-  scratch_.Reserve(entry.LargestEncoded());
+  const int64_t stride = RoundUp(entry.LargestEncoded(), 64);
+  const auto chunks = static_cast<int64_t>(entry.chunks.size());
+  const int64_t together = TakenTogether(chunks);
+  scratch_.Reserve(together * stride);
   // By chunk, so that the sum does not depend on the number of threads.
-  std::vector<EncodeStatistics> statistics(entry.chunks.size());
-  ParallelOrThrow(entry.chunks.size(), [&](int thread, int64_t i) {
-    const Chunk chunk = entry.chunking.At(i);
-    const int64_t size =
-        entry.codec->Encode(data + chunk.offset * SizeOf(entry.dtype), entry.dtype, chunk.shape,
-                            *entry.coding, scratch_.Of(thread), &statistics[i]);
-    entry.chunks[i] = Keep(scratch_.Of(thread), size, tier, entry);
+  std::vector<EncodeStatistics> statistics(chunks);
+  ParallelOrThrow((chunks + together - 1) / together, [&](int thread, int64_t i) {
+    const int64_t begin = i * together, end = std::min(begin + together, chunks);
+    EncodeRequest requests[kTogether];
+    for (int64_t c = begin; c < end; ++c) {
+      const Chunk chunk = entry.chunking.At(c);
+      requests[c - begin] = {data + chunk.offset * SizeOf(entry.dtype),
+                             chunk.shape,
+                             scratch_.Of(thread) + (c - begin) * stride,
+                             0,
+                             {}};
+    }
+    entry.codec->Encode(entry.dtype, *entry.coding, requests, static_cast<int>(end - begin));
+    for (int64_t c = begin; c < end; ++c) {
+      const EncodeRequest& done = requests[c - begin];
+      statistics[c] = done.statistics;
+      entry.chunks[c] = Keep(done.out, done.size, tier, entry);
+    }
   });
   EncodeStatistics sum;
   for (const EncodeStatistics& s : statistics) sum.Add(s);
@@ -248,36 +280,64 @@ Tensor CompressedStore::Get(int id, int64_t first, int64_t count, const Tensor& 
   const int64_t begin_chunk = entry.chunking.ChunkOf(first);
   const int64_t chunks = entry.chunking.EndOf(first + count) - begin_chunk;
   const bool in_memory = file_ == nullptr || entry.BytesIn(file_.get()) == 0;
-  scratch_.Reserve(entry.LargestDecoded() + (in_memory ? 0 : entry.LargestEncoded()));
-  ParallelOrThrow(chunks, [&](int thread, int64_t i) {
-    DecodeChunk(entry, begin_chunk + i, first, count, scratch_.Of(thread),
-                static_cast<uint8_t*>(scratch.raw()));
+  const int64_t stride = entry.DecodingScratch(in_memory);
+  const int64_t together = TakenTogether(chunks);
+  scratch_.Reserve(together * stride);
+  ParallelOrThrow((chunks + together - 1) / together, [&](int thread, int64_t i) {
+    const int64_t begin = i * together, end = std::min(begin + together, chunks);
+    DecodeChunks(entry, begin_chunk + begin, begin_chunk + end, first, count,
+                 {scratch_.Of(thread), stride}, static_cast<uint8_t*>(scratch.raw()));
   });
   return scratch.shape().n == count ? scratch : scratch.Slice(0, count);
 }
 
-// Decodes what chunk `index` has of samples [first, first + count) to where it belongs in `out`.
-// `scratch` holds the decoded chunk, where only a part of it is wanted, and behind it the encoded
-// one, where that is not in memory.
-void CompressedStore::DecodeChunk(const Entry& entry, int64_t index, int64_t first, int64_t count,
-                                  uint8_t* scratch, uint8_t* out) {
-  const Chunk chunk = entry.chunking.At(index);
-  const auto& [space, piece] = entry.chunks[index];
+// Decodes what chunks [begin, end) have of samples [first, first + count) to where it belongs in
+// `out`. A piece of the scratch holds a decoded chunk of which only a part is wanted, and behind it
+// an encoded one that is not in memory.
+void CompressedStore::DecodeChunks(const Entry& entry, int64_t begin, int64_t end, int64_t first,
+                                   int64_t count, const Pieces& scratch, uint8_t* out) const {
+  struct Part {
+    int64_t offset, begin, end;  // of the chunk, and what is wanted of it, in `out`, in elements
+    bool whole;
+  };
   const int64_t bytes = SizeOf(entry.dtype), sample = entry.shape.sample();
-  const int64_t offset = chunk.offset - first * sample;  // in `out`, in elements
-  const int64_t begin = std::max<int64_t>(offset, 0);
-  const int64_t end = std::min(offset + chunk.shape.elements(), count * sample);
-  const bool whole = end - begin == chunk.shape.elements();
-  uint8_t* target = whole ? out + begin * bytes : scratch;
-  const uint8_t* stream = space->Read(piece, scratch + entry.LargestDecoded());
-  try {
-    entry.codec->Decode(stream, piece.size, entry.dtype, chunk.shape, *entry.coding, target);
-  } catch (const Error& error) {
-    throw Error(error.kind(), error.message(),
-                StrCat("chunk ", index, " of ", entry.chunks.size(), " of value ", entry.name));
+  const auto chunks = static_cast<int>(end - begin);
+  DecodeRequest requests[kTogether];
+  Part parts[kTogether];
+  uint8_t* free = scratch.memory;
+  for (int i = 0; i < chunks; ++i) {
+    const Chunk chunk = entry.chunking.At(begin + i);
+    const auto& [space, piece] = entry.chunks[begin + i];
+    Part& part = parts[i];
+    part.offset = chunk.offset - first * sample;
+    part.begin = std::max<int64_t>(part.offset, 0);
+    part.end = std::min(part.offset + chunk.shape.elements(), count * sample);
+    part.whole = part.end - part.begin == chunk.shape.elements();
+    uint8_t* const own = free;
+    if (!part.whole || space == file_.get()) free += scratch.stride;
+    requests[i] = {space->Read(piece, own + entry.LargestDecoded()), piece.size, chunk.shape,
+                   part.whole ? out + part.begin * bytes : own};
   }
-  if (!whole)
-    std::memcpy(out + begin * bytes, target + (begin - offset) * bytes, (end - begin) * bytes);
+  DecodeNamed(entry, begin, requests, chunks);
+  for (int i = 0; i < chunks; ++i) {
+    const Part& part = parts[i];
+    if (part.whole) continue;
+    std::memcpy(out + part.begin * bytes,
+                static_cast<uint8_t*>(requests[i].data) + (part.begin - part.offset) * bytes,
+                (part.end - part.begin) * bytes);
+  }
+}
+
+// An error names the chunk; which one it is of several is found out when there is one.
+void CompressedStore::DecodeNamed(const Entry& entry, int64_t first, const DecodeRequest* requests,
+                                  int count) {
+  try {
+    entry.codec->Decode(entry.dtype, *entry.coding, requests, count);
+  } catch (const Error& error) {
+    for (int i = 0; i < count && count > 1; ++i) DecodeNamed(entry, first + i, requests + i, 1);
+    throw Error(error.kind(), error.message(),
+                StrCat("chunk ", first, " of ", entry.chunks.size(), " of value ", entry.name));
+  }
 }
 
 void CompressedStore::Release(int id) {
@@ -310,10 +370,11 @@ const CompressedStore::Entry& CompressedStore::At(int id) const {
 
 int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier) {
   if (tier == Tier::IN_PLACE) return 0;
-  const Shape chunk = Chunking(value, dtype, StoreOptions().chunk_bytes).Largest();
-  const int64_t decoded = chunk.elements() * SizeOf(dtype);
-  const int64_t encoded = FindCodec("fast")->MaxEncodedSize(chunk, dtype);
-  return RoundUp(tier == Tier::OFFLOADED ? decoded + encoded : encoded, 64) * Threads();
+  const Chunking chunking(value, dtype, StoreOptions().chunk_bytes);
+  const int64_t decoded = chunking.Largest().elements() * SizeOf(dtype);
+  const int64_t encoded = FindCodec("fast")->MaxEncodedSize(chunking.Largest(), dtype);
+  const int64_t each = RoundUp(tier == Tier::OFFLOADED ? decoded + encoded : encoded, 64);
+  return TakenTogether(chunking.count()) * each * Threads();
 }
 
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,

@@ -11,17 +11,41 @@
 namespace encke {
 namespace {
 
-// Scratch memory of this thread, not cleared, kept from chunk to chunk: some six bytes for each
-// element of the largest. Taken for each chunk anew, it came from the system and went back, and a
+// Scratch memory of this thread for chunks that are coded together, so much for each, not cleared,
+// kept from chunk to chunk. Taken for each chunk anew, it came from the system and went back, and a
 // tenth of a training step went into page faults.
-uint8_t* ThreadScratch(int64_t elements, const simd::DenseShape& shape) {
-  thread_local std::vector<uint8_t> scratch;
-  const auto needed = static_cast<size_t>(simd::DenseScratch(elements, shape));
-  if (scratch.size() < needed) scratch.assign(needed, 0);
-  return scratch.data();
-}
+struct ThreadScratch {
+  uint8_t* of[simd::kDenseTogether];
+
+  ThreadScratch(int64_t bytes, int count) {
+    thread_local std::vector<uint8_t> scratch[simd::kDenseTogether];
+    for (int i = 0; i < count; ++i) {
+      if (scratch[i].size() < static_cast<size_t>(bytes)) scratch[i].assign(bytes, 0);
+      of[i] = scratch[i].data();
+    }
+  }
+};
 
 simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }
+
+// How many of the requests, from the first on, the kernels can code at once.
+template <typename Request>
+int TakeTogether(const Request* requests, int count) {
+  const Shape& first = requests[0].shape;
+  int taken = 1;
+  while (taken < std::min(count, simd::kDenseTogether) && requests[taken].shape.c == first.c &&
+         requests[taken].shape.w == first.w) {
+    ++taken;
+  }
+  return taken;
+}
+
+template <typename Request>
+int64_t LargestOf(const Request* requests, int count) {
+  int64_t elements = 0;
+  for (int i = 0; i < count; ++i) elements = std::max(elements, requests[i].shape.elements());
+  return elements;
+}
 
 // Codes that tables are learnt from, about: of wide values a few channels of each piece serve.
 constexpr int64_t kLearntCodes = 49152;
@@ -91,40 +115,92 @@ int64_t DenseCodec::MaxStreamSize(const Shape& chunk, DType dtype) const {
 int64_t DenseCodec::EncodeStream(const void* data, DType dtype, const Shape& chunk,
                                  const ValueCoding& coding, uint8_t* out,
                                  EncodeStatistics* statistics) const {
+  EncodeRequest request = {data, chunk, out, 0, {}};
+  EncodeStreams(dtype, coding, &request, 1);
+  *statistics = request.statistics;
+  return request.size;
+}
+
+void DenseCodec::EncodeStreams(DType dtype, const ValueCoding& coding, EncodeRequest* requests,
+                               int count) const {
   ENCKE_CHECK(dtype == DType::F32 || dtype == DType::BF16, NameOf(dtype));
-  if (coding.tables.empty()) return fast_.EncodeStream(data, dtype, chunk, coding, out, statistics);
+  if (coding.tables.empty()) return fast_.EncodeStreams(dtype, coding, requests, count);
   const Quantizer& quantizer = coding.quantizer;
-  const int64_t elements = chunk.elements(), bytes = elements * SizeOf(dtype);
-  const simd::DenseShape shape = DenseShapeOf(chunk);
   const ExpandedQuantizer expanded = quantizer.Expand();
-  uint8_t* rest = WriteStreamHead(StreamKind::DENSE, out);
-  simd::ChunkSums sums;
-  const int64_t size = kernels_.encode_dense(
-      dtype, {data, elements, expanded.tables(), quantizer.mode(), rest, bytes - 1}, shape,
-      ExpandDenseTables(coding.tables), ThreadScratch(elements, shape), &sums);
-  if (size < 0) return fast_.EncodeStream(data, dtype, chunk, coding, out, statistics);
-  *statistics = StatisticsOf(sums, data, dtype, elements, quantizer);
-  return kStreamHead + size;
+  const simd::DenseTables tables = ExpandDenseTables(coding.tables);
+  for (int begin = 0; begin < count;) {
+    EncodeRequest* together = requests + begin;
+    const int taken = TakeTogether(together, count - begin);
+    begin += taken;
+    const simd::DenseShape shape = DenseShapeOf(together[0].shape);
+    simd::EncodeJob jobs[simd::kDenseTogether];
+    simd::ChunkSums sums[simd::kDenseTogether];
+    int64_t sizes[simd::kDenseTogether];
+    for (int i = 0; i < taken; ++i) {
+      const EncodeRequest& r = together[i];
+      const int64_t elements = r.shape.elements();
+      jobs[i] = {r.data,
+                 elements,
+                 expanded.tables(),
+                 quantizer.mode(),
+                 WriteStreamHead(StreamKind::DENSE, r.out),
+                 elements * SizeOf(dtype) - 1};
+    }
+    const ThreadScratch scratch(simd::DenseScratch(LargestOf(together, taken), shape), taken);
+    kernels_.encode_dense(dtype, jobs, taken, shape, tables, scratch.of, sums, sizes);
+    for (int i = 0; i < taken; ++i) {
+      EncodeRequest& r = together[i];
+      if (sizes[i] < 0) {
+        r.size = fast_.EncodeStream(r.data, dtype, r.shape, coding, r.out, &r.statistics);
+        continue;
+      }
+      r.statistics = StatisticsOf(sums[i], r.data, dtype, r.shape.elements(), quantizer);
+      r.size = kStreamHead + sizes[i];
+    }
+  }
 }
 
 void DenseCodec::DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
                               const ValueCoding& coding, void* data) const {
-  if (ReadStreamHead(stream, size) != StreamKind::DENSE || coding.tables.empty()) {
-    return fast_.DecodeStream(stream, size, dtype, chunk, coding, data);
+  const DecodeRequest request = {stream, size, chunk, data};
+  DecodeStreams(dtype, coding, &request, 1);
+}
+
+void DenseCodec::DecodeStreams(DType dtype, const ValueCoding& coding,
+                               const DecodeRequest* requests, int count) const {
+  const auto is_dense = [&](const DecodeRequest& r) {
+    return ReadStreamHead(r.stream, r.size) == StreamKind::DENSE && !coding.tables.empty();
+  };
+  if (std::none_of(requests, requests + count, is_dense)) {
+    return fast_.DecodeStreams(dtype, coding, requests, count);
   }
   const Quantizer& quantizer = coding.quantizer;
-  const int64_t elements = chunk.elements();
-  const simd::DenseShape shape = DenseShapeOf(chunk);
   const ExpandedQuantizer expanded = quantizer.Expand();
-  const simd::DecodeJob job = {stream + kStreamHead,
-                               size - kStreamHead,
-                               expanded.tables(),
-                               quantizer.mode(),
-                               data,
-                               elements};
-  if (!kernels_.decode_dense(dtype, job, shape, ExpandDenseTables(coding.tables),
-                             ThreadScratch(elements, shape))) {
-    ThrowCorruption("a compressed chunk is broken");
+  const simd::DenseTables tables = ExpandDenseTables(coding.tables);
+  for (int begin = 0; begin < count;) {
+    const DecodeRequest* together = requests + begin;
+    if (!is_dense(*together)) {
+      fast_.DecodeStreams(dtype, coding, together, 1);
+      ++begin;
+      continue;
+    }
+    const int alike = TakeTogether(together, count - begin);
+    const auto taken =
+        static_cast<int>(std::find_if_not(together, together + alike, is_dense) - together);
+    begin += taken;
+    const simd::DenseShape shape = DenseShapeOf(together[0].shape);
+    simd::DecodeJob jobs[simd::kDenseTogether];
+    for (int i = 0; i < taken; ++i) {
+      const DecodeRequest& r = together[i];
+      jobs[i] = {
+          r.stream + kStreamHead, r.size - kStreamHead, expanded.tables(), quantizer.mode(), r.data,
+          r.shape.elements()};
+    }
+    const ThreadScratch scratch(simd::DenseDecodingScratch(LargestOf(together, taken), shape),
+                                taken);
+    if (!kernels_.decode_dense(dtype, jobs, taken, shape, tables, scratch.of)) {
+      ThrowCorruption("a compressed chunk is broken");
+    }
   }
 }
 

@@ -22,6 +22,10 @@ class DenseCodec : public Codec {
                        uint8_t* out, EncodeStatistics* statistics) const override;
   void DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
                     const ValueCoding& coding, void* data) const override;
+  void EncodeStreams(DType dtype, const ValueCoding& coding, EncodeRequest* requests,
+                     int count) const override;
+  void DecodeStreams(DType dtype, const ValueCoding& coding, const DecodeRequest* requests,
+                     int count) const override;
 
  private:
   const simd::Kernels& kernels_;

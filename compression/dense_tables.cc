@@ -428,5 +428,10 @@ int64_t DenseScratch(int64_t elements, const DenseShape& shape) {
   return 7 * n + 512 + NeighboursOf(shape.channels, shape.width).left;
 }
 
+int64_t DenseDecodingScratch(int64_t elements, const DenseShape& shape) {
+  const int64_t n = (elements + kBlockElements - 1) / kBlockElements * kBlockElements;
+  return n + kBlockElements + NeighboursOf(shape.channels, shape.width).left;
+}
+
 }  // namespace simd
 }  // namespace encke

@@ -7,6 +7,8 @@
 
 namespace encke {
 
+class ExpandedQuantizer;
+
 class FastCodec : public Codec {
  public:
   // `kernels` must outlive the codec.
@@ -18,8 +20,18 @@ class FastCodec : public Codec {
                        uint8_t* out, EncodeStatistics* statistics) const override;
   void DecodeStream(const uint8_t* stream, int64_t size, DType dtype, const Shape& chunk,
                     const ValueCoding& coding, void* data) const override;
+  void EncodeStreams(DType dtype, const ValueCoding& coding, EncodeRequest* requests,
+                     int count) const override;
+  void DecodeStreams(DType dtype, const ValueCoding& coding, const DecodeRequest* requests,
+                     int count) const override;
 
  private:
+  int64_t EncodeWith(const ExpandedQuantizer& expanded, const void* data, DType dtype,
+                     const Shape& chunk, const ValueCoding& coding, uint8_t* out,
+                     EncodeStatistics* statistics) const;
+  void DecodeWith(const ExpandedQuantizer& expanded, const uint8_t* stream, int64_t size,
+                  DType dtype, const Shape& chunk, const ValueCoding& coding, void* data) const;
+
   const simd::Kernels& kernels_;
 };
 

@@ -43,6 +43,11 @@ struct DenseShape {
 
 // Scratch memory that encode_dense and decode_dense need for a chunk.
 int64_t DenseScratch(int64_t elements, const DenseShape& shape);
+int64_t DenseDecodingScratch(int64_t elements, const DenseShape& shape);
+
+// Chunks of a value that they take at a time, at the most: a coder's next state waits for the one
+// before, but coders can wait side by side.
+constexpr int kDenseTogether = 2;
 
 // Bytes that an encoder may write past `limit` before it notices.
 constexpr int64_t kMaxOvershoot = 1024;
@@ -55,11 +60,13 @@ struct Kernels {
   bool (*decode_fast)(DType dtype, const DecodeJob& job);
   // The codes of all elements, 0 for escapes; `codes` has room for whole blocks of 64.
   void (*quantize)(DType dtype, const EncodeJob& job, uint16_t* codes);
-  // As encode_fast and decode_fast.
-  int64_t (*encode_dense)(DType dtype, const EncodeJob& job, const DenseShape& shape,
-                          const DenseTables& tables, uint8_t* scratch, ChunkSums* sums);
-  bool (*decode_dense)(DType dtype, const DecodeJob& job, const DenseShape& shape,
-                       const DenseTables& tables, uint8_t* scratch);
+  // As encode_fast and decode_fast, of `count` chunks, each with scratch memory and sums of its
+  // own.
+  void (*encode_dense)(DType dtype, const EncodeJob* jobs, int count, const DenseShape& shape,
+                       const DenseTables& tables, uint8_t* const* scratch, ChunkSums* sums,
+                       int64_t* sizes);
+  bool (*decode_dense)(DType dtype, const DecodeJob* jobs, int count, const DenseShape& shape,
+                       const DenseTables& tables, uint8_t* const* scratch);
 };
 
 const Kernels& ReferenceKernels();

@@ -35,6 +35,9 @@ constexpr LaneMoves kLaneMoves;
 
 class Avx2Rans : public X86Contexts {
  public:
+  // Whether two chunks at a time are faster than one after the other.
+  static constexpr bool kTogether = false;
+
   explicit Avx2Rans(const DenseTables& tables) : tables_(tables) {
     states_[0] = states_[1] = _mm256_set1_epi32(kStateLow);
   }

@@ -13,6 +13,9 @@ namespace {
 
 class Avx512Rans : public X86Contexts {
  public:
+  // Whether two chunks at a time are faster than one after the other.
+  static constexpr bool kTogether = true;
+
   explicit Avx512Rans(const DenseTables& tables)
       : tables_(tables), states_(_mm512_set1_epi32(kStateLow)) {}
 
@@ -43,16 +46,17 @@ class Avx512Rans : public X86Contexts {
     const __m512i context = Bytes(contexts);
     const __m512i slot = _mm512_and_si512(states_, _mm512_set1_epi32(kProbabilityOne - 1));
     const __m512i key = _mm512_or_si512(_mm512_slli_epi32(slot, 16), _mm512_set1_epi32(0xffff));
-    // The greatest entry that is not above the key, odd and even tokens apart.
-    __m512i entry = _mm512_permutexvar_epi32(context, Entries(0));
-    __m512i odd = _mm512_setzero_si512();
-    for (int t = 1; t < tables_.tokens; t += 2) {
-      const __m512i a = _mm512_permutexvar_epi32(context, Entries(t));
-      const __m512i b = _mm512_permutexvar_epi32(context, Entries(t + 1));
-      odd = _mm512_mask_mov_epi32(odd, _mm512_cmple_epu32_mask(a, key), a);
-      entry = _mm512_mask_mov_epi32(entry, _mm512_cmple_epu32_mask(b, key), b);
+    // The greatest entry that is not above the key is the least distance: those above wrap around.
+    // Four tokens at a time; rows above those in use are far above every key.
+    const auto distance = [&](int t) __attribute__((always_inline)) {
+      return _mm512_sub_epi32(key, _mm512_permutexvar_epi32(context, Entries(t)));
+    };
+    __m512i even = distance(0), odd = even;
+    for (int t = 1; t < tables_.tokens; t += 4) {
+      odd = _mm512_min_epu32(odd, _mm512_min_epu32(distance(t), distance(t + 2)));
+      even = _mm512_min_epu32(even, _mm512_min_epu32(distance(t + 1), distance(t + 3)));
     }
-    entry = _mm512_max_epu32(entry, odd);
+    const __m512i entry = _mm512_sub_epi32(key, _mm512_min_epu32(even, odd));
     const __m512i token = _mm512_and_si512(entry, _mm512_set1_epi32(15));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens), _mm512_cvtepi32_epi8(token));
     const __m512i high = _mm512_srli_epi32(states_, kProbabilityBits);

@@ -9,6 +9,9 @@ namespace {
 
 class ReferenceRans {
  public:
+  // Whether two chunks at a time are faster than one after the other.
+  static constexpr bool kTogether = false;
+
   explicit ReferenceRans(const DenseTables& tables) : tables_(tables) {
     for (uint32_t& state : states_) state = kStateLow;
   }

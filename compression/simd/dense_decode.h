@@ -1,0 +1,258 @@
+// The decoder of the DENSE codec for one instruction set (dense_kernel.h): words to tokens, of two
+// chunks side by side, then tokens and raw bits to elements.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "compression/simd/bit_stream.h"
+#include "compression/simd/dense_stream.h"
+#include "compression/simd/token_codes.h"
+#include "compression/simd/walk.h"
+
+namespace encke::simd {
+namespace {
+
+// Adds the raw bits of the codes that stand for ranges; false when one leaves its byte.
+ENCKE_INLINE bool ReadExtras(uint64_t where, BitReader& reader, uint8_t* codes) {
+  for (; where != 0; where &= where - 1) {
+    uint8_t& code = codes[__builtin_ctzll(where)];
+    const int extra = kTokenExtra[code];
+    const int value = kTokenBase[code] + static_cast<int>(reader.Get(extra) & ((1u << extra) - 1));
+    if (value > 255) return false;
+    code = static_cast<uint8_t>(value);
+  }
+  return true;
+}
+
+template <typename Ops>
+ENCKE_INLINE typename Ops::Codes ReadLowBits(uint64_t active, int shift, BitReader& reader) {
+  const int count = Popcount(active);
+  auto planes = Ops::Zero();
+  for (int plane = 0; plane < shift; ++plane) {
+    Ops::AddWhere(Ops::Pdep(reader.Get(count), active), 1 << plane, &planes);
+  }
+  return planes;
+}
+
+// The codes of a block from z' in `high`.
+template <typename Ops>
+ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
+                             typename Ops::Quantized* block) {
+  block->wide = shift > 0;
+  block->low = Ops::LoadCodes(high);
+  if (shift == 0) return;
+  alignas(64) uint8_t low[kBlockElements], upper[kBlockElements];
+  Ops::StoreCodes(ReadLowBits<Ops>(Ops::AtLeast(block->low, 1), shift, reader), low);
+  for (int i = 0; i < kBlockElements; ++i) {
+    const int code = high[i] > 0 ? ((high[i] - 1) << shift | low[i]) + 1 : 0;
+    low[i] = static_cast<uint8_t>(code);
+    upper[i] = static_cast<uint8_t>(code >> 8);
+  }
+  block->low = Ops::LoadCodes(low);
+  block->high = Ops::LoadCodes(upper);
+}
+
+template <typename Ops, QuantizerMode kMode>
+ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const TokenCodes<kMode>& codes,
+                             const DenseTables& tables, uint64_t valid, BitReader& reader,
+                             typename Ops::Quantized* block) {
+  alignas(64) uint8_t low[kBlockElements] = {}, upper[kBlockElements];
+  alignas(64) int16_t values[kBlockElements];
+  const int last = tables.tokens - 1, shift = tables.shift;
+  const auto stored = Ops::LoadCodes(tokens);
+  uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
+  if (codes.narrow && tails == 0) {
+    block->wide = false;
+    block->low = Ops::Lookup(codes.base, stored);
+    if (shift == 0) return;
+    const auto raw = ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader);
+    block->low = Ops::Add(block->low, Ops::Add(raw, raw));
+    return;
+  }
+  for (int i = 0; i < kBlockElements; ++i) {
+    values[i] = static_cast<int16_t>(tokens[i] + tables.lowest);
+  }
+  for (; tails != 0; tails &= tails - 1) {
+    const int i = __builtin_ctzll(tails);
+    const int beyond = static_cast<int>(reader.Get(kTailBits) & 255);
+    values[i] = static_cast<int16_t>(values[i] + (tokens[i] == last ? beyond : -beyond));
+  }
+  if (shift > 0) {
+    Ops::StoreCodes(ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader), low);
+  }
+  for (int i = 0; i < kBlockElements; ++i) {
+    const int code = ToZigzag(TokenCodes<kMode>::CodeOf(values[i], low[i], shift));
+    low[i] = static_cast<uint8_t>(code);
+    upper[i] = static_cast<uint8_t>(code >> 8);
+  }
+  block->low = Ops::LoadCodes(low);
+  block->high = Ops::LoadCodes(upper);
+  block->wide = true;
+}
+
+// A stream on its way to tokens.
+template <typename Rans>
+struct ChunkDecoder {
+  uint8_t* tokens;  // whole blocks, and before them the token of 0 as far as neighbours reach
+  int64_t elements;
+  const uint8_t *words = nullptr, *words_end = nullptr;
+  uint64_t escapes = 0;
+  Rans rans;
+
+  ChunkDecoder(uint8_t* scratch, int64_t count, const DenseNeighbours& neighbours,
+               const DenseTables& tables)
+      : tokens(scratch + neighbours.left), elements(count), rans(tables) {
+    std::memset(scratch, tables.rule.zero, neighbours.left);
+    // The last block's tokens are not all decoded.
+    const int64_t last = elements / kBlockElements * kBlockElements;
+    if (last < elements) std::memset(tokens + last, 0, kBlockElements);
+  }
+
+  bool ReadHead(const DecodeJob& job) {
+    const uint8_t* in = job.stream;
+    const uint8_t* const end = job.stream + job.size;
+    uint64_t count;
+    if (!ReadVarint(&in, end, &count) || !ReadVarint(&in, end, &escapes)) return false;
+    const auto limit = static_cast<uint64_t>(job.size);
+    if (count > limit || escapes > limit) return false;
+    if (end - in < static_cast<int64_t>(kLanes * 4 + 2 * count)) return false;
+    rans.Load(in);
+    words = in + kLanes * 4;
+    words_end = words + 2 * count;
+    return true;
+  }
+};
+
+// The tokens of N chunks side by side, from element `first` to before `end`, where a group begins.
+template <int N, typename Rans>
+ENCKE_INLINE bool DecodeGroups(int64_t first, int64_t end, const DenseNeighbours& neighbours,
+                               const ContextRule& rule, ChunkDecoder<Rans>* const* chunks) {
+  alignas(16) uint8_t contexts[N][kLanes];
+  const uint8_t* words[N];
+  std::optional<Rans> rans[N];  // of its own, so that states stay in registers
+  for (int n = 0; n < N; ++n) {
+    words[n] = chunks[n]->words;
+    rans[n].emplace(chunks[n]->rans);
+  }
+  for (int64_t i = first; i < end; i += kLanes) {
+    bool there = true;
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      uint8_t* const tokens = chunks[n]->tokens;
+      Rans::Contexts(Near(tokens, i, neighbours), rule, contexts[n]);
+      there &= rans[n]->Get(contexts[n], tokens + i, &words[n], chunks[n]->words_end);
+    }
+    if (!there) return false;
+  }
+  for (int n = 0; n < N; ++n) {
+    chunks[n]->words = words[n];
+    chunks[n]->rans.CopyStates(*rans[n]);
+  }
+  return true;
+}
+
+// All tokens of N chunks: side by side what all of them have.
+template <int N, typename Rans>
+bool DecodeTokens(const DenseNeighbours& neighbours, const ContextRule& rule,
+                  ChunkDecoder<Rans>* const* chunks) {
+  int64_t common = chunks[0]->elements;
+  for (int n = 1; n < N; ++n) common = std::min(common, chunks[n]->elements / kLanes * kLanes);
+  if (!DecodeGroups<N>(0, common, neighbours, rule, chunks)) return false;
+  const int64_t rest = (common + kLanes - 1) / kLanes * kLanes;
+  for (int n = 0; n < N; ++n) {
+    ChunkDecoder<Rans>& chunk = *chunks[n];
+    if (!DecodeGroups<1>(rest, chunk.elements, neighbours, rule, chunks + n)) return false;
+    if (chunk.words != chunk.words_end || !chunk.rans.AtStart()) return false;
+  }
+  return true;
+}
+
+template <typename Rans>
+bool DecodeTokens(int count, const DenseNeighbours& neighbours, const ContextRule& rule,
+                  ChunkDecoder<Rans>* const* chunks) {
+  if (Rans::kTogether && count == 2) return DecodeTokens<2>(neighbours, rule, chunks);
+  return std::all_of(chunks, chunks + count, [&](ChunkDecoder<Rans>* const& chunk) {
+    return DecodeTokens<1>(neighbours, rule, &chunk);
+  });
+}
+
+template <typename T>
+bool ReadEscapeList(const uint8_t** in, const uint8_t* end, int64_t count, int64_t elements,
+                    T* data) {
+  uint64_t next = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint64_t gap;
+    if (!ReadVarint(in, end, &gap) || gap >= static_cast<uint64_t>(elements)) return false;
+    const uint64_t position = next + gap;
+    if (position >= static_cast<uint64_t>(elements)) return false;
+    if (end - *in < static_cast<int64_t>(sizeof(T))) return false;
+    std::memcpy(data + position, *in, sizeof(T));
+    *in += sizeof(T);
+    next = position + 1;
+  }
+  return true;
+}
+
+// Tokens and raw bits back to elements.
+template <typename Ops, typename T, QuantizerMode kMode>
+bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* tokens,
+                 BitReader& reader) {
+  T* data = static_cast<T*>(job.data);
+  TableCursor cursor(job.tables);
+  [[maybe_unused]] const TokenCodes<kMode> token_codes(tables);
+  for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
+    uint8_t* codes = tokens + begin;
+    typename Ops::Quantized block;
+    block.high = Ops::Zero();
+    if constexpr (kMode == QuantizerMode::MASK) {
+      const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(codes), kPlainTokens);
+      if (!ReadExtras(ranges, reader, codes)) return false;
+      JoinMasked<Ops>(codes, tables.shift, reader, &block);
+    } else {
+      JoinSigned<Ops, kMode>(codes, token_codes, tables, ValidElements(job.elements - begin),
+                             reader, &block);
+    }
+    if (!reader.ok()) return false;
+    const int64_t left = job.elements - begin;
+    T padded[kBlockElements];
+    Ops::template Dequantize<kMode>(block, cursor.At<kMode>(),
+                                    left >= kBlockElements ? data + begin : padded);
+    if (left < kBlockElements) std::memcpy(data + begin, padded, left * sizeof(T));
+  }
+  return reader.AtEnd();
+}
+
+// What follows the words.
+template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
+bool FinishChunk(const DecodeJob& job, const DenseTables& tables, const ChunkDecoder<Rans>& chunk) {
+  const uint8_t* const end = job.stream + job.size;
+  const uint8_t* list = chunk.words_end;
+  // The escapes are read twice: once to find the bit stream behind them, once in their places.
+  const uint8_t* bits = list;
+  T* data = static_cast<T*>(job.data);
+  if (!ReadEscapeList(&bits, end, chunk.escapes, job.elements, data)) return false;
+  BitReader reader(bits, end - bits);
+  if (!Reconstruct<Ops, T, kMode>(job, tables, chunk.tokens, reader)) return false;
+  return ReadEscapeList(&list, end, chunk.escapes, job.elements, data);
+}
+
+template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
+bool DecodeDenseAs(const DecodeJob* jobs, int count, const DenseShape& shape,
+                   const DenseTables& tables, uint8_t* const* scratch) {
+  const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
+  std::optional<ChunkDecoder<Rans>> decoders[kDenseTogether];
+  ChunkDecoder<Rans>* chunks[kDenseTogether] = {};
+  for (int i = 0; i < count; ++i) {
+    chunks[i] = &decoders[i].emplace(scratch[i], jobs[i].elements, neighbours, tables);
+    if (!chunks[i]->ReadHead(jobs[i])) return false;
+  }
+  if (!DecodeTokens(count, neighbours, tables.rule, chunks)) return false;
+  for (int i = 0; i < count; ++i) {
+    if (!FinishChunk<Ops, Rans, T, kMode>(jobs[i], tables, *chunks[i])) return false;
+  }
+  return true;
+}
+
+}  // namespace
+}  // namespace encke::simd

@@ -1,0 +1,303 @@
+// The encoder of the DENSE codec for one instruction set (dense_kernel.h): elements to tokens and
+// raw bits, then tokens to words, of two chunks side by side.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "compression/simd/bit_stream.h"
+#include "compression/simd/dense_stream.h"
+#include "compression/simd/walk.h"
+
+namespace encke::simd {
+namespace {
+
+constexpr int64_t kEscapeShare =
+    32;  // more escapes than one element in so many: not for this codec
+
+// Pieces of the scratch memory. n: elements, rounded up to whole blocks.
+struct DenseBuffers {
+  uint8_t* tokens;    // n, and before them the token of 0 as far as neighbours reach
+  uint8_t* indexes;   // n: context | token << 4
+  uint8_t* bits;      // 2 n + 64: the bit stream
+  uint16_t* words;    // n
+  uint32_t* escapes;  // positions
+  int64_t max_escapes;
+
+  DenseBuffers(uint8_t* scratch, int64_t elements, const DenseNeighbours& neighbours,
+               uint8_t zero) {
+    const int64_t n = (elements + kBlockElements - 1) / kBlockElements * kBlockElements;
+    max_escapes = n / kEscapeShare;
+    escapes = reinterpret_cast<uint32_t*>(scratch);
+    words = reinterpret_cast<uint16_t*>(escapes + max_escapes + kBlockElements);
+    bits = reinterpret_cast<uint8_t*>(words + n);
+    indexes = bits + 2 * n + kBlockElements;
+    tokens = indexes + n + neighbours.left;
+    std::memset(tokens - neighbours.left, zero, neighbours.left);
+  }
+};
+
+// 64 codes split into tokens and the raw bits below; with a mask, `high` is z'.
+struct SplitCodes {
+  alignas(64) uint8_t high[kBlockElements];
+  alignas(64) uint8_t low[kBlockElements];
+  uint64_t unknown;  // codes that the tables do not cover
+};
+
+// The codes of a block as whole numbers.
+template <typename Ops>
+ENCKE_INLINE void WholeCodes(const typename Ops::Quantized& block, uint16_t* codes) {
+  alignas(64) uint8_t low[kBlockElements], high[kBlockElements] = {};
+  Ops::StoreCodes(block.low, low);
+  if (block.wide) Ops::StoreCodes(block.high, high);
+  for (int i = 0; i < kBlockElements; ++i) {
+    codes[i] = static_cast<uint16_t>(low[i] | high[i] << 8);
+  }
+}
+
+template <typename Ops>
+ENCKE_INLINE void SplitMasked(const typename Ops::Quantized& block, const DenseTables& tables,
+                              uint8_t* tokens, SplitCodes* split) {
+  const int shift = tables.shift;
+  uint64_t too_high = 0;
+  if (shift == 0) {
+    Ops::StoreCodes(block.low, split->high);
+    if (block.wide) too_high = Ops::AtLeast(block.high, 1);
+  } else {
+    alignas(64) uint16_t codes[kBlockElements];
+    alignas(64) uint8_t over[kBlockElements];
+    WholeCodes<Ops>(block, codes);
+    for (int i = 0; i < kBlockElements; ++i) {
+      const int high = HighPart(codes[i], shift);
+      split->low[i] = static_cast<uint8_t>((codes[i] - 1) & ((1 << shift) - 1));
+      split->high[i] = static_cast<uint8_t>(high);
+      over[i] = high > 255;
+    }
+    too_high = Ops::AtLeast(Ops::LoadCodes(over), 1);
+  }
+  for (int i = 0; i < kBlockElements; ++i) tokens[i] = TokenOf(split->high[i]);
+  split->unknown = too_high | Ops::AtLeast(Ops::LoadCodes(tokens), tables.tokens);
+}
+
+// `high` is how far a code lies beyond the window's end.
+template <typename Ops, QuantizerMode kMode>
+ENCKE_INLINE void SplitSigned(const typename Ops::Quantized& block, const DenseTables& tables,
+                              uint8_t* tokens, SplitCodes* split) {
+  // In 16 bits and in short loops, which compilers turn into vector code.
+  alignas(64) uint16_t codes[kBlockElements];
+  alignas(64) int16_t k[kBlockElements], high[kBlockElements];
+  alignas(64) int16_t inside[kBlockElements], beyond[kBlockElements];
+  alignas(64) uint8_t too_far[kBlockElements];
+  WholeCodes<Ops>(block, codes);
+  const auto last = static_cast<int16_t>(tables.tokens - 1);
+  const auto lowest = static_cast<int16_t>(tables.lowest);
+  const int shift = tables.shift, most_below = HasLowTail(lowest) ? 255 : 0;
+  for (int i = 0; i < kBlockElements; ++i) k[i] = static_cast<int16_t>(FromZigzag(codes[i]));
+  for (int i = 0; i < kBlockElements; ++i) {
+    if constexpr (kMode == QuantizerMode::ACTIVITY) {
+      split->low[i] = static_cast<uint8_t>((k[i] - 1) & ((1 << shift) - 1));
+      high[i] = static_cast<int16_t>(ActivityHigh(k[i], shift));
+    } else {
+      split->low[i] = static_cast<uint8_t>(k[i] & ((1 << shift) - 1));
+      high[i] = static_cast<int16_t>(k[i] >> shift);
+    }
+  }
+  for (int i = 0; i < kBlockElements; ++i) {
+    const auto token = static_cast<int16_t>(high[i] - lowest);
+    const int16_t above = token > last ? last : token;
+    inside[i] = above < 0 ? int16_t{0} : above;
+    beyond[i] = static_cast<int16_t>(token - inside[i]);
+  }
+  for (int i = 0; i < kBlockElements; ++i) {
+    tokens[i] = static_cast<uint8_t>(inside[i]);
+    split->high[i] = static_cast<uint8_t>(beyond[i] < 0 ? -beyond[i] : beyond[i]);
+    too_far[i] = (beyond[i] > 255) | (beyond[i] < -most_below);
+  }
+  split->unknown = Ops::AtLeast(Ops::LoadCodes(too_far), 1);
+}
+
+ENCKE_INLINE void WriteExtras(const uint8_t* high, const uint8_t* tokens, uint64_t where,
+                              BitWriter& writer) {
+  for (; where != 0; where &= where - 1) {
+    const int i = __builtin_ctzll(where);
+    writer.Put(high[i] - kTokenBase[tokens[i]], kTokenExtra[tokens[i]]);
+  }
+}
+
+template <typename Ops>
+ENCKE_INLINE void WriteLowBits(const SplitCodes& split, uint64_t active, int shift,
+                               BitWriter& writer) {
+  const int count = Popcount(active);
+  const auto low = Ops::LoadCodes(split.low);
+  for (int plane = 0; plane < shift; ++plane) {
+    writer.Put(Ops::Pext(Ops::Plane(low, plane), active), count);
+  }
+}
+
+// Quantises everything into tokens, raw bits and escapes. False when there are too many escapes.
+template <typename Ops, typename T, QuantizerMode kMode>
+bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuffers& buffers,
+                 BitWriter& writer, int64_t* escape_count, ChunkSums* sums) {
+  const T* data = static_cast<const T*>(job.data);
+  TableCursor cursor(job.tables);
+  typename Ops::Sums block_sums;
+  T padded[kBlockElements];
+  SplitCodes split;
+  int64_t escaped = 0;
+  for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
+    const T* x = WholeBlock(data + begin, job.elements - begin, padded);
+    const uint64_t valid = ValidElements(job.elements - begin);
+    const auto block = Ops::template Quantize<kMode>(x, valid, cursor.At<kMode>(), &block_sums);
+    uint8_t* tokens = buffers.tokens + begin;
+    if constexpr (kMode == QuantizerMode::MASK) {
+      SplitMasked<Ops>(block, tables, tokens, &split);
+    } else {
+      SplitSigned<Ops, kMode>(block, tables, tokens, &split);
+    }
+    const uint64_t escapes = block.escapes | split.unknown | ~valid;
+    for (uint64_t left = escapes; left != 0; left &= left - 1) {
+      const int i = __builtin_ctzll(left);
+      tokens[i] = tables.rule.zero;
+      split.high[i] = 0;
+      if ((valid >> i & 1) != 0) {
+        buffers.escapes[escaped++] = static_cast<uint32_t>(begin + i);
+      }
+    }
+    if (escaped > buffers.max_escapes) return false;
+    block_sums.escapes += Popcount(escapes & valid & ~block.escapes);
+    const auto stored = Ops::LoadCodes(tokens);
+    if constexpr (kMode == QuantizerMode::MASK) {
+      const uint64_t ranges = Ops::AtLeast(stored, kPlainTokens);
+      WriteExtras(split.high, tokens, ranges, writer);
+    } else {
+      uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
+      for (; tails != 0; tails &= tails - 1) {
+        writer.Put(split.high[__builtin_ctzll(tails)], kTailBits);
+      }
+    }
+    if (tables.shift > 0) {
+      WriteLowBits<Ops>(split, ShiftedOf<Ops, kMode>(stored, tables), tables.shift, writer);
+    }
+  }
+  writer.Flush();
+  *escape_count = escaped;
+  block_sums.AddTo(sums);
+  return true;
+}
+
+// A chunk on its way to a stream: tokenised, then entropy coded, words going down from the bits.
+template <typename Rans>
+struct ChunkEncoder {
+  const DenseBuffers buffers;
+  const int64_t groups;  // of kLanes elements
+  BitWriter writer;
+  int64_t escapes = 0;
+  bool fits = true;
+  Rans rans;
+  uint16_t* words;
+
+  ChunkEncoder(uint8_t* scratch, int64_t elements, const DenseNeighbours& neighbours,
+               const DenseTables& tables)
+      : buffers(scratch, elements, neighbours, tables.rule.zero),
+        groups((elements + kLanes - 1) / kLanes),
+        writer(buffers.bits),
+        rans(tables),
+        words(WordsEnd()) {}
+
+  uint16_t* WordsEnd() const { return reinterpret_cast<uint16_t*>(buffers.bits); }
+};
+
+template <typename Rans>
+void MakeIndexes(const DenseNeighbours& neighbours, const ContextRule& rule,
+                 const ChunkEncoder<Rans>& chunk) {
+  for (int64_t g = 0; g < chunk.groups; ++g) {
+    const int64_t i = g * kLanes;
+    const uint8_t* tokens = chunk.buffers.tokens;
+    Rans::Indexes(tokens + i, Near(tokens, i, neighbours), rule, chunk.buffers.indexes + i);
+  }
+}
+
+// Entropy codes the tokens from the end, of the longer chunk those first that it has more.
+template <typename Rans>
+void CodeTokens(ChunkEncoder<Rans>* a, ChunkEncoder<Rans>* b) {
+  const uint8_t *of_a = a->buffers.indexes, *of_b = b->buffers.indexes;
+  int64_t left_a = a->groups, left_b = b->groups;
+  Rans rans_a = a->rans, rans_b = b->rans;  // so that their states stay in registers
+  for (; left_a > left_b; --left_a) rans_a.Put(of_a + (left_a - 1) * kLanes, &a->words);
+  for (; left_b > left_a; --left_b) rans_b.Put(of_b + (left_b - 1) * kLanes, &b->words);
+  uint16_t *words_a = a->words, *words_b = b->words;
+  for (int64_t g = left_a - 1; g >= 0; --g) {
+    rans_a.Put(of_a + g * kLanes, &words_a);
+    rans_b.Put(of_b + g * kLanes, &words_b);
+  }
+  a->words = words_a;
+  b->words = words_b;
+  a->rans.CopyStates(rans_a);
+  b->rans.CopyStates(rans_b);
+}
+
+template <typename Rans>
+void CodeTokens(ChunkEncoder<Rans>* chunk) {
+  Rans rans = chunk->rans;
+  uint16_t* words = chunk->words;
+  for (int64_t g = chunk->groups - 1; g >= 0; --g) {
+    rans.Put(chunk->buffers.indexes + g * kLanes, &words);
+  }
+  chunk->words = words;
+  chunk->rans.CopyStates(rans);
+}
+
+template <typename T>
+void WriteEscapeList(const T* data, const uint32_t* positions, int64_t count, uint8_t** out) {
+  uint32_t next = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    WriteVarint(positions[i] - next, out);
+    next = positions[i] + 1;
+    std::memcpy(*out, data + positions[i], sizeof(T));
+    *out += sizeof(T);
+  }
+}
+
+// Head, words, escapes and raw bits; -1 where they would pass the limit.
+template <typename T, typename Rans>
+int64_t WriteChunk(const EncodeJob& job, const ChunkEncoder<Rans>& chunk) {
+  if (!chunk.fits) return -1;
+  const int64_t word_bytes = (chunk.WordsEnd() - chunk.words) * 2, bits = chunk.writer.Size();
+  const auto most = static_cast<int64_t>(16 + kLanes * 4 + chunk.escapes * (5 + sizeof(T)));
+  if (most + word_bytes + bits > job.limit) return -1;
+  uint8_t* out = job.out;
+  WriteVarint(word_bytes / 2, &out);
+  WriteVarint(chunk.escapes, &out);
+  chunk.rans.Save(out);
+  out += kLanes * 4;
+  std::memcpy(out, chunk.words, word_bytes);
+  out += word_bytes;
+  WriteEscapeList(static_cast<const T*>(job.data), chunk.buffers.escapes, chunk.escapes, &out);
+  std::memcpy(out, chunk.buffers.bits, bits);
+  return out + bits - job.out;
+}
+
+template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
+void EncodeDenseAs(const EncodeJob* jobs, int count, const DenseShape& shape,
+                   const DenseTables& tables, uint8_t* const* scratch, ChunkSums* sums,
+                   int64_t* sizes) {
+  const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
+  std::optional<ChunkEncoder<Rans>> chunks[kDenseTogether];
+  for (int i = 0; i < count; ++i) {
+    ChunkEncoder<Rans>& chunk = chunks[i].emplace(scratch[i], jobs[i].elements, neighbours, tables);
+    chunk.fits = TokenizeAll<Ops, T, kMode>(jobs[i], tables, chunk.buffers, chunk.writer,
+                                            &chunk.escapes, &sums[i]);
+    if (chunk.fits) MakeIndexes(neighbours, tables.rule, chunk);
+  }
+  if (Rans::kTogether && count == 2 && chunks[0]->fits && chunks[1]->fits) {
+    CodeTokens(&*chunks[0], &*chunks[1]);
+  } else {
+    for (int i = 0; i < count; ++i) {
+      if (chunks[i]->fits) CodeTokens(&*chunks[i]);
+    }
+  }
+  for (int i = 0; i < count; ++i) sizes[i] = WriteChunk<T>(jobs[i], *chunks[i]);
+}
+
+}  // namespace
+}  // namespace encke::simd
