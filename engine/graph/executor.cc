@@ -134,7 +134,14 @@ StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOpt
   ENCKE_CHECK(batch.size() > 0 && batch.size() <= plan_.batch, batch.size(), " of ", plan_.batch);
   records_.clear();
   TakeStatistics();
-  StepResult result = Run(this, plan_, OnDevice(batch), Phase::TRAIN, iteration, options).Execute();
+  StepResult result;
+  try {
+    result = Run(this, plan_, OnDevice(batch), Phase::TRAIN, iteration, options).Execute();
+  } catch (const Error&) {
+    RestoreStatistics();
+    codings_.Forget();
+    throw;
+  }
   if (options.audit == Audit::ONE) ++audits_;
   result.finite = result.finite && GradientsFinite();
   if (!result.finite) RestoreStatistics();

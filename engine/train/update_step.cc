@@ -54,7 +54,16 @@ StepResult UpdateStep::RepeatExactly(const Batch& batch, const UpdatePlan& plan,
                     "bounds are tightened"));
   options.exact = true;
   options.audit = Audit::NONE;
-  const StepResult step = executor_.Train(batch, plan.first_pass, options);
+  StepResult step;
+  try {
+    step = executor_.Train(batch, plan.first_pass, options);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::MEMORY) throw;
+    LogWarning(StrCat("iteration ", plan.iteration, ": exact activations have no room (",
+                      error.message(), "); the update is left out"));
+    step.finite = false;
+    return step;
+  }
   if (!step.finite) Fail(batch, plan, 0);
   return step;
 }
