@@ -113,7 +113,8 @@ struct BackwardContext {
   uint64_t seed = 0;
   uint64_t random_stream = 0;
   std::vector<Tensor>
-      inputs;  // defined where SavedNeeds() asked for VALUE (perhaps with errors inside the bound)
+      inputs;  // defined where SavedNeeds() asked for VALUE (perhaps with errors inside the bound);
+               // of WEIGHT_GRADIENT, only where the parameters' gradients are defined
   std::vector<Tensor> outputs;  // likewise; for MASK: any tensor of the dtype that is > 0 exactly
                                 // where the value was, or undefined, then output_masks has the bits
   // U8 [N,1,1,PackedSampleBytes]: Backend::PackMask of each sample (engine/core/packed_samples.h).

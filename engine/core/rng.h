@@ -12,7 +12,16 @@ namespace encke {
 std::array<uint32_t, 4> Philox4x32(uint64_t key, uint64_t counter_high, uint64_t counter_low);
 
 // Who draws; keeps the sequences of different users of one seed apart.
-enum class RngStream : uint32_t { INIT = 1, SHUFFLE, AUGMENT, DROPOUT, SYNTHETIC, QUANTIZE, TEST };
+enum class RngStream : uint32_t {
+  INIT = 1,
+  SHUFFLE,
+  AUGMENT,
+  DROPOUT,
+  SYNTHETIC,
+  QUANTIZE,
+  TEST,
+  PLAN
+};
 
 // A sequence of draws. `substream` separates e.g. parameters, samples or (iteration, layer) of one
 // stream.

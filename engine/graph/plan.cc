@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -15,6 +16,9 @@ namespace {
 // are placed: tried in turn. Then halves of what could be chosen and was not.
 constexpr double kShares[] = {0.9, 0.75, 0.5};
 constexpr int kTries = 12;
+// Shares of what is held beside parameters and the like by which the peak has to fall: whatever it
+// costs, and for all the arithmetic that may be spent.
+constexpr double kWorth = 0.01, kPrice = 0.1;
 
 // What the pool takes for its work, on one slice of a value at a time, as it was stored.
 void AskPool(const Graph& graph, const Backend& backend, Plan* plan) {
@@ -44,17 +48,51 @@ struct Setting {
   Backend& backend;
 };
 
-// With steps, places and a prediction, from what is saved and rematerialized.
-Plan Completed(Plan plan, const Setting& setting) {
+// With steps, places and a prediction, from what is saved and rematerialized. Placed first as
+// `like` is, if given; a peak of `enough` will do.
+Plan Completed(Plan plan, const Setting& setting, const Plan* like = nullptr,
+               std::optional<int64_t> enough = {}) {
   internal::LeaveUncompressed(setting.graph, &plan);
   internal::ChooseProbes(setting.graph, &plan);
   internal::WriteProgram(setting.graph, &plan);
   internal::FusePasses(setting.graph, &plan);
   internal::PlanWorkspaces(&setting.graph, &setting.backend, &plan);
   AskPool(setting.graph, setting.backend, &plan);
-  internal::PlaceBuffers(&plan, plan.options.compress);
+  const int64_t beside = internal::HeldThroughout(setting.graph, plan);
+  if (enough) *enough -= beside;
+  internal::PlaceBuffers(&plan, plan.options.compress, like, enough);
   internal::PredictPeak(setting.graph, &plan);
   return plan;
+}
+
+// Whether a plan's peak is lower than another's by so much that it is worth the arithmetic: the
+// more of it may be spent, the less it has to bring.
+bool IsLower(const Plan& plan, const Plan& than, const Setting& setting) {
+  const auto twice = [&](const Plan& p) { return internal::ShareMadeTwice(setting.graph, p); };
+  const double spent = twice(plan) - twice(than);
+  const double worth = kWorth + kPrice / plan.options.rematerialize * std::max(spent, 0.0);
+  const int64_t peak = than.peak.use.total();
+  const auto planned = static_cast<double>(peak - internal::HeldThroughout(setting.graph, than));
+  return static_cast<double>(plan.peak.use.total()) < static_cast<double>(peak) - worth * planned;
+}
+
+// The plan with what is computed twice or later, more and more of it, as it was when its peak was
+// lowest. What did not help on its own stays where something after it does.
+Plan SpareMemory(Plan plan, const Setting& setting) {
+  Plan best = Completed(plan, setting);
+  for (Plan next = best; Sliced(next) && internal::Rematerialize(setting.graph, &next);) {
+    plan.rematerialized = next.rematerialized;
+    plan.rematerialized_gradients = next.rematerialized_gradients;
+    plan.late_branches = next.late_branches;
+    next = Completed(plan, setting);
+    if (IsLower(next, best, setting)) best = next;
+  }
+  return best;
+}
+
+// Bytes that may be used to save time, where the plan takes less.
+int64_t SpentAtMost(const PlanOptions& options) {
+  return static_cast<int64_t>(kSpentOfLimit * static_cast<double>(options.memory_limit));
 }
 
 // Bytes that are free below `ceiling`, by step: a `share` of them.
@@ -76,11 +114,11 @@ class RoomUse {
       : setting_(setting), values_(values), ceiling_(ceiling), plan_(plan), best_(best) {}
 
   // Whether all of them can have it together.
-  bool Add(const std::vector<int>& chosen) {
+  bool Add(const internal::ValueGroups& chosen) {
     if (chosen.empty()) return true;
     Plan with = *plan_;
-    (with.*values_).insert(chosen.begin(), chosen.end());
-    Plan next = Completed(with, setting_);
+    for (const auto& group : chosen) (with.*values_).insert(group.begin(), group.end());
+    Plan next = Completed(with, setting_, best_, ceiling_);
     if (next.peak.use.total() > ceiling_) return false;
     *plan_ = std::move(with);
     *best_ = std::move(next);
@@ -88,11 +126,11 @@ class RoomUse {
   }
 
   // Where they cannot, halves of them, and halves of these, until there were so many tries.
-  void AddHalves(const std::vector<int>& chosen, int* tries) {
+  void AddHalves(const internal::ValueGroups& chosen, int* tries) {
     if (chosen.size() < 2) return;
     const auto middle = chosen.begin() + static_cast<int64_t>(chosen.size() / 2);
-    for (const std::vector<int>& half :
-         {std::vector<int>(middle, chosen.end()), std::vector<int>(chosen.begin(), middle)}) {
+    for (const internal::ValueGroups& half : {internal::ValueGroups(middle, chosen.end()),
+                                              internal::ValueGroups(chosen.begin(), middle)}) {
       if (--*tries < 0) return;
       if (!Add(half)) AddHalves(half, tries);
     }
@@ -111,19 +149,19 @@ class RoomUse {
 template <typename Choose>
 void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& setting, Plan* plan,
              Plan* best) {
-  const int64_t ceiling = std::max(best->peak.use.total(), plan->options.spend_up_to);
+  const int64_t ceiling = std::max(best->peak.use.total(), SpentAtMost(plan->options));
   RoomUse use(setting, values, ceiling, plan, best);
   const auto without_taken = [&](const auto& chosen) {
-    std::vector<int> rest;
-    std::set_difference(chosen.begin(), chosen.end(), (plan->*values).begin(),
-                        (plan->*values).end(), std::back_inserter(rest));
+    internal::ValueGroups rest;
+    std::copy_if(chosen.begin(), chosen.end(), std::back_inserter(rest),
+                 [&](const auto& group) { return (plan->*values).count(group[0]) == 0; });
     return rest;
   };
   const auto choice = [&](double share) {
     return without_taken(choose(*best, RoomBelow(*best, ceiling, share)));
   };
   while (true) {
-    const std::vector<int> most = choice(1);
+    const internal::ValueGroups most = choice(1);
     if (most.empty()) return;
     if (use.Add(most)) continue;
     std::any_of(std::begin(kShares), std::end(kShares),
@@ -133,11 +171,10 @@ void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& s
   }
 }
 
-// Whether saving time is in vain, as the plan takes more than the memory limit.
+// Whether saving time is in vain.
 bool TooLarge(const Plan& plan) {
-  const int64_t spent = plan.options.spend_up_to;
-  const double of_peak = kSpentOfLimit * static_cast<double>(plan.peak.use.total());
-  return spent > 0 && of_peak >= static_cast<double>(spent + 1);
+  const int64_t limit = plan.options.memory_limit;
+  return limit > 0 && plan.peak.use.total() > limit;
 }
 
 }  // namespace
@@ -212,15 +249,25 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
   graph.InferShapes(batch);
   if (options.training) internal::ChooseSaved(graph, &plan);
   const Setting setting = {graph, backend};
-  Plan best = Completed(plan, setting);
-  for (Plan next = best; Sliced(next) && internal::Rematerialize(graph, &next);) {
-    plan.rematerialized = next.rematerialized;
-    next = Completed(plan, setting);
-    if (next.peak.use.total() < best.peak.use.total()) best = next;
+  Plan best = SpareMemory(plan, setting);
+  if (Sliced(best) && options.rematerialize > 0 && options.compress && options.training) {
+    for (const internal::ShortBranch& branch : internal::FindShortBranches(graph)) {
+      plan.late_branches.insert(branch.nodes[0]);
+    }
+    if (plan.late_branches != best.late_branches) {
+      Plan late = SpareMemory(plan, setting);
+      if (IsLower(late, best, setting)) best = std::move(late);
+    }
   }
   plan.rematerialized = best.rematerialized;
-  if (TooLarge(best)) return best;
-  const bool spends = best.peak.use.total() < options.spend_up_to;
+  plan.rematerialized_gradients = best.rematerialized_gradients;
+  plan.late_branches = best.late_branches;
+  if (options.compress) {
+    internal::ImprovePlacement(&best);
+    internal::PredictPeak(graph, &best);
+  }
+  if (!options.save_time || TooLarge(best)) return best;
+  const bool spends = best.peak.use.total() < SpentAtMost(options);
   if (spends && options.compress && options.training) {
     const auto choose = [&](const Plan& made, std::vector<int64_t> room) {
       return internal::ChooseUncompressed(graph, made, std::move(room));

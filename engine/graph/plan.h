@@ -71,11 +71,14 @@ struct PlanOptions {
   bool larger_slices = false;
   // Share of an iteration's arithmetic that may be spent on computing large inputs of batch norms a
   // second time, slice by slice, instead of holding them for the whole batch until its statistics
-  // are known; max pools' gradients, too. 0: none. Where nothing is sliced there is nothing to do.
+  // are known; gradients of their outputs likewise. 0: none, and a block's branches in backward in
+  // the order of the graph (late_branches). Where nothing is sliced there is nothing to do.
   double rematerialize = 0.05;
-  // Bytes of memory in all that may be used to save time: values stay as they are that would be
-  // encoded, or are decoded fewer times. 0: only what is free beside the peak, and for the latter.
-  int64_t spend_up_to = 0;
+  bool save_time = true;  // with what is free beside the peak; false: only the peak is of interest
+  // Bytes of memory in all, of which kSpentOfLimit may be used to save time: values stay as they
+  // are that would be encoded, or are decoded fewer times. 0: only what is free beside the peak
+  // may, and for the latter. Whether the plan fits is for the caller to see.
+  int64_t memory_limit = 0;
   // Whether the input of a batch norm that ends a residual block is made from what the block makes
   // (BlockEnd), where that loses little.
   bool derive = true;
@@ -174,6 +177,7 @@ struct PlannedBuffer {
   bool whole = false;        // holds the samples of the whole batch, else those of a slice
   bool spares_time = false;  // is whole only since there is room (Plan::decoded_once)
   int first = 0, last = 0;   // steps between which it holds something, both included
+  int rank = 0;              // in the order in which buffers were placed
   // Bytes that until step `shared_until` belong to other buffers as well, which are read to their
   // end there while this one is written behind: counted as theirs.
   int64_t shared_bytes = 0;
@@ -213,6 +217,7 @@ struct PlanStep {
   bool release = false;    // FETCH, DERIVE: the last one, the pool may forget the samples
   int only_for = -1;       // done only where this block end's input is derived; -1: always
   bool parameters = true;  // BACKWARD: their gradients, too; else BACKWARD_PARAMETERS follows
+  bool again = false;  // BACKWARD: was run in an earlier section; for the input's gradient alone
   // What the step does in the same pass over memory for later ones, which are `fused`
   // (plan_fusion.cc). FORWARD: adds `addend` (-1: nothing) and takes the ReLU, into `result` in
   // place of outputs[0]. ADD_GRADIENTS: lets through what the ReLU did whose output `gate` is.
@@ -252,9 +257,11 @@ struct Plan {
   bool prefetch = false;
   std::vector<PlanStep> steps;
   std::vector<PlanSection> sections;
-  std::set<int> rematerialized;  // values
-  std::set<int> uncompressed;    // into `saved`: Keep::RAW in place of CODEC, as there is room
-  std::set<int> decoded_once;    // into `saved`: held whole from the first section that reads it on
+  std::set<int> rematerialized;            // values
+  std::set<int> rematerialized_gradients;  // values whose gradients are
+  std::set<int> late_branches;             // batch norms whose branch comes last in backward
+  std::set<int> uncompressed;  // into `saved`: Keep::RAW in place of CODEC, as there is room
+  std::set<int> decoded_once;  // into `saved`: held whole from the first section that reads it on
   // Into `saved`: their tensors stay, not overwritten by the last reader in forward, until the node
   // behind it has been issued, so that the computation goes on while they are encoded. For pools
   // that work aside, where there is memory for it.

@@ -101,13 +101,14 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
   for (PlanOptions& alternative : roomy) alternative.rematerialize = 0;
   alternatives.insert(alternatives.begin(), roomy.begin(), roomy.end());
   for (PlanOptions& alternative : alternatives) {
-    alternative.spend_up_to = static_cast<int64_t>(kSpentOfLimit * static_cast<double>(limit));
+    alternative.memory_limit = limit;
   }
   return FirstThatFits(graph, backend, batch, alternatives, limit);
 }
 
 int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options) {
-  const std::vector<PlanOptions> alternatives = PlanAlternatives(options);
+  std::vector<PlanOptions> alternatives = PlanAlternatives(options);
+  for (PlanOptions& alternative : alternatives) alternative.save_time = false;
   const auto need = [&](int64_t batch) {
     return FirstThatFits(graph, backend, batch, alternatives, bytes).peak.use.total();
   };
@@ -159,9 +160,9 @@ std::string DescribeChoice(const Plan& plan) {
   for (const SavedPolicy& policy : plan.options.policies) codecs.insert(policy.codec);
   std::string names;
   for (const std::string& codec : codecs) names += (names.empty() ? "" : " and ") + codec;
-  const size_t twice = plan.rematerialized.size();
+  const size_t twice = plan.rematerialized.size() + plan.rematerialized_gradients.size();
   const std::string made =
-      twice == 0 ? "" : StrCat(", ", twice, " inputs of batch norms made twice");
+      twice == 0 ? "" : StrCat(", ", twice, " inputs and gradients of batch norms made twice");
   const size_t whole = plan.uncompressed.size();
   const std::string uncompressed =
       whole == 0 ? "" : StrCat(", ", whole, " saved values not compressed");

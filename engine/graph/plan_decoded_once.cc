@@ -60,11 +60,11 @@ bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room) {
   return true;
 }
 
-std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
-  std::set<int> chosen;
+ValueGroups ChooseDecodedOnce(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
+  ValueGroups chosen;
   for (const Candidate& candidate : ListCandidates(graph, plan)) {
     if (TakeRoom(candidate.first, candidate.end, candidate.bytes, &room)) {
-      chosen.insert(candidate.saved);
+      chosen.push_back({candidate.saved});
     }
   }
   return chosen;

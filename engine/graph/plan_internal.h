@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -30,15 +31,27 @@ void ChooseSaved(const Graph& graph, Plan* plan);
 // nobody else reads what is between.
 std::vector<BlockEnd> FindBlockEnds(const Graph& graph);
 
+// A branch of a residual block with a batch norm at its end alone, which is added to another: the
+// shortcut of a block that changes shape. Its nodes come from the sum back to `fork`, the value
+// that other branches read, too. Put last in backward (Plan::late_branches), a gradient of `fork`
+// need not be there while the longer branch is at work, but the sum's waits for that long.
+struct ShortBranch {
+  std::vector<int> nodes;
+  int fork = -1;
+};
+// Those where `fork` is larger than the sum.
+std::vector<ShortBranch> FindShortBranches(const Graph& graph);
+
 // Whether a node reads the mask of its output, which is rebuilt from its input, off that input.
 bool TellsFromInput(const Graph& graph, const SavedValue& saved, const SavedNeed& need);
+
+// Whether the value's gradient is made from one other without convolving: by batch norm, ReLU,
+// pooling and the like.
+bool HasCheapGradient(const Graph& graph, int value);
 
 // Values through which everything goes that comes before them: all that later nodes read is this
 // one value. In order, without the network's input and what the loss makes.
 std::vector<int> CutValues(const Graph& graph);
-
-// Saved values (indices into plan.saved) that the backward pass of node `n` reads.
-std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n);
 
 // What is done with a node, in order, and the section in which it is done.
 struct Action {
@@ -47,8 +60,17 @@ struct Action {
   PlanStep::Kind kind;
   int node;
   int section;
-  bool runs_again = false;  // BACKWARD: a later section does it again
+  // BACKWARD: a later section does it once more; an earlier one did it, and this time it is for the
+  // gradient of its input alone.
+  bool runs_again = false, again = false;
 };
+
+// Saved values (indices into plan.saved) that the backward pass of node `n` reads. Where it runs
+// `again`, without what only its weights' gradient reads.
+std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n, bool again = false);
+inline std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, const Action& action) {
+  return SavedReadBy(graph, plan, action.node, action.again);
+}
 
 // The work of an iteration, cut into sections, and where each thing is needed.
 class Schedule {
@@ -77,6 +99,7 @@ class Schedule {
  private:
   void ListActions();
   void CutSections();
+  bool BeginsSection(size_t a) const;
   bool CutsBefore(size_t a, int64_t samples, const std::vector<int>& cuts) const;
   bool IsBorder(size_t a, const std::vector<int>& cuts) const;
   void FindUses();
@@ -85,9 +108,14 @@ class Schedule {
   size_t Find(PlanStep::Kind kind, int node) const;
   // schedule_rewrites.cc
   void PutOffForward();
+  void PutOffBackward();
   void RematerializeValues();
   void AddMaking(int value, int section, size_t use, std::vector<Action>* added);
   void RematerializeGradients();
+  bool IsPooled(int value) const;
+  void MakeGradientAgain(int value);
+  void AddGradientMaking(int value, int section, std::vector<Action>* added);
+  void MarkRepeated();
   bool OwnsGradient(int value) const;
   void DeferParameters();
   int64_t WorkingBytes(const Action& action) const;
@@ -112,17 +140,24 @@ void ChooseProbes(const Graph& graph, Plan* plan);
 // channels.
 Shape ProbedInput(const Graph& graph, int node);
 
-// Adds to plan.rematerialized, as far as the options' budget goes, what stands highest where memory
-// is fullest; whether there was anything. REQUIRES: `plan` is complete.
+// Adds to what is computed twice or later (plan.rematerialized and behind), as far as the options'
+// budget goes, what stands highest where memory is fullest; whether there was anything.
+// REQUIRES: `plan` is complete.
 bool Rematerialize(const Graph& graph, Plan* plan);
+
+// Of an iteration's arithmetic, the share that goes into what is made twice.
+double ShareMadeTwice(const Graph& graph, const Plan& plan);
 
 // Takes bytes of the room, which is by step, from `first` to before `end`; where they are not
 // there, nothing.
 bool TakeRoom(int first, int end, int64_t bytes, std::vector<int64_t>* room);
 
+// Saved values, some of which go together.
+using ValueGroups = std::vector<std::vector<int>>;
+
 // Saved values that are to stay as they are, though they would be encoded, as far as there is room,
 // in bytes by step of `plan`, which is complete.
-std::set<int> ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
+ValueGroups ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
 
 // Has plan.uncompressed kept so, and what is made again from nothing else be exact.
 // REQUIRES: ChooseSaved.
@@ -130,10 +165,10 @@ void LeaveUncompressed(const Graph& graph, Plan* plan);
 
 // Saved values that may be decoded once, for the first section that reads them, and held whole
 // until the last has, as far as there is room, in bytes by step of `plan`, which is complete.
-std::set<int> ChooseDecodedOnce(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
+ValueGroups ChooseDecodedOnce(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
 
 // Saved values whose tensors may linger, likewise.
-std::set<int> ChooseLingering(const Plan& plan, std::vector<int64_t> room);
+ValueGroups ChooseLingering(const Plan& plan, std::vector<int64_t> room);
 
 // Steps and buffers with their lifetimes.
 void WriteProgram(const Graph& graph, Plan* plan);
@@ -159,11 +194,16 @@ std::vector<Trail> FindTrails(const Plan& plan);
 // Sets shared_bytes and shared_until of the buffers that trail others. REQUIRES: offsets.
 void BookTrails(const std::vector<Trail>& trails, Plan* plan);
 
-// Offsets in the arena, in whichever of several orders lets arena and slabs take least together
-// when the pool `shares` the arena, else largest first: each at the lowest place that is free
-// during its lifetime (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory
-// Management for Deep Neural Net Inference", 2020), where it may trail others or they it.
-void PlaceBuffers(Plan* plan, bool shares);
+// Offsets in the arena, in whichever of many orders lets arena and slabs take least together when
+// the pool `shares` the arena, else largest first: each at the lowest place that is free during its
+// lifetime (the "greedy by size" strategy of Pisarchyk & Lee, "Efficient Memory Management for Deep
+// Neural Net Inference", 2020), where it may trail others or they it. The first order is that of
+// `like`, if given, and the search ends with the first that takes no more than `enough`, if given,
+// or when that is out of reach.
+void PlaceBuffers(Plan* plan, bool shares, const Plan* like, std::optional<int64_t> enough);
+
+// Searches on for longer, where the pool shares the arena. REQUIRES: PlaceBuffers.
+void ImprovePlacement(Plan* plan);
 
 // What stays in memory of a pool of so many bytes.
 inline int64_t BytesInMemory(const PlanOptions& options, int64_t pool) {
@@ -188,6 +228,12 @@ void ShareArena(Plan* plan);
 // The most bytes of the pool for which the arena has no room, what it needs free to encode
 // included. As predicted, were sections not sliced.
 int64_t PredictSlabs(const Plan& plan);
+
+// By step: what the pool holds of memory, within a sliced section at its fullest moment.
+std::vector<int64_t> PooledBytes(const Plan& plan);
+
+// Bytes that are held from the first step to the last, beside arena and pool.
+int64_t HeldThroughout(const Graph& graph, const Plan& plan);
 
 // Memory in use at each step, and so the peak.
 void PredictPeak(const Graph& graph, Plan* plan);

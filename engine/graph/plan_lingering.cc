@@ -49,15 +49,15 @@ void AddCandidates(const Plan& plan, const PlanSection& section, std::vector<Can
 
 }  // namespace
 
-std::set<int> ChooseLingering(const Plan& plan, std::vector<int64_t> room) {
+ValueGroups ChooseLingering(const Plan& plan, std::vector<int64_t> room) {
   std::vector<Candidate> candidates;
   for (const PlanSection& section : plan.sections) AddCandidates(plan, section, &candidates);
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.bytes > b.bytes; });
-  std::set<int> chosen;
+  ValueGroups chosen;
   for (const Candidate& candidate : candidates) {
     if (TakeRoom(candidate.first, candidate.end, candidate.bytes, &room)) {
-      chosen.insert(candidate.saved);
+      chosen.push_back({candidate.saved});
     }
   }
   return chosen;

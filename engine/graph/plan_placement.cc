@@ -1,10 +1,12 @@
-// Where each buffer lies in the arena, and what the peak will be.
+// Where each buffer lies in the arena.
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
 
-#include "engine/core/error.h"
+#include "engine/core/rng.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {
@@ -12,174 +14,110 @@ namespace {
 
 constexpr int64_t kAlignment = kWorkspaceAlignment;
 constexpr double kQuiet = 0.3;  // of the peak
+constexpr double kHigh = 0.9;   // of the arena, what ends above is at its top
+constexpr double kNearlyNeeded = 1.004, kHopeless = 0.99;  // of what is alive at a time
+constexpr int kTries = 40, kManyTries = 400;               // of other orders
+constexpr int kPatience = 80;                              // tries without success in turn
 
 // Whether forward makes it and backward, or whoever looks at the results, reads it.
 bool IsLeft(const Plan& plan, const PlannedBuffer& buffer) {
   return buffer.first < plan.backward_begin && plan.backward_begin <= buffer.last;
 }
 
-// By buffer: which others have to begin so far above its beginning, in place of behind its end.
-using Gaps = std::vector<std::map<int, int64_t>>;
+// Of two buffers that may share memory, one behind the other: from the beginning of the one to that
+// of the other, at least, whichever lies above.
+struct Partner {
+  int buffer;
+  int64_t to_above = 0;  // where the partner lies above; 0: its size, as for others
+  int64_t to_below = 0;  // where it lies below
+};
+using Partners = std::vector<std::vector<Partner>>;
 
-Gaps GapsOf(const std::vector<Trail>& trails, size_t buffers) {
-  Gaps gaps(buffers);
+Partners PartnersOf(const std::vector<Trail>& trails, size_t buffers) {
+  Partners partners(buffers);
+  const auto partner = [&](int of, int buffer) -> Partner& {
+    for (Partner& known : partners[of]) {
+      if (known.buffer == buffer) return known;
+    }
+    partners[of].push_back({buffer});
+    return partners[of].back();
+  };
   for (const Trail& trail : trails) {
-    gaps[trail.below][trail.above] = RoundUp(trail.gap, kAlignment);
+    const int64_t gap = RoundUp(trail.gap, kAlignment);
+    partner(trail.below, trail.above).to_above = gap;
+    partner(trail.above, trail.below).to_below = gap;
   }
-  return gaps;
+  return partners;
 }
 
 // Places buffers one after another, each at the lowest offset that those before leave free.
 class Placement {
  public:
-  Placement(const Gaps& gaps, Plan* plan) : gaps_(gaps), buffers_(&plan->buffers) {}
-
-  void Place(int b) {
-    PlannedBuffer& buffer = (*buffers_)[b];
-    taken_.clear();  // offsets strictly inside are not free
-    for (const Placed& there : placed_) {
-      if (buffer.first > there.last || there.first > buffer.last) continue;
-      taken_.emplace_back(there.offset - Distance(b, buffer.bytes, there.buffer),
-                          there.offset + Distance(there.buffer, there.bytes, b));
-    }
-    std::sort(taken_.begin(), taken_.end());
-    buffer.offset = 0;
-    for (const auto& [begin, end] : taken_) {
-      if (buffer.offset <= begin) break;
-      buffer.offset = std::max(buffer.offset, end);
-    }
-    placed_.push_back({buffer.first, buffer.last, b, buffer.offset, buffer.bytes});
-  }
-
- private:
-  struct Placed {  // what is looked at of each buffer for each
+  struct Placed {
     int first, last, buffer;
     int64_t offset, bytes;
+    size_t rank;  // in the order in which they were placed
   };
 
-  // From the beginning of one buffer, of so many bytes, to that of another above it, at least.
-  int64_t Distance(int below, int64_t bytes, int above) const {
-    const auto gap = gaps_[below].find(above);
-    return gap == gaps_[below].end() ? bytes : gap->second;
-  }
+  explicit Placement(const Partners* partners)
+      : partners_(partners), is_partner_(partners->size(), false) {}
 
-  const Gaps& gaps_;
-  std::vector<PlannedBuffer>* buffers_;
-  std::vector<Placed> placed_;
-  std::vector<std::pair<int64_t, int64_t>> taken_;
-};
-
-void Add(MemoryUse* use, MemoryCategory category, int64_t bytes) {
-  use->bytes[static_cast<int>(category)] += bytes;
-}
-
-// What is held from the first step to the last.
-MemoryUse Constant(const Graph& graph, const Plan& plan) {
-  int64_t all = 0;
-  for (const Parameter& parameter : graph.parameters) all += parameter.spec.shape.elements();
-  const int64_t trained = graph.TrainedParameters();
-  const int64_t float_bytes = SizeOf(DType::F32);
-  MemoryUse use;
-  Add(&use, MemoryCategory::PARAMETER, all * float_bytes);
-  if (plan.options.training) {
-    Add(&use, MemoryCategory::GRADIENT, trained * float_bytes);
-    Add(&use, MemoryCategory::OPTIMIZER,
-        static_cast<int64_t>(trained * float_bytes * plan.options.optimizer_copies));
-    // Running statistics, in case the iteration fails.
-    Add(&use, MemoryCategory::WORKSPACE, (all - trained) * float_bytes);
-  }
-  Add(&use, MemoryCategory::WORKSPACE, plan.pool_scratch_bytes + plan.probe_bytes);
-  const int64_t label_bytes = SizeOf(DType::I32);
-  Add(&use, MemoryCategory::DATA,
-      plan.batch * (graph.values[0].shape.sample() + label_bytes) * plan.options.batches_held);
-  return use;
-}
-
-// Sections in which each pooled value is stored, and given back.
-struct PoolTimes {
-  PoolTimes(const Plan& plan) : stored(plan.saved.size(), -1), released(plan.saved.size(), -1) {
-    for (size_t section = 0; section < plan.sections.size(); ++section) {
-      for (int s = plan.sections[section].first; s < plan.sections[section].end; ++s) {
-        const PlanStep& step = plan.steps[s];
-        if (step.kind == PlanStep::Kind::STORE) stored[step.saved] = static_cast<int>(section);
-        if (Releases(step)) {
-          released[step.saved] = static_cast<int>(section);
-        }
-      }
+  void Place(int b, const PlannedBuffer& buffer) {
+    const std::vector<Partner>& partners = (*partners_)[b];
+    for (const Partner& partner : partners) is_partner_[partner.buffer] = true;
+    // Others in the way push it up, and that may be into the way of others.
+    int64_t offset = 0, before = -1;
+    while (offset != before) {
+      before = offset;
+      offset = AboveOthers(buffer, offset);
+      for (const Partner& partner : partners) offset = AbovePartner(buffer, partner, offset);
     }
-  }
-  std::vector<int> stored, released;
-};
-
-// Bytes of the compressed pool from step to step. Within a sliced section those of its fullest
-// moment: the last slice where values are stored, the first where they are given back.
-class PoolPrediction {
- public:
-  explicit PoolPrediction(const Plan& plan) : plan_(plan), times_(plan) {}
-
-  void Begin(int section) {
-    bytes_ = 0;
-    samples_ = plan_.sections[section].samples;
-    for (size_t s = 0; s < plan_.saved.size(); ++s) {
-      if (!IsPooled(plan_.saved[s])) continue;
-      const int stored = times_.stored[s], released = times_.released[s];
-      if (stored < section && section <= released) bytes_ += plan_.saved[s].predicted_bytes;
-      if (stored == section && section < released) {
-        bytes_ += plan_.saved[s].predicted_bytes - OfSlice(static_cast<int>(s));
-      }
-    }
+    for (const Partner& partner : partners) is_partner_[partner.buffer] = false;
+    const auto behind =
+        std::upper_bound(placed_.begin(), placed_.end(), offset,
+                         [](int64_t value, const Placed& placed) { return value < placed.offset; });
+    const size_t rank = placed_.size();
+    placed_.insert(behind, {buffer.first, buffer.last, b, offset, buffer.bytes, rank});
   }
 
-  // Before and after a step is run.
-  void Enter(const PlanStep& step) {
-    if (step.kind == PlanStep::Kind::STORE) bytes_ += OfSlice(step.saved);
+  // Forgets all but the first `count`.
+  void Keep(size_t count) {
+    placed_.erase(std::remove_if(placed_.begin(), placed_.end(),
+                                 [&](const Placed& placed) { return placed.rank >= count; }),
+                  placed_.end());
   }
-  void Leave(const PlanStep& step) {
-    if (Releases(step)) bytes_ -= OfSlice(step.saved);
-  }
-  int64_t bytes() const { return bytes_; }
+
+  const std::vector<Placed>& placed() const { return placed_; }  // by offset
 
  private:
-  int64_t OfSlice(int s) const {
-    if (!IsPooled(plan_.saved[s])) return 0;
-    return plan_.saved[s].predicted_bytes * samples_ / plan_.batch;
+  static bool Meet(const PlannedBuffer& a, const Placed& b) {
+    return a.first <= b.last && b.first <= a.last;
   }
 
-  const Plan& plan_;
-  const PoolTimes times_;
-  int64_t bytes_ = 0, samples_ = 0;
+  int64_t AboveOthers(const PlannedBuffer& buffer, int64_t offset) const {
+    for (const Placed& there : placed_) {
+      if (!Meet(buffer, there) || is_partner_[there.buffer]) continue;
+      if (offset + buffer.bytes <= there.offset) break;
+      offset = std::max(offset, there.offset + there.bytes);
+    }
+    return offset;
+  }
+
+  int64_t AbovePartner(const PlannedBuffer& buffer, const Partner& partner, int64_t offset) const {
+    const auto there = std::find_if(placed_.begin(), placed_.end(), [&](const Placed& placed) {
+      return placed.buffer == partner.buffer;
+    });
+    if (there == placed_.end() || !Meet(buffer, *there)) return offset;
+    const int64_t below = partner.to_above > 0 ? partner.to_above : buffer.bytes;
+    const int64_t above = partner.to_below > 0 ? partner.to_below : there->bytes;
+    const bool free = offset <= there->offset - below || offset >= there->offset + above;
+    return free ? offset : there->offset + above;
+  }
+
+  const Partners* partners_;
+  std::vector<bool> is_partner_;  // of the one that is being placed
+  std::vector<Placed> placed_;
 };
-
-std::string Describe(const Graph& graph, const Plan& plan, const PlanStep& step) {
-  if (step.kind == PlanStep::Kind::DERIVE) return graph.values[step.value].name;
-  if (step.node >= 0) {
-    const bool backward = step.kind == PlanStep::Kind::BACKWARD ||
-                          step.kind == PlanStep::Kind::GATHER_BACKWARD ||
-                          step.kind == PlanStep::Kind::FINISH_BACKWARD ||
-                          step.kind == PlanStep::Kind::BACKWARD_PARAMETERS;
-    const char* direction = backward ? "backward of " : "forward of ";
-    return direction + graph.nodes[step.node].name;
-  }
-  if (step.kind == PlanStep::Kind::PACK || step.kind == PlanStep::Kind::UNPACK) {
-    const char* action = step.kind == PlanStep::Kind::PACK ? "packing " : "unpacking ";
-    return StrCat(action, "the index of ", graph.nodes[plan.states[step.saved].node].name);
-  }
-  return step.value >= 0 ? graph.values[step.value].name : "";
-}
-
-int64_t ArenaBytes(const Plan& plan) {
-  int64_t bytes = 0;
-  for (const PlannedBuffer& buffer : plan.buffers) {
-    bytes = std::max(bytes, buffer.offset + buffer.bytes);
-  }
-  return bytes;
-}
-
-void PlaceInOrder(const std::vector<int>& order, const Gaps& gaps, Plan* plan) {
-  Placement placement(gaps, plan);
-  for (int b : order) placement.Place(b);
-  plan->arena_bytes = ArenaBytes(*plan);
-}
 
 // Bytes alive at the step of a buffer's life when the fewest are.
 std::vector<int64_t> LeastAliveBeside(const Plan& plan) {
@@ -248,6 +186,158 @@ std::vector<std::vector<int>> Orders(const Plan& plan, bool shares) {
   return orders;
 }
 
+// The order in which buffers of the same names were placed in another plan; new ones come last.
+std::vector<int> OrderLike(const Plan& other, const Plan& plan) {
+  std::map<std::string, std::vector<int>> ranks;
+  for (const PlannedBuffer& buffer : other.buffers) ranks[buffer.what].push_back(buffer.rank);
+  std::vector<int> rank;
+  std::map<std::string, size_t> met;
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    const std::vector<int>& of_name = ranks[buffer.what];
+    const size_t i = met[buffer.what]++;
+    rank.push_back(i < of_name.size() ? of_name[i] : static_cast<int>(other.buffers.size()));
+  }
+  std::vector<int> order(plan.buffers.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return std::make_pair(rank[a], -plan.buffers[a].bytes) <
+           std::make_pair(rank[b], -plan.buffers[b].bytes);
+  });
+  return order;
+}
+
+// The most that is alive at a time in buffers and pool, were each buffer that trails others to
+// share with them all that it may: less cannot be held.
+int64_t LeastNeeded(const Plan& plan, const std::vector<Trail>& trails) {
+  std::vector<int64_t> shared(plan.buffers.size(), 0);
+  std::vector<int> until(plan.buffers.size(), -1);
+  for (const Trail& trail : trails) {
+    const PlannedBuffer &below = plan.buffers[trail.below], &written = plan.buffers[trail.written];
+    const int64_t most = std::min(below.bytes - trail.gap, plan.buffers[trail.above].bytes);
+    shared[trail.written] = std::min(shared[trail.written] + most, written.bytes);
+    until[trail.written] = plan.buffers[trail.read].last;
+  }
+  std::vector<int64_t> alive = PooledBytes(plan);
+  for (size_t b = 0; b < plan.buffers.size(); ++b) {
+    const PlannedBuffer& buffer = plan.buffers[b];
+    for (int s = buffer.first; s <= buffer.last; ++s) {
+      alive[s] += buffer.bytes - (s <= until[b] ? shared[b] : 0);
+    }
+  }
+  return alive.empty() ? 0 : *std::max_element(alive.begin(), alive.end());
+}
+
+// Tries orders and keeps the placement with which arena and slabs take least.
+class PlacementSearch {
+ public:
+  // It ends with a placement that takes no more than `enough`; without one, where hardly less can
+  // be had. `substream`: of the numbers that it draws.
+  PlacementSearch(Plan* plan, bool shares, std::optional<int64_t> enough, uint64_t substream)
+      : plan_(*plan),
+        shares_(shares),
+        enough_(enough),
+        trails_(FindTrails(*plan)),
+        partners_(PartnersOf(trails_, plan->buffers.size())),
+        placement_(&partners_),
+        needed_(static_cast<double>(LeastNeeded(*plan, trails_))),
+        random_(0, RngStream::PLAN, substream) {}
+
+  const std::vector<Trail>& trails() const { return trails_; }
+  bool done() const {
+    if (!enough_) return static_cast<double>(least_) <= kNearlyNeeded * needed_;
+    return least_ <= *enough_ || static_cast<double>(*enough_) < kHopeless * needed_;
+  }
+
+  void Try(const std::vector<int>& order) { Try(order, 0); }
+
+  // Moves buffers to other places in the best order. Those at the top come earlier, every other
+  // time any goes anywhere.
+  void Improve(int tries) {
+    if (order_.size() < 2) return;
+    for (int i = 0, success = 0; i < tries && i < success + kPatience && !done(); ++i) {
+      size_t from = 0, to = 0;
+      if (i % 2 == 0) {
+        const std::vector<size_t> high = HighPlaces();
+        from = high[random_.Below(high.size())];
+        to = from > 0 ? random_.Below(from) : 0;
+      } else {
+        from = random_.Below(order_.size());
+        to = random_.Below(order_.size());
+      }
+      if (from == to) continue;
+      std::vector<int> order = order_;
+      const auto begin = order.begin() + static_cast<int64_t>(std::min(from, to));
+      const auto end = order.begin() + static_cast<int64_t>(std::max(from, to)) + 1;
+      std::rotate(begin, from < to ? begin + 1 : end - 1, end);
+      if (Try(order, std::min(from, to))) success = i;
+    }
+  }
+
+  // Gives the plan the best placement.
+  void Finish() {
+    SetOffsets(best_);
+    for (size_t i = 0; i < order_.size(); ++i) plan_.buffers[order_[i]].rank = static_cast<int>(i);
+    BookTrails(trails_, &plan_);
+    if (shares_) ShareArena(&plan_);
+  }
+
+ private:
+  // The first `same` of the order are as in the best. Whether less is held than with any before.
+  bool Try(const std::vector<int>& order, size_t same) {
+    placement_ = best_;
+    placement_.Keep(same);
+    for (size_t i = same; i < order.size(); ++i) {
+      placement_.Place(order[i], plan_.buffers[order[i]]);
+    }
+    SetOffsets(placement_);
+    if (tried_ && plan_.arena_bytes > least_) return false;
+    if (shares_) ShareArena(&plan_);
+    const int64_t held = plan_.arena_bytes + BytesInMemory(plan_.options, PredictSlabs(plan_));
+    if (tried_ && held > least_) return false;
+    const bool better = !tried_ || held < least_;
+    tried_ = true;
+    least_ = held;
+    order_ = order;
+    best_ = placement_;
+    return better;
+  }
+
+  void SetOffsets(const Placement& placement) {
+    plan_.arena_bytes = 0;
+    for (const Placement::Placed& placed : placement.placed()) {
+      plan_.buffers[placed.buffer].offset = placed.offset;
+      plan_.arena_bytes = std::max(plan_.arena_bytes, placed.offset + placed.bytes);
+    }
+  }
+
+  // In the order: buffers that end in the uppermost part of the arena.
+  std::vector<size_t> HighPlaces() const {
+    int64_t top = 0;
+    for (const Placement::Placed& placed : best_.placed()) {
+      top = std::max(top, placed.offset + placed.bytes);
+    }
+    const auto high = static_cast<int64_t>(kHigh * static_cast<double>(top));
+    std::vector<size_t> places;
+    for (const Placement::Placed& placed : best_.placed()) {
+      if (placed.offset + placed.bytes >= high) places.push_back(placed.rank);
+    }
+    return places;
+  }
+
+  Plan& plan_;
+  const bool shares_;
+  const std::optional<int64_t> enough_;
+  const std::vector<Trail> trails_;
+  const Partners partners_;
+  Placement placement_;
+  const double needed_;
+  Rng random_;
+  bool tried_ = false;
+  int64_t least_ = std::numeric_limits<int64_t>::max();
+  Placement best_ = placement_;
+  std::vector<int> order_;
+};
+
 }  // namespace
 
 std::vector<int64_t> BytesAlive(const Plan& plan) {
@@ -260,15 +350,15 @@ std::vector<int64_t> BytesAlive(const Plan& plan) {
   return alive;
 }
 
-void PlaceBuffers(Plan* plan, bool shares) {
+void PlaceBuffers(Plan* plan, bool shares, const Plan* like, std::optional<int64_t> enough) {
   for (PlannedBuffer& buffer : plan->buffers) {
     buffer.bytes = RoundUp(buffer.bytes, kAlignment);
   }
-  const std::vector<Trail> trails = FindTrails(*plan);
-  const Gaps gaps = GapsOf(trails, plan->buffers.size());
+  PlacementSearch search(plan, shares, enough, 0);
+  if (like != nullptr) search.Try(OrderLike(*like, *plan));
   std::vector<std::vector<int>> orders = Orders(*plan, shares);
-  for (size_t i = 0, count = orders.size(); i < count && !trails.empty(); ++i) {
-    orders.push_back(Chained(orders[i], trails));
+  for (size_t i = 0, count = orders.size(); i < count && !search.trails().empty(); ++i) {
+    orders.push_back(Chained(orders[i], search.trails()));
   }
   const auto spares_time = [&](int b) { return plan->buffers[b].spares_time; };
   for (size_t i = 0, count = orders.size(); i < count; ++i) {
@@ -277,55 +367,16 @@ void PlaceBuffers(Plan* plan, bool shares) {
     std::stable_partition(order.begin(), order.end(), [&](int b) { return !spares_time(b); });
     orders.push_back(std::move(order));
   }
-  std::vector<PlannedBuffer> best;
-  int64_t least = 0;
-  for (const std::vector<int>& order : orders) {
-    PlaceInOrder(order, gaps, plan);
-    if (shares) ShareArena(plan);
-    const int64_t held = plan->arena_bytes + BytesInMemory(plan->options, PredictSlabs(*plan));
-    if (!best.empty() && held >= least) continue;
-    best = plan->buffers;
-    least = held;
-  }
-  plan->buffers = best;
-  plan->arena_bytes = ArenaBytes(*plan);
-  BookTrails(trails, plan);
-  if (shares) ShareArena(plan);
+  for (size_t i = 0; i < orders.size() && !search.done(); ++i) search.Try(orders[i]);
+  if (shares) search.Improve(kTries);
+  search.Finish();
 }
 
-void PredictPeak(const Graph& graph, Plan* plan) {
-  const size_t steps = plan->steps.size();
-  plan->peak = {};
-  plan->predicted_in_use.clear();
-  std::vector<MemoryUse> born(steps + 1), dead(steps + 1);
-  for (const PlannedBuffer& buffer : plan->buffers) {
-    Add(&born[buffer.first], buffer.category, buffer.bytes - buffer.shared_bytes);
-    if (buffer.shared_bytes > 0) {
-      Add(&born[buffer.shared_until + 1], buffer.category, buffer.shared_bytes);
-    }
-    Add(&dead[buffer.last + 1], buffer.category, buffer.bytes);
-  }
-  const MemoryUse constant = Constant(graph, *plan);
-  MemoryUse use = constant;
-  PoolPrediction pool(*plan);
-  for (size_t section = 0; section < plan->sections.size(); ++section) {
-    pool.Begin(static_cast<int>(section));
-    for (int s = plan->sections[section].first; s < plan->sections[section].end; ++s) {
-      for (int c = 0; c < kMemoryCategories; ++c)
-        use.bytes[c] += born[s].bytes[c] - dead[s].bytes[c];
-      pool.Enter(plan->steps[s]);
-      MemoryUse now = use;
-      Add(&now, MemoryCategory::SAVED, BytesInMemory(plan->options, pool.bytes()));
-      plan->predicted_in_use.push_back(now.in_use());
-      if (now.in_use() > plan->peak.use.in_use()) {
-        plan->peak = {now, s, Describe(graph, *plan, plan->steps[s])};
-      }
-      pool.Leave(plan->steps[s]);
-    }
-  }
-  plan->pool_bytes = BytesInMemory(plan->options, PredictSlabs(*plan));
-  const int64_t held = constant.in_use() + plan->arena_bytes + plan->pool_bytes;
-  Add(&plan->peak.use, MemoryCategory::UNUSED, held - plan->peak.use.in_use());
+void ImprovePlacement(Plan* plan) {
+  PlacementSearch search(plan, true, {}, 1);
+  search.Try(OrderLike(*plan, *plan));
+  search.Improve(kManyTries);
+  search.Finish();
 }
 
 }  // namespace encke::internal

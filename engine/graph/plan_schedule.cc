@@ -29,6 +29,14 @@ std::vector<bool> NeedsGradient(const Graph& graph) {
   return needs;
 }
 
+bool HasCheapGradient(const Graph& graph, int value) {
+  const std::vector<int>& consumers = graph.values[value].consumers;
+  if (consumers.size() != 1) return false;
+  const Node& reader = graph.nodes[consumers[0]];
+  const Layer& layer = *reader.layer;
+  return reader.inputs.size() == 1 && !layer.IsView() && !layer.IsLoss() && layer.Macs() == 0;
+}
+
 bool TellsFromInput(const Graph& graph, const SavedValue& saved, const SavedNeed& need) {
   const int producer = graph.values[saved.value].producer;
   return producer >= 0 && graph.nodes[producer].layer->CheapToRebuild() &&
@@ -36,10 +44,11 @@ bool TellsFromInput(const Graph& graph, const SavedValue& saved, const SavedNeed
          need.form == SavedNeed::Form::MASK;
 }
 
-std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n) {
+std::vector<int> SavedReadBy(const Graph& graph, const Plan& plan, int n, bool again) {
   const Node& node = graph.nodes[n];
   std::vector<int> read;
   for (const SavedNeed& need : node.layer->SavedNeeds()) {
+    if (again && need.rule == BoundRule::WEIGHT_GRADIENT) continue;
     const bool input = need.of == SavedNeed::Of::INPUT;
     const int edge = input ? node.inputs[need.index] : node.outputs[need.index];
     const int value = CanonicalValue(graph, edge);
@@ -92,6 +101,7 @@ void Schedule::ListActions() {
     if (node.layer->IsView() || !needs_gradient_[node.outputs[0]]) continue;
     add(n, Kind::GATHER_BACKWARD, Kind::FINISH_BACKWARD, Kind::BACKWARD);
   }
+  PutOffBackward();
 }
 
 // Bytes of the tensors of one sample that an action works on.
@@ -129,8 +139,7 @@ void Schedule::CutSections() {
     do {
       samples = std::min(samples, SamplesFor(WorkingBytes(actions_[end])));
       ++end;
-    } while (end < actions_.size() && !Finishes(actions_[end].kind) &&
-             !CutsBefore(end, samples, cuts));
+    } while (end < actions_.size() && !BeginsSection(end) && !CutsBefore(end, samples, cuts));
     const bool whole = samples == plan_.batch;
     if (sections_.empty() || !whole || sections_.back().samples != plan_.batch) {
       sections_.push_back({samples, sections_.size() % 2 == 1});
@@ -142,6 +151,11 @@ void Schedule::CutSections() {
   }
 }
 
+// Whether action `a` is the first that needs all slices of what came before.
+bool Schedule::BeginsSection(size_t a) const {
+  return Finishes(actions_[a].kind) && !Finishes(actions_[a - 1].kind);
+}
+
 // Whether a border comes before action `a`, and the actions up to the next one take slices of
 // another size than `samples`.
 bool Schedule::CutsBefore(size_t a, int64_t samples, const std::vector<int>& cuts) const {
@@ -151,7 +165,7 @@ bool Schedule::CutsBefore(size_t a, int64_t samples, const std::vector<int>& cut
   do {
     next = std::min(next, SamplesFor(WorkingBytes(actions_[i])));
     ++i;
-  } while (i < actions_.size() && !Finishes(actions_[i].kind) && !IsBorder(i, cuts));
+  } while (i < actions_.size() && !BeginsSection(i) && !IsBorder(i, cuts));
   return next >= kOtherSize * samples || kOtherSize * next <= samples;
 }
 
@@ -209,7 +223,7 @@ void Schedule::FindUses() {
       continue;
     }
     std::set<int> seen;
-    for (int s : SavedReadBy(graph_, plan_, action.node)) {
+    for (int s : SavedReadBy(graph_, plan_, action)) {
       if (plan_.saved[s].keep == Keep::MASK) continue;
       UseKept(plan_.saved[s].value, action.section, &seen);
     }

@@ -2,7 +2,7 @@
 // free in the middle of an iteration, when the layers at work are small: what forward makes last
 // and backward reads first need not be encoded and decoded.
 #include <algorithm>
-#include <map>
+#include <cmath>
 
 #include "engine/graph/plan_internal.h"
 
@@ -12,6 +12,7 @@ namespace {
 // What a byte costs, roughly (doc/results/codec.md).
 constexpr int64_t kEncode = 2, kDecode = 1;
 constexpr int64_t kPlain = 2, kSides = 3;  // with two bounds (SavedValue::sides)
+constexpr double kWorthSteps = 8;          // in which what a byte spares is told apart
 
 // Values from which others are made together, so that these are exact: mostly one.
 struct Candidate {
@@ -78,21 +79,23 @@ std::set<int> ReadForDeferred(const Graph& graph, const Plan& plan) {
 }
 
 // Saved values that serve the same one are together, each in one group.
-std::vector<std::vector<int>> Groups(const Plan& plan) {
-  std::vector<std::vector<int>> groups;
-  std::map<int, int> serving;  // value -> its sources' group
+ValueGroups GroupsOf(const Plan& plan) {
+  std::vector<std::set<int>> served;  // by the groups
+  ValueGroups groups;
   for (size_t s = 0; s < plan.saved.size(); ++s) {
-    int group = -1;
-    for (int served : plan.saved[s].serves) {
-      const auto found = serving.find(served);
-      if (found != serving.end()) group = found->second;
+    std::vector<int> group = {static_cast<int>(s)};
+    std::set<int> serves(plan.saved[s].serves.begin(), plan.saved[s].serves.end());
+    for (size_t g = groups.size(); g-- > 0;) {
+      const bool meets = std::any_of(served[g].begin(), served[g].end(),
+                                     [&](int value) { return serves.count(value) > 0; });
+      if (!meets) continue;
+      group.insert(group.begin(), groups[g].begin(), groups[g].end());
+      serves.insert(served[g].begin(), served[g].end());
+      groups.erase(groups.begin() + static_cast<int64_t>(g));
+      served.erase(served.begin() + static_cast<int64_t>(g));
     }
-    if (group < 0) {
-      group = static_cast<int>(groups.size());
-      groups.emplace_back();
-    }
-    groups[group].push_back(static_cast<int>(s));
-    for (int served : plan.saved[s].serves) serving[served] = group;
+    groups.push_back(std::move(group));
+    served.push_back(std::move(serves));
   }
   return groups;
 }
@@ -101,7 +104,7 @@ std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
   const std::vector<Use> uses = UsesOf(plan);
   const std::set<int> deferred = ReadForDeferred(graph, plan);
-  for (const std::vector<int>& group : Groups(plan)) {
+  for (const std::vector<int>& group : GroupsOf(plan)) {
     Candidate candidate;
     const bool fit = std::all_of(group.begin(), group.end(), [&](int s) {
       return deferred.count(s) == 0 && Add(plan, s, uses[s], &candidate);
@@ -128,20 +131,21 @@ bool MadeFromExact(const Graph& graph, const Plan& plan, int value) {
 
 }  // namespace
 
-std::set<int> ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
+ValueGroups ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
   std::vector<Candidate> candidates = ListCandidates(graph, plan);
-  // What spares most coding for its bytes first.
+  // What spares most coding for its bytes first; what is worth alike, from the last made on.
   const auto worth = [](const Candidate& c) {
-    return static_cast<double>(c.coded) / static_cast<double>(std::max<int64_t>(c.bytes, 1));
+    return std::lround(kWorthSteps * static_cast<double>(c.coded) /
+                       static_cast<double>(std::max<int64_t>(c.bytes, 1)));
   };
   std::stable_sort(candidates.begin(), candidates.end(),
                    [&](const Candidate& a, const Candidate& b) {
                      return std::make_pair(worth(a), a.first) > std::make_pair(worth(b), b.first);
                    });
-  std::set<int> chosen;
+  ValueGroups chosen;
   for (const Candidate& candidate : candidates) {
     if (!TakeRoom(candidate.first, candidate.end, candidate.bytes, &room)) continue;
-    chosen.insert(candidate.saved.begin(), candidate.saved.end());
+    chosen.push_back(candidate.saved);
   }
   return chosen;
 }

@@ -12,7 +12,7 @@ void ProgramWriter::CountUses() {
   uses_.assign(schedule_.sections().size(), std::vector<int>(plan_->saved.size(), 0));
   for (const Action& action : schedule_.actions()) {
     if (action.kind != Kind::BACKWARD && action.kind != Kind::GATHER_BACKWARD) continue;
-    for (int s : SavedReadBy(graph_, *plan_, action.node)) ++uses_[action.section][s];
+    for (int s : SavedReadBy(graph_, *plan_, action)) ++uses_[action.section][s];
   }
   for (size_t section = 0; section < uses_.size(); ++section) {
     std::vector<int>& uses = uses_[section];
@@ -73,7 +73,8 @@ void ProgramWriter::BackwardNode(const Action& action) {
       if (specs[i].scratch) TakeState(n, static_cast<int>(i), specs[i]);
     }
   }
-  FetchFor(n, &step);
+  step.again = action.again;
+  FetchFor(action, &step);
   if (plan_->prefetch && next_ != nullptr) PrefetchFor(*next_);
   GiveStates(n, !action.runs_again, &step);
   const bool loss = node.layer->IsLoss();
@@ -90,23 +91,25 @@ void ProgramWriter::BackwardNode(const Action& action) {
       gradient_[output] = -1;
     }
   } else {
+    // The gradient of the output, for when this runs again.
+    const bool stays = action.runs_again && !schedule_.GradientMadeAgain(output);
     std::vector<int> made;
     bool computes = !node.parameters.empty();
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      made.push_back(InputGradient(n, static_cast<int>(i)));
+      made.push_back(InputGradient(n, static_cast<int>(i), stays));
       const bool computed = node.layer->Flow(static_cast<int>(i)) != GradientFlow::IDENTITY;
       step.input_gradients.push_back(computed ? made.back() : -1);
       computes = computes || (computed && made.back() >= 0);
     }
-    step.parameters = !schedule_.DefersParameters(n);
+    step.parameters = !action.again && !schedule_.DefersParameters(n);
     if (computes) Emit(step);
-    if (!step.parameters) {
+    if (!step.parameters && !action.again) {
       PlanStep rest = step;
       rest.kind = Kind::BACKWARD_PARAMETERS;
       rest.input_gradients.assign(node.inputs.size(), -1);
       Emit(rest);
     }
-    if (!loss && !action.runs_again) {
+    if (!loss && !stays) {
       Drop(gradient_[output]);
       gradient_[output] = -1;
     }
@@ -119,12 +122,13 @@ void ProgramWriter::BackwardNode(const Action& action) {
       DropStates(n, step);
     }
   }
-  for (int s : SavedReadBy(graph_, *plan_, n)) UseSaved(s);
+  for (int s : SavedReadBy(graph_, *plan_, action)) UseSaved(s);
 }
 
-void ProgramWriter::FetchFor(int n, PlanStep* step) {
-  const Node& node = graph_.nodes[n];
-  for (int s : SavedReadBy(graph_, *plan_, n)) Fetch(s);
+void ProgramWriter::FetchFor(const Action& action, PlanStep* step) {
+  const Node& node = graph_.nodes[action.node];
+  const std::vector<int> read = SavedReadBy(graph_, *plan_, action);
+  for (int s : read) Fetch(s);
   step->inputs.assign(node.inputs.size(), -1);
   step->outputs.assign(node.outputs.size(), -1);
   step->output_masks.assign(node.outputs.size(), -1);
@@ -132,7 +136,8 @@ void ProgramWriter::FetchFor(int n, PlanStep* step) {
     const bool input = need.of == SavedNeed::Of::INPUT;
     const int edge = input ? node.inputs[need.index] : node.outputs[need.index];
     const int s = saved_of_[CanonicalValue(graph_, edge)];
-    if (s < 0 || TellsFromInput(graph_, plan_->saved[s], need)) continue;
+    if (std::find(read.begin(), read.end(), s) == read.end()) continue;
+    if (TellsFromInput(graph_, plan_->saved[s], need)) continue;
     const bool mask = plan_->saved[s].keep == Keep::MASK;
     std::vector<int>& slots = input ? step->inputs : (mask ? step->output_masks : step->outputs);
     slots[need.index] = saved_buffer_[s];
@@ -143,7 +148,7 @@ void ProgramWriter::FetchFor(int n, PlanStep* step) {
 void ProgramWriter::PrefetchFor(const Action& action) {
   const bool reads = action.kind == Kind::BACKWARD || action.kind == Kind::GATHER_BACKWARD;
   if (!reads || action.section != section_) return;
-  for (int s : SavedReadBy(graph_, *plan_, action.node)) Prefetch(s);
+  for (int s : SavedReadBy(graph_, *plan_, action)) Prefetch(s);
 }
 
 void ProgramWriter::Prefetch(int s) {
@@ -363,8 +368,8 @@ void ProgramWriter::DropUnpacked(int n, const PlanStep& step) {
 }
 
 // The buffer that will hold this node's contribution to the gradient of an input; -1 where nobody
-// asks for it.
-int ProgramWriter::InputGradient(int n, int input) {
+// asks for it. Where the output's gradient `stays`, not in its place.
+int ProgramWriter::InputGradient(int n, int input, bool stays) {
   const Node& node = graph_.nodes[n];
   const int value = CanonicalValue(graph_, node.inputs[input]);
   if (!needs_gradient_[value]) return -1;
@@ -373,7 +378,7 @@ int ProgramWriter::InputGradient(int n, int input) {
   // A contribution that is added to others at once need not exist for the whole batch.
   const bool whole = schedule_.WholeGradient(value) && gradient_[value] < 0;
   const bool share =
-      flow == GradientFlow::IDENTITY || (flow == GradientFlow::IN_PLACE && input == 0 &&
+      flow == GradientFlow::IDENTITY || (flow == GradientFlow::IN_PLACE && input == 0 && !stays &&
                                          Exclusive(incoming) && Suits(incoming, whole));
   if (share) {
     Hold(incoming);

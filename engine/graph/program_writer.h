@@ -65,7 +65,7 @@ class ProgramWriter {
   // --- backward
   void Backward(const Action& action);
   void BackwardNode(const Action& action);
-  void FetchFor(int n, PlanStep* step);
+  void FetchFor(const Action& action, PlanStep* step);
   void PrefetchFor(const Action& action);
   void Prefetch(int saved);
   void PrefetchDerived(int block_end);
@@ -83,7 +83,7 @@ class ProgramWriter {
   void GiveStates(int n, bool last, PlanStep* step);
   void DropStates(int n, const PlanStep& step);
   void DropUnpacked(int n, const PlanStep& step);
-  int InputGradient(int n, int input);
+  int InputGradient(int n, int input, bool stays);
   void AddGradient(int value, int buffer);
   void CountUses();
   bool Available(int value) const;  // fetched or rebuilt in one piece

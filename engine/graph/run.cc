@@ -349,11 +349,11 @@ void Executor::Run::Backward(const PlanStep& step) {
   BackwardContext context = MakeBackwardContext(step);
   if (step.kind == Kind::GATHER_BACKWARD) return layer.GatherBackward(context);
   if (step.kind == Kind::FINISH_BACKWARD) return layer.FinishBackward(context);
-  const int saved = SavedReadBy(step.node);
+  const int saved = step.again ? -1 : SavedReadBy(step.node);
   const bool audit = saved >= 0 && exact_.count(plan_.saved[saved].value) > 0 &&
                      (audited_node_ < 0 || audited_node_ == step.node);
   const bool observe = refresh_ && saved >= 0;
-  const bool probe = DueProbe(step.node) != nullptr;
+  const bool probe = !step.again && DueProbe(step.node) != nullptr;
   // First, since backward may overwrite the output gradient.
   if (audit || observe || probe) AddOutputStatistics(step, saved);
   if (audit) AuditNode(step, saved);

@@ -1,5 +1,5 @@
 // What the schedule does differently from what the graph says, so that less has to be held for the
-// whole batch at a time. None of it changes a result.
+// whole batch at a time. None of it changes a result but by the order in which gradients are added.
 //
 // Words: a value *waits* when it is made in one section and read in a later one; it is then whole.
 // *Rematerialized* it is made twice, slice by slice, by an action REBUILD in the section that reads
@@ -7,6 +7,7 @@
 // (Keep::REBUILD, of a saved value, is another matter: backward makes it from others.)
 #include <algorithm>
 
+#include "engine/core/error.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {
@@ -33,6 +34,32 @@ void Schedule::PutOffForward() {
     const auto begin = actions_.begin() + static_cast<int64_t>(at);
     const auto reader = std::find_if(begin + 1, actions_.end(), reads);
     if (reader != actions_.end()) std::rotate(begin, begin + 1, reader);
+  }
+}
+
+// Where a block's branches meet in backward, the shorter one comes last.
+void Schedule::PutOffBackward() {
+  if (plan_.late_branches.empty()) return;
+  for (const ShortBranch& branch : FindShortBranches(graph_)) {
+    if (plan_.late_branches.count(branch.nodes[0]) == 0) continue;
+    const size_t finish = Find(Kind::FINISH_BACKWARD, branch.nodes[0]);
+    size_t end = finish + 1, meeting = 0;  // of the branch; the last action of the others
+    for (int n : branch.nodes) {
+      if (end < actions_.size() && actions_[end].node == n) ++end;
+    }
+    for (int other : graph_.values[branch.fork].consumers) {
+      if (other != branch.nodes.back()) meeting = std::max(meeting, Find(Kind::BACKWARD, other));
+    }
+    const bool all = end == finish + 1 + branch.nodes.size();
+    if (!all || meeting < end || meeting >= actions_.size()) continue;
+    const auto at = [&](size_t a) { return actions_.begin() + static_cast<int64_t>(a); };
+    const auto next = std::find_if(at(end), at(meeting), [](const Action& action) {
+      return action.kind == Kind::FINISH_BACKWARD;
+    });
+    if (next == at(meeting)) continue;
+    // Its sums are complete when those of the longer one are.
+    const auto moved = std::rotate(at(finish), at(end), next);
+    std::rotate(moved + 1, next, at(meeting) + 1);
   }
 }
 
@@ -76,31 +103,67 @@ void Schedule::AddMaking(int value, int section, size_t use, std::vector<Action>
   made_again_.insert(value);
 }
 
-// The gradient that a pool hands to a node that gathers is larger than the one that it gets, and
-// made from that at little cost.
+// The gradient of what a node that gathers makes is made in one section, for the sums, and used in
+// the next: made there again, it need not wait whole. Those that pools hand on always are: they are
+// larger than the ones that pools get. From the network's end on, so that it is known of each
+// gradient whether it is made again when others are to be made from it.
 void Schedule::RematerializeGradients() {
-  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
-    const Node& node = graph_.nodes[n];
-    const int value = CanonicalValue(graph_, node.inputs[0]);
-    const int maker = graph_.values[value].producer;
-    const bool pools =
-        node.inputs.size() == 1 && node.parameters.empty() &&
-        node.layer->Flow(0) == GradientFlow::COMPUTED &&
-        SavedReadBy(graph_, plan_, static_cast<int>(n)).empty() &&
-        graph_.values[node.outputs[0]].shape.sample() < graph_.values[value].shape.sample();
-    const bool gathered = maker >= 0 && needs_gradient_[value] &&
-                          graph_.nodes[maker].layer->Gathers() &&
-                          graph_.values[value].consumers.size() == 1;
-    if (!pools || !gathered) continue;
-    const size_t first = Find(Kind::BACKWARD, static_cast<int>(n));
-    const size_t use = Find(Kind::BACKWARD, maker);
-    const size_t gather = Find(Kind::GATHER_BACKWARD, maker);
-    const bool apart = actions_[first].section != actions_[use].section;
-    if (!apart || actions_[gather].section != actions_[first].section) continue;
-    actions_[first].runs_again = true;
-    actions_.insert(actions_.begin() + static_cast<int64_t>(use),
-                    {Kind::BACKWARD, static_cast<int>(n), actions_[use].section});
-    gradient_made_again_.insert(value);
+  for (int n = static_cast<int>(graph_.nodes.size()) - 1; n >= 0; --n) {
+    const int value = graph_.nodes[n].outputs[0];
+    if (plan_.rematerialized_gradients.count(value) > 0 || IsPooled(value)) {
+      MakeGradientAgain(value);
+    }
+  }
+  MarkRepeated();
+}
+
+// Whether a pool, which needs no saved value in backward, is its only reader.
+bool Schedule::IsPooled(int value) const {
+  if (graph_.values[value].consumers.size() != 1) return false;
+  const int n = graph_.values[value].consumers[0];
+  const Node& node = graph_.nodes[n];
+  return node.inputs.size() == 1 && node.parameters.empty() &&
+         node.layer->Flow(0) == GradientFlow::COMPUTED && SavedReadBy(graph_, plan_, n).empty() &&
+         graph_.values[node.outputs[0]].shape.sample() < graph_.values[value].shape.sample();
+}
+
+// Where a node that gathers makes `value`, and one node reads it.
+void Schedule::MakeGradientAgain(int value) {
+  const int maker = graph_.values[value].producer;
+  const bool gathered = maker >= 0 && needs_gradient_[value] &&
+                        graph_.nodes[maker].layer->Gathers() &&
+                        graph_.values[value].consumers.size() == 1;
+  if (!gathered) return;
+  const size_t first = Find(Kind::BACKWARD, graph_.values[value].consumers[0]);
+  const size_t use = Find(Kind::BACKWARD, maker);
+  const size_t gather = Find(Kind::GATHER_BACKWARD, maker);
+  const bool apart = actions_[first].section != actions_[use].section;
+  if (!apart || actions_[gather].section != actions_[first].section) return;
+  std::vector<Action> added;
+  AddGradientMaking(value, actions_[use].section, &added);
+  actions_.insert(actions_.begin() + static_cast<int64_t>(use), added.begin(), added.end());
+}
+
+// What it is made from is there whole, or made again, too; but what a pool gets is whole.
+void Schedule::AddGradientMaking(int value, int section, std::vector<Action>* added) {
+  const int reader = graph_.values[value].consumers.at(0);
+  const int output = graph_.nodes[reader].outputs[0];
+  const bool slices =
+      !whole_gradient_[output] && !IsPooled(value) && HasCheapGradient(graph_, output);
+  if (slices || GradientMadeAgain(output)) AddGradientMaking(output, section, added);
+  added->push_back({Kind::BACKWARD, reader, section});
+  gradient_made_again_.insert(value);
+}
+
+void Schedule::MarkRepeated() {
+  for (size_t a = 0; a < actions_.size(); ++a) {
+    Action& action = actions_[a];
+    const auto same = [&](const Action& other) {
+      return other.kind == Kind::BACKWARD && other.node == action.node;
+    };
+    const auto begin = actions_.begin(), at = begin + static_cast<int64_t>(a);
+    action.again = action.kind == Kind::BACKWARD && std::any_of(begin, at, same);
+    action.runs_again = action.kind == Kind::BACKWARD && std::any_of(at + 1, actions_.end(), same);
   }
 }
 
@@ -122,7 +185,7 @@ void Schedule::DeferParameters() {
   const int64_t type_bytes = SizeOf(plan_.options.compute);
   for (const Action& action : actions_) {
     const bool sliced = sections_[action.section].samples < plan_.batch;
-    if (action.kind != Kind::BACKWARD || !sliced) continue;
+    if (action.kind != Kind::BACKWARD || !sliced || action.runs_again || action.again) continue;
     const Node& node = graph_.nodes[action.node];
     if (node.parameters.empty()) continue;
     const std::vector<int> read = SavedReadBy(graph_, plan_, action.node);

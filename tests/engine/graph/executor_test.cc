@@ -97,33 +97,69 @@ TEST(ExecutorTest, SlicesGiveTheGradientsOfTheBatch) {
   }
 }
 
-// Slices made twice are the same twice: all else stays as it was, bit for bit.
+// Slices made twice are the same twice: all else stays as it was, bit for bit, but for the order in
+// which the gradients of branches are added.
 TEST(ExecutorTest, RematerializingChangesMemoryOnly) {
-  for (int64_t least : {1, 2}) {
-    SCOPED_TRACE(least);
-    PlanOptions plan;
-    plan.slice_bytes = 1;
-    plan.least_slice = least;
-    plan.rematerialize = 0;
-    Trainee kept(BottleneckNetwork(), plan);
-    plan.rematerialize = 1;
-    Trainee made_again(BottleneckNetwork(), plan);
-    EXPECT_TRUE(kept.executor().plan().rematerialized.empty());
-    EXPECT_FALSE(made_again.executor().plan().rematerialized.empty());
-    EXPECT_LT(made_again.executor().plan().peak.use.in_use(),
-              kept.executor().plan().peak.use.in_use());
-    TrainOptions exact;
-    exact.exact = true;
-    for (int iteration : {1, 2}) {
-      EXPECT_EQ(made_again.Gradients(exact), kept.Gradients(exact)) << iteration;
-      EXPECT_EQ(Flatten(made_again.executor().parameters()), Flatten(kept.executor().parameters()));
+  bool values = false, gradients = false, branches = false;
+  for (const auto network : {BottleneckNetwork, ResidualNetwork, StackedNetwork}) {
+    for (int64_t least : {1, 2}) {
+      SCOPED_TRACE(least);
+      PlanOptions options;
+      options.slice_bytes = 1;
+      options.least_slice = least;
+      options.rematerialize = 0;
+      Trainee kept(network(), options);
+      options.rematerialize = 1;
+      Trainee made_again(network(), options);
+      const Plan& plan = made_again.executor().plan();
+      EXPECT_LT(plan.peak.use.total(), kept.executor().plan().peak.use.total());
+      values = values || !plan.rematerialized.empty();
+      gradients = gradients || !plan.rematerialized_gradients.empty();
+      branches = branches || !plan.late_branches.empty();
+      for (const PlanStep& step : plan.steps) {
+        EXPECT_FALSE(step.again && step.parameters);
+        const bool convolves =
+            step.node >= 0 && made_again.executor().graph().nodes[step.node].layer->Macs() > 0;
+        if (!step.again || !convolves) continue;
+        EXPECT_LT(step.inputs[0], 0) << "weights are all it needs";
+      }
+      TrainOptions exact;
+      exact.exact = true;
+      for (int iteration : {1, 2}) {
+        const std::vector<float> expected = kept.Gradients(exact);
+        if (plan.late_branches.empty()) {
+          EXPECT_EQ(made_again.Gradients(exact), expected) << iteration;
+        } else {
+          EXPECT_LT(RelativeDifference(made_again.Gradients(exact), expected), 1e-6) << iteration;
+        }
+      }
+      // What is stored in another section may have learnt its tables from another slice.
+      EXPECT_LT(RelativeDifference(made_again.Gradients(), kept.Gradients()), 0.1);
+      EXPECT_NEAR(static_cast<double>(made_again.executor().stored_bytes()) /
+                      static_cast<double>(kept.executor().stored_bytes()),
+                  1.0, 0.01);
     }
-    // What is stored in another section may have learnt its tables from another slice.
-    EXPECT_LT(RelativeDifference(made_again.Gradients(), kept.Gradients()), 0.1);
-    EXPECT_NEAR(static_cast<double>(made_again.executor().stored_bytes()) /
-                    static_cast<double>(kept.executor().stored_bytes()),
-                1.0, 0.01);
   }
+  EXPECT_TRUE(values);
+  EXPECT_TRUE(gradients);
+  EXPECT_TRUE(branches);
+}
+
+// What a pool hands back is made again, of gradients that are, and of the loss's; but the loss and
+// its scores are computed once.
+TEST(ExecutorTest, PoolsGradientsAreMadeAgain) {
+  Trainee whole(PooledNetwork(), InSlices(0)), sliced(PooledNetwork(), InSlices(2));
+  TrainOptions exact;
+  exact.exact = true;
+  const StepResult expected = whole.executor().Train(whole.batch(), 1, exact);
+  const StepResult result = sliced.executor().Train(sliced.batch(), 1, exact);
+  EXPECT_NEAR(result.loss, expected.loss, 1e-5);
+  EXPECT_EQ(result.top1, expected.top1);
+  EXPECT_EQ(result.top5, expected.top5);
+  EXPECT_LT(RelativeDifference(sliced.Gradients(exact), whole.Gradients(exact)), 1e-5);
+  const std::vector<PlanStep>& steps = sliced.executor().plan().steps;
+  EXPECT_EQ(std::count_if(steps.begin(), steps.end(), [](const auto& step) { return step.again; }),
+            3);
 }
 
 // Inputs of batch norms that stay as they are cannot be made again in slices.
@@ -329,7 +365,7 @@ TEST(ExecutorTest, ThePeakIsThePredictedOne) {
     const auto backend = NewBackend({});
     Graph graph = ResidualNetwork();
     options.batches_held = 1;
-    options.spend_up_to = MakePlan(graph, *backend, 512, options).peak.use.total() * 2;
+    options.memory_limit = MakePlan(graph, *backend, 512, options).peak.use.total() * 2;
     EXPECT_FALSE(MakePlan(graph, *backend, 512, options).uncompressed.empty());
     EXPECT_NEAR(PredictedOverMeasuredPeak(options, ratio, &ratio), 1.0, 0.1)
         << slice << ", with values that stay as they are";
@@ -464,6 +500,33 @@ TEST(ExecutorTest, NoiseOfRebuiltValuesIsThatOfTheirSource) {
     EXPECT_GT(record.correction, 0.4) << record.consumer;
   }
   EXPECT_GT(rebuilt, 0);
+}
+
+// As after an iteration whose loss is not finite, which is repeated with exact values.
+TEST(ExecutorTest, AnIterationWithoutRoomLeavesNoTrace) {
+  ExecutorOptions options;
+  options.plan.batches_held = 1;
+  options.store.limit_bytes = 1 << 20;
+  options.controller.warmup = 0;
+  const auto backend = NewBackend({});
+  Executor limited(ResidualNetwork(), *backend, options);
+  options.store.limit_bytes = 0;
+  Executor other(ResidualNetwork(), *backend, options);
+  const Batch batch = MakeBatch(backend->host_allocator(), limited.graph().values[0].shape, 512, 5);
+  for (Executor* executor : {&limited, &other}) {
+    executor->InitializeParameters();
+    executor->Prepare(512);
+    EXPECT_TRUE(executor->Train(batch, 1, {}).finite);
+  }
+  TrainOptions exact;
+  exact.exact = true;
+  const std::vector<float> before = Flatten(limited.parameters());
+  EXPECT_THROW(limited.Train(batch, 2, exact), Error);
+  EXPECT_EQ(Flatten(limited.parameters()), before) << "running statistics";
+  other.Train(batch, 2, exact);
+  EXPECT_TRUE(limited.Train(batch, 3, {}).finite);
+  EXPECT_TRUE(other.Train(batch, 3, {}).finite);
+  EXPECT_LT(RelativeDifference(Flatten(limited.gradients()), Flatten(other.gradients())), 0.05);
 }
 
 TEST(ExecutorTest, ANonFiniteNetworkIsReportedByItsFirstNode) {

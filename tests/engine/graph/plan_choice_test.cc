@@ -36,6 +36,7 @@ TEST_F(PlanChoiceTest, WithoutNeedNothingIsChanged) {
 }
 
 TEST_F(PlanChoiceTest, RoomUnderALimitSavesTime) {
+  graph_ = BottleneckNetwork();
   options_.slice_bytes = 1 << 20;
   options_.rematerialize = 0.5;
   const Plan smallest = Choose(4096, 0);
@@ -52,6 +53,8 @@ TEST_F(PlanChoiceTest, RoomUnderALimitSavesTime) {
   // Where there is no room, everything is as without a limit.
   const Plan tight = Choose(4096, smallest.peak.use.total());
   EXPECT_EQ(tight.rematerialized, smallest.rematerialized);
+  EXPECT_EQ(tight.rematerialized_gradients, smallest.rematerialized_gradients);
+  EXPECT_EQ(tight.late_branches, smallest.late_branches);
   EXPECT_EQ(tight.decoded_once, smallest.decoded_once);
   EXPECT_TRUE(tight.uncompressed.empty());
 }

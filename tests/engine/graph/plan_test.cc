@@ -141,7 +141,7 @@ void ExpectFloorsHold(const Plan& plan) {
 
 TEST_P(PlanTest, BuffersNeverCollide) {
   for (const auto& network :
-       {ResidualNetwork, BranchNetwork, BottleneckNetwork, PreActivationNetwork}) {
+       {ResidualNetwork, BranchNetwork, BottleneckNetwork, PreActivationNetwork, StackedNetwork}) {
     Graph graph = network();
     for (int64_t batch : {1, 3, 16}) {
       const Plan plan = Make(graph, batch);
@@ -154,18 +154,31 @@ TEST_P(PlanTest, BuffersNeverCollide) {
 
 TEST_P(PlanTest, BuffersOfSlicesNeverCollide) {
   int trailing = 0;
+  size_t values = 0, gradients = 0, branches = 0;
   for (int which = 0; which < kTestNetworks; ++which) {
     Graph graph = TestNetwork(which);
-    for (int64_t bytes : {1, 20000, 60000}) {
-      options_.slice_bytes = bytes;
-      const Plan plan = Make(graph, 16);
+    struct Case {
+      int64_t batch, slice_bytes, least_slice;
+      double rematerialize;
+    };
+    for (const Case& c : {Case{16, 1, 1, 0.05}, Case{16, 20000, 1, 0.05}, Case{16, 60000, 1, 0.05},
+                          Case{16, 20000, 1, 1.0}, Case{6, 1, 1, 1.0}, Case{6, 1, 2, 1.0}}) {
+      options_.batches_held = 1;
+      options_.slice_bytes = c.slice_bytes;
+      options_.least_slice = c.least_slice;
+      options_.rematerialize = c.rematerialize;
+      const Plan plan = Make(graph, c.batch);
       trailing += ExpectNoCollision(plan);
       ExpectBuffersAlive(plan);
       ExpectFloorsHold(plan);
-      EXPECT_LT(plan.smallest_slice(), 16);
+      EXPECT_LT(plan.smallest_slice(), c.batch);
+      values += plan.rematerialized.size();
+      gradients += plan.rematerialized_gradients.size();
+      branches += plan.late_branches.size();
     }
   }
   EXPECT_GT(trailing, 0);
+  for (size_t twice : {values, gradients, branches}) EXPECT_EQ(twice > 0, GetParam());
 }
 
 // What convolutions and fc layers ask the library for is there, as much as a slice takes, and no
@@ -250,6 +263,21 @@ TEST_P(PlanTest, SlabsTakeLessThanThePool) {
                               peak.of(MemoryCategory::GRADIENT) +
                               peak.of(MemoryCategory::OPTIMIZER) +
                               peak.of(MemoryCategory::WORKSPACE) + peak.of(MemoryCategory::DATA));
+}
+
+// Little more is held than is alive at the fullest moment. (In the best of the orders that do not
+// look at the outcome it is 7% and 12% here.)
+TEST_P(PlanTest, BuffersLieClose) {
+  if (!GetParam()) return;
+  Graph stacked = StackedNetwork(), other = PreActivationNetwork();
+  options_.save_time = false;
+  for (const auto& [graph, batch, slice_bytes] :
+       {std::tuple(&stacked, 64, 20000), {&other, 32, 80000}}) {
+    options_.slice_bytes = slice_bytes;
+    const Plan plan = Make(*graph, batch);
+    EXPECT_LT(static_cast<double>(plan.peak.use.of(MemoryCategory::UNUSED)),
+              0.02 * static_cast<double>(plan.arena_bytes + plan.pool_bytes));
+  }
 }
 
 TEST_P(PlanTest, EveryLayerWithAGradientRunsBackwardOnce) {

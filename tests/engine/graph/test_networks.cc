@@ -142,9 +142,34 @@ Graph NormedFcNetwork() {
   return maker.Finish(maker.Then("fc", Fc(kClasses), x));
 }
 
+Graph StackedNetwork() {
+  Maker maker("stacked");
+  int x = 0;
+  for (const char* stage : {"a", "b"}) {
+    for (int channels : {16, 12, 8}) {
+      const std::string name = StrCat(stage, channels);
+      x = maker.Then("relu" + name, NewRelu(), maker.ConvBn("conv" + name, channels, 3, 1, x));
+    }
+    x = maker.Then(StrCat("pool", stage), MaxPool(), x);
+  }
+  x = maker.Then("flatten", NewFlatten(), maker.Then("average", NewGlobalAveragePool(), x));
+  return maker.Finish(maker.Then("fc", Fc(kClasses), x));
+}
+
+Graph PooledNetwork() {
+  Maker maker("pooled");
+  int x = maker.Then("relu0", NewRelu(), maker.ConvBn("conv0", 8, 3, 1, 0));
+  x = maker.Then("pool0", MaxPool(), x);
+  x = maker.Then("pool1", MaxPool(), maker.Then("bn1", NewBatchNorm(), x));
+  x = maker.Then("relu2", NewRelu(), maker.ConvBn("conv2", kClasses, 3, 1, x));
+  return maker.Finish(
+      maker.Then("flatten", NewFlatten(), maker.Then("average", NewGlobalAveragePool(), x)));
+}
+
 Graph TestNetwork(int number) {
-  constexpr Graph (*kMakers[kTestNetworks])() = {ResidualNetwork, BranchNetwork, BottleneckNetwork,
-                                                 PreActivationNetwork, NormedFcNetwork};
+  constexpr Graph (*kMakers[kTestNetworks])() = {ResidualNetwork,   BranchNetwork,
+                                                 BottleneckNetwork, PreActivationNetwork,
+                                                 NormedFcNetwork,   StackedNetwork};
   return kMakers[number]();
 }
 

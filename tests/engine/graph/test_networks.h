@@ -15,6 +15,12 @@ Graph BottleneckNetwork();
 // A pre-activation block, whose input is read by a batch norm and, later, by the sum; then two wide
 // fc layers joined by a sum. 3 x 12 x 12.
 Graph PreActivationNetwork();
+// VGG with batch norm: two stages of three conv-bn-relu, ever narrower, and a max pool. 3 x 12
+// x 12.
+Graph StackedNetwork();
+// conv-bn-relu, max pool, batch norm, max pool, conv-bn-relu, and a global pool right before the
+// loss: what pools hand back, made again from one another. 3 x 12 x 12.
+Graph PooledNetwork();
 // Convolutions with bias, LRN, branches of asymmetric kernels joined by concat, dropout, two fc
 // layers. 3 x 12 x 12.
 Graph BranchNetwork();
@@ -22,8 +28,8 @@ Graph BranchNetwork();
 // weights are the last to read a gradient that the section before has made. 3 x 12 x 12.
 Graph NormedFcNetwork();
 
-// Each of the above, by number.
-inline constexpr int kTestNetworks = 5;
+// Each of the above but the pooled one, by number.
+inline constexpr int kTestNetworks = 6;
 Graph TestNetwork(int number);
 
 }  // namespace encke

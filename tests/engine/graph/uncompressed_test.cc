@@ -27,11 +27,11 @@ TEST(UncompressedTest, RoomLeavesValuesUncompressed) {
       const int64_t least = encke.executor().plan().peak.use.total();
       const int64_t stored = encke.executor().stored_bytes();
       for (int64_t spent : {int64_t{2}, int64_t{100}}) {
-        plan.spend_up_to = spent * least;
+        plan.memory_limit = spent * least;
         Trainee roomy(TestNetwork(which), plan);
         const double left = RelativeDifference(roomy.Gradients(), exact);
         const Plan& made = roomy.executor().plan();
-        EXPECT_LE(made.peak.use.total(), plan.spend_up_to);
+        EXPECT_LE(made.peak.use.total(), plan.memory_limit);
         const bool all = std::none_of(made.saved.begin(), made.saved.end(), [](const auto& saved) {
           return saved.lossy() && saved.keep != Keep::DERIVE && !saved.exact;
         });
@@ -40,7 +40,7 @@ TEST(UncompressedTest, RoomLeavesValuesUncompressed) {
         EXPECT_TRUE(all || defers || spent < 100);
         if (made.uncompressed.empty()) continue;
         EXPECT_GT(roomy.executor().stored_bytes(), stored);
-        EXPECT_EQ(all, made.probes.empty()) << "there is no noise to be measured";
+        EXPECT_TRUE(!all || made.probes.empty()) << "there is no noise to be measured";
         const std::vector<PlanStep>& before = encke.executor().plan().steps;
         EXPECT_EQ(defers, std::any_of(before.begin(), before.end(), TakesWholeBatch));
       }
@@ -54,7 +54,7 @@ TEST(UncompressedTest, NoiseIsPredictedBesideUncompressedValues) {
   plan.slice_bytes = 1;
   plan.least_slice = 4;
   Trainee encke(ResidualNetwork(), plan, 0.5, 32);
-  plan.spend_up_to = encke.executor().plan().peak.use.total() * 5 / 4;
+  plan.memory_limit = encke.executor().plan().peak.use.total() * 7 / 5;
   Trainee roomy(ResidualNetwork(), plan, 0.5, 32);
   EXPECT_FALSE(roomy.executor().plan().uncompressed.empty());
   EXPECT_FALSE(roomy.executor().plan().probes.empty());
