@@ -26,9 +26,8 @@ std::vector<PlanOptions> WithLargerSlices(const PlanOptions& options) {
   return alternatives;
 }
 
-// `options` with slices of falling size.
-void AddSlices(const PlanOptions& options, std::vector<PlanOptions>* alternatives) {
-  alternatives->push_back(options);
+// `options` with slices of falling size, all smaller.
+void AddSmallerSlices(const PlanOptions& options, std::vector<PlanOptions>* alternatives) {
   for (int64_t bytes = kGreatestSlice; bytes >= kLeastSlice; bytes /= 4) {
     const bool smaller = options.slice_bytes == 0 || bytes < options.slice_bytes;
     if (!smaller) continue;
@@ -66,15 +65,17 @@ Plan FirstThatFits(Graph& graph, Backend& backend, int64_t batch,
 
 std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
   if (!options.compress) return {options};
-  std::vector<PlanOptions> alternatives;
-  AddSlices(options, &alternatives);
+  std::vector<PlanOptions> alternatives = {options};
   PlanOptions dense = WithPolicies(options, [](SavedPolicy* policy) {
     if (policy->codec == "fast") policy->codec = "dense";
   });
-  if (dense.policies != options.policies) {
-    dense.assumed_ratio *= kDenseOverFast;
-    AddSlices(dense, &alternatives);
-  }
+  dense.assumed_ratio *= kDenseOverFast;
+  const bool denser = dense.policies != options.policies;
+  // Where larger slices are faster, smaller ones cost more than the denser codec.
+  if (denser && options.larger_slices) alternatives.push_back(dense);
+  AddSmallerSlices(options, &alternatives);
+  if (denser && !options.larger_slices) alternatives.push_back(dense);
+  if (denser) AddSmallerSlices(dense, &alternatives);
   // From here on with the smallest slices.
   PlanOptions least = alternatives.back();
   least.rematerialize = std::max(least.rematerialize, kMoreTwice);

@@ -9,8 +9,9 @@
 namespace encke {
 
 // Ways to train within the same bounds, the cheapest in time first: as asked for; in smaller and
-// smaller slices; with the denser codec; with more tensors made twice; with saved values
-// offloaded; with nothing saved but the inputs of some segments, which are computed again.
+// smaller slices; with the denser codec (before that, where larger slices are faster); with more
+// tensors made twice; with saved values offloaded; with nothing saved but the inputs of some
+// segments, which are computed again.
 std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options);
 
 // Without a limit (0) the plan of `options`, which takes little memory. With a `limit` in bytes the

@@ -73,6 +73,26 @@ TEST_F(PlanChoiceTest, LargerSlicesComeFirstWhereTheyAreFaster) {
   EXPECT_EQ(Choose(4096, 1000 * need).smallest_slice(), usual.smallest_slice());
 }
 
+TEST_F(PlanChoiceTest, TheDenserCodecComesBeforeSlicesWhereLargeOnesAreFaster) {
+  options_.slice_bytes = 4 << 20;
+  for (bool larger : {false, true}) {
+    options_.larger_slices = larger;
+    const std::vector<PlanOptions> alternatives = PlanAlternatives(options_);
+    ASSERT_GT(alternatives.size(), 2u);
+    EXPECT_EQ(alternatives[1].policies[0].codec, larger ? "dense" : "fast");
+    EXPECT_EQ(alternatives[1].slice_bytes == options_.slice_bytes, larger);
+    // In whatever order, none twice.
+    for (size_t i = 0; i < alternatives.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        EXPECT_TRUE(alternatives[i].slice_bytes != alternatives[j].slice_bytes ||
+                    alternatives[i].policies != alternatives[j].policies ||
+                    alternatives[i].rematerialize != alternatives[j].rematerialize ||
+                    alternatives[i].recompute_segments != alternatives[j].recompute_segments);
+      }
+    }
+  }
+}
+
 TEST_F(PlanChoiceTest, SlicesComeBeforeTheDenserCodec) {
   const int64_t need = Peak(options_, 4096);
   const Plan sliced = Choose(4096, need * 9 / 10);
