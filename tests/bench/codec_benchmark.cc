@@ -19,6 +19,9 @@
 namespace encke {
 namespace {
 
+// Chunks at a time, as the pool has them coded.
+constexpr int kTogether = 2;
+
 struct Sample {
   std::string name;
   Shape shape;
@@ -125,23 +128,29 @@ void Run(benchmark::State& state, const Codec& codec, const Sample& sample, bool
   const std::vector<T> data(sample.data.begin(), sample.data.end());
   ValueCoding coding(sample.options, kType, sample.shape.c);
   codec.Prepare({{data.data(), sample.shape}}, kType, &coding);
-  std::vector<uint8_t> stream(codec.MaxEncodedSize(sample.shape, kType));
-  std::vector<T> decoded(data.size());
-  EncodeStatistics statistics;
-  const auto encode = [&] {
-    return codec.Encode(data.data(), kType, sample.shape, coding, stream.data(), &statistics);
-  };
-  const int64_t size = encode();
+  const int64_t most = codec.MaxEncodedSize(sample.shape, kType);
+  std::vector<uint8_t> streams(kTogether * most);
+  std::vector<T> decoded(kTogether * data.size());
+  EncodeRequest encode[kTogether];
+  for (int i = 0; i < kTogether; ++i) {
+    encode[i] = {data.data(), sample.shape, streams.data() + i * most, 0, {}};
+  }
+  codec.Encode(kType, coding, encode, kTogether);
+  const int64_t size = encode[0].size;
+  DecodeRequest decode_from[kTogether];
+  for (int i = 0; i < kTogether; ++i) {
+    decode_from[i] = {encode[i].out, size, sample.shape, decoded.data() + i * data.size()};
+  }
   for (auto _ : state) {
     if (decode) {
-      codec.Decode(stream.data(), size, kType, sample.shape, coding, decoded.data());
+      codec.Decode(kType, coding, decode_from, kTogether);
     } else {
-      encode();
+      codec.Encode(kType, coding, encode, kTogether);
     }
     benchmark::ClobberMemory();
   }
   const double elements = static_cast<double>(sample.shape.elements());
-  state.SetBytesProcessed(state.iterations() * sample.shape.elements() * SizeOf(kType));
+  state.SetBytesProcessed(state.iterations() * kTogether * sample.shape.elements() * SizeOf(kType));
   state.counters["bits"] = 8.0 * static_cast<double>(size) / elements;
   state.counters["contexts"] = ContextEntropy(sample);
   state.counters["ratio"] = SizeOf(kType) * elements / static_cast<double>(size);
