@@ -106,6 +106,9 @@ struct DecodeRequest {
   void* data;  // elements() of these
 };
 
+// Requests of which more at a time would be no faster.
+constexpr int kTogether = 2;
+
 class Codec {
  public:
   virtual ~Codec() = default;

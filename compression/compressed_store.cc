@@ -40,10 +40,15 @@ void ParallelOrThrow(int64_t count, const Body& body) {
   }
 }
 
-// Chunks that a thread hands to the codec at a time.
-constexpr int kTogether = 2;
+// Calls body(thread, begin, end) for runs of so many, the last one perhaps shorter, of [0, count).
+template <typename Body>
+void ParallelRunsOrThrow(int64_t count, int64_t run, const Body& body) {
+  ParallelOrThrow((count + run - 1) / run, [&](int thread, int64_t i) {
+    body(thread, i * run, std::min((i + 1) * run, count));
+  });
+}
 
-// As many, as long as each thread has something to do.
+// Chunks that a thread hands to the codec at a time: each thread is to have something to do.
 int64_t TakenTogether(int64_t chunks) { return chunks >= kTogether * Threads() ? kTogether : 1; }
 
 // Scratch memory for each thread, kept between calls.
@@ -225,8 +230,7 @@ EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Tier tier, Entr
   scratch_.Reserve(together * stride);
   // By chunk, so that the sum does not depend on the number of threads.
   std::vector<EncodeStatistics> statistics(chunks);
-  ParallelOrThrow((chunks + together - 1) / together, [&](int thread, int64_t i) {
-    const int64_t begin = i * together, end = std::min(begin + together, chunks);
+  ParallelRunsOrThrow(chunks, together, [&](int thread, int64_t begin, int64_t end) {
     EncodeRequest requests[kTogether];
     for (int64_t c = begin; c < end; ++c) {
       const Chunk chunk = entry.chunking.At(c);
@@ -283,8 +287,7 @@ Tensor CompressedStore::Get(int id, int64_t first, int64_t count, const Tensor& 
   const int64_t stride = entry.DecodingScratch(in_memory);
   const int64_t together = TakenTogether(chunks);
   scratch_.Reserve(together * stride);
-  ParallelOrThrow((chunks + together - 1) / together, [&](int thread, int64_t i) {
-    const int64_t begin = i * together, end = std::min(begin + together, chunks);
+  ParallelRunsOrThrow(chunks, together, [&](int thread, int64_t begin, int64_t end) {
     DecodeChunks(entry, begin_chunk + begin, begin_chunk + end, first, count,
                  {scratch_.Of(thread), stride}, static_cast<uint8_t*>(scratch.raw()));
   });

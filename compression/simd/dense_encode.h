@@ -217,34 +217,32 @@ void MakeIndexes(const DenseNeighbours& neighbours, const ContextRule& rule,
   }
 }
 
-// Entropy codes the tokens from the end, of the longer chunk those first that it has more.
-template <typename Rans>
-void CodeTokens(ChunkEncoder<Rans>* a, ChunkEncoder<Rans>* b) {
-  const uint8_t *of_a = a->buffers.indexes, *of_b = b->buffers.indexes;
-  int64_t left_a = a->groups, left_b = b->groups;
-  Rans rans_a = a->rans, rans_b = b->rans;  // so that their states stay in registers
-  for (; left_a > left_b; --left_a) rans_a.Put(of_a + (left_a - 1) * kLanes, &a->words);
-  for (; left_b > left_a; --left_b) rans_b.Put(of_b + (left_b - 1) * kLanes, &b->words);
-  uint16_t *words_a = a->words, *words_b = b->words;
-  for (int64_t g = left_a - 1; g >= 0; --g) {
-    rans_a.Put(of_a + g * kLanes, &words_a);
-    rans_b.Put(of_b + g * kLanes, &words_b);
+// Entropy codes groups of N chunks side by side, from before `end` down to `first`.
+template <int N, typename Rans>
+ENCKE_INLINE void CodeGroups(int64_t first, int64_t end, ChunkEncoder<Rans>* const* chunks) {
+  uint16_t* words[N];
+  std::optional<Rans> rans[N];  // of its own, so that states stay in registers
+  for (int n = 0; n < N; ++n) {
+    words[n] = chunks[n]->words;
+    rans[n].emplace(chunks[n]->rans);
   }
-  a->words = words_a;
-  b->words = words_b;
-  a->rans.CopyStates(rans_a);
-  b->rans.CopyStates(rans_b);
+  for (int64_t g = end - 1; g >= first; --g) {
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) rans[n]->Put(chunks[n]->buffers.indexes + g * kLanes, &words[n]);
+  }
+  for (int n = 0; n < N; ++n) {
+    chunks[n]->words = words[n];
+    chunks[n]->rans.CopyStates(*rans[n]);
+  }
 }
 
-template <typename Rans>
-void CodeTokens(ChunkEncoder<Rans>* chunk) {
-  Rans rans = chunk->rans;
-  uint16_t* words = chunk->words;
-  for (int64_t g = chunk->groups - 1; g >= 0; --g) {
-    rans.Put(chunk->buffers.indexes + g * kLanes, &words);
-  }
-  chunk->words = words;
-  chunk->rans.CopyStates(rans);
+// All tokens of N chunks: side by side what all of them have, last.
+template <int N, typename Rans>
+void CodeTokens(ChunkEncoder<Rans>* const* chunks) {
+  int64_t common = chunks[0]->groups;
+  for (int n = 1; n < N; ++n) common = std::min(common, chunks[n]->groups);
+  for (int n = 0; n < N; ++n) CodeGroups<1>(common, chunks[n]->groups, chunks + n);
+  CodeGroups<N>(0, common, chunks);
 }
 
 template <typename T>
@@ -283,18 +281,20 @@ void EncodeDenseAs(const EncodeJob* jobs, int count, const DenseShape& shape,
                    int64_t* sizes) {
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
   std::optional<ChunkEncoder<Rans>> chunks[kDenseTogether];
+  ChunkEncoder<Rans>* fitting[kDenseTogether] = {};
+  int fit = 0;
   for (int i = 0; i < count; ++i) {
     ChunkEncoder<Rans>& chunk = chunks[i].emplace(scratch[i], jobs[i].elements, neighbours, tables);
     chunk.fits = TokenizeAll<Ops, T, kMode>(jobs[i], tables, chunk.buffers, chunk.writer,
                                             &chunk.escapes, &sums[i]);
-    if (chunk.fits) MakeIndexes(neighbours, tables.rule, chunk);
+    if (!chunk.fits) continue;
+    MakeIndexes(neighbours, tables.rule, chunk);
+    fitting[fit++] = &chunk;
   }
-  if (Rans::kTogether && count == 2 && chunks[0]->fits && chunks[1]->fits) {
-    CodeTokens(&*chunks[0], &*chunks[1]);
+  if (Rans::kTogether && fit == 2) {
+    CodeTokens<2>(fitting);
   } else {
-    for (int i = 0; i < count; ++i) {
-      if (chunks[i]->fits) CodeTokens(&*chunks[i]);
-    }
+    for (int i = 0; i < fit; ++i) CodeTokens<1>(fitting + i);
   }
   for (int i = 0; i < count; ++i) sizes[i] = WriteChunk<T>(jobs[i], *chunks[i]);
 }

@@ -76,14 +76,19 @@ bool IsLower(const Plan& plan, const Plan& than, const Setting& setting) {
   return static_cast<double>(plan.peak.use.total()) < static_cast<double>(peak) - worth * planned;
 }
 
+// Has `plan` compute twice, or later, what `other` does.
+void RepeatAs(const Plan& other, Plan* plan) {
+  plan->rematerialized = other.rematerialized;
+  plan->rematerialized_gradients = other.rematerialized_gradients;
+  plan->late_branches = other.late_branches;
+}
+
 // The plan with what is computed twice or later, more and more of it, as it was when its peak was
 // lowest. What did not help on its own stays where something after it does.
 Plan SpareMemory(Plan plan, const Setting& setting) {
   Plan best = Completed(plan, setting);
   for (Plan next = best; Sliced(next) && internal::Rematerialize(setting.graph, &next);) {
-    plan.rematerialized = next.rematerialized;
-    plan.rematerialized_gradients = next.rematerialized_gradients;
-    plan.late_branches = next.late_branches;
+    RepeatAs(next, &plan);
     next = Completed(plan, setting);
     if (IsLower(next, best, setting)) best = next;
   }
@@ -259,9 +264,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
       if (IsLower(late, best, setting)) best = std::move(late);
     }
   }
-  plan.rematerialized = best.rematerialized;
-  plan.rematerialized_gradients = best.rematerialized_gradients;
-  plan.late_branches = best.late_branches;
+  RepeatAs(best, &plan);
   if (options.compress) {
     internal::ImprovePlacement(&best);
     internal::PredictPeak(graph, &best);

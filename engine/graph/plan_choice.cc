@@ -101,9 +101,7 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
   if (options.compress && options.rematerialize > 0) roomy.push_back(options);
   for (PlanOptions& alternative : roomy) alternative.rematerialize = 0;
   alternatives.insert(alternatives.begin(), roomy.begin(), roomy.end());
-  for (PlanOptions& alternative : alternatives) {
-    alternative.memory_limit = limit;
-  }
+  for (PlanOptions& alternative : alternatives) alternative.memory_limit = limit;
   return FirstThatFits(graph, backend, batch, alternatives, limit);
 }
 

@@ -135,8 +135,8 @@ int GradientSource(const Graph& graph, const Plan& plan, const std::vector<int>&
   }
 }
 
-void AddGradients(const Graph& graph, const Plan& plan, std::vector<Candidate>* candidates) {
-  const std::vector<int> step_of = BackwardSteps(graph, plan);
+void AddGradients(const Graph& graph, const Plan& plan, const std::vector<int>& step_of,
+                  std::vector<Candidate>* candidates) {
   for (const Node& node : graph.nodes) {
     const int value = node.outputs[0];
     const std::vector<int>& consumers = graph.values[value].consumers;
@@ -163,8 +163,8 @@ void AddGradients(const Graph& graph, const Plan& plan, std::vector<Candidate>* 
 
 // The gradient of the value from which branches come is there from the first branch's end in
 // backward to the last one's: in vain, as long as the others are at work.
-void AddBranches(const Graph& graph, const Plan& plan, std::vector<Candidate>* candidates) {
-  const std::vector<int> step_of = BackwardSteps(graph, plan);
+void AddBranches(const Graph& graph, const Plan& plan, const std::vector<int>& step_of,
+                 std::vector<Candidate>* candidates) {
   for (const ShortBranch& branch : FindShortBranches(graph)) {
     const int norm = branch.nodes.front(), at = step_of[branch.nodes.back()];
     if (at < 0 || step_of[norm] < 0 || plan.late_branches.count(norm) > 0) continue;
@@ -181,9 +181,9 @@ void AddBranches(const Graph& graph, const Plan& plan, std::vector<Candidate>* c
 }
 
 // Two of which one is made from the other would be made three times.
-bool GradientsApart(const Graph& graph, const Plan& plan, int value) {
+bool GradientsApart(const Graph& graph, const Plan& plan, const std::vector<int>& step_of,
+                    int value) {
   const std::set<int>& chosen = plan.rematerialized_gradients;
-  const std::vector<int> step_of = BackwardSteps(graph, plan);
   return chosen.count(GradientSource(graph, plan, step_of, value)) == 0 &&
          std::none_of(chosen.begin(), chosen.end(), [&](int other) {
            return GradientSource(graph, plan, step_of, other) == value;
@@ -222,8 +222,9 @@ bool Rematerialize(const Graph& graph, Plan* plan) {
   const PlanOptions& options = plan->options;
   if (options.rematerialize <= 0 || !options.compress || !options.training) return false;
   std::vector<Candidate> candidates = ListCandidates(graph, *plan);
-  AddGradients(graph, *plan, &candidates);
-  AddBranches(graph, *plan, &candidates);
+  const std::vector<int> step_of = BackwardSteps(graph, *plan);
+  AddGradients(graph, *plan, step_of, &candidates);
+  AddBranches(graph, *plan, step_of, &candidates);
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) {
                      return static_cast<double>(a.bytes) / static_cast<double>(a.macs + 1) >
@@ -236,7 +237,8 @@ bool Rematerialize(const Graph& graph, Plan* plan) {
     const bool in_the_way =
         std::count(begin + candidate.first, begin + candidate.last + 1, true) > 0;
     const bool gradient = candidate.choice == &Plan::rematerialized_gradients;
-    if (!in_the_way || (gradient && !GradientsApart(graph, *plan, candidate.item))) continue;
+    if (!in_the_way || (gradient && !GradientsApart(graph, *plan, step_of, candidate.item)))
+      continue;
     std::set<int>& choice = plan->*candidate.choice;
     choice.insert(candidate.item);
     if (ShareMadeTwice(graph, *plan) > options.rematerialize) {

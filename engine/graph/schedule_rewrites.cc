@@ -7,7 +7,6 @@
 // (Keep::REBUILD, of a saved value, is another matter: backward makes it from others.)
 #include <algorithm>
 
-#include "engine/core/error.h"
 #include "engine/graph/plan_internal.h"
 
 namespace encke::internal {

@@ -19,9 +19,6 @@
 namespace encke {
 namespace {
 
-// Chunks at a time, as the pool has them coded.
-constexpr int kTogether = 2;
-
 struct Sample {
   std::string name;
   Shape shape;

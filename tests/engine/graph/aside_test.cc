@@ -87,8 +87,8 @@ class LateBackend : public cpu::CpuBackend {
   Calls* calls_;
 };
 
-// Where nothing is made twice. Where something is, the two plans may differ in what: values are
-// then stored in other sections, with tables and centroids of other slices.
+// But where the two plans differ in what is made twice: values are then stored in other sections,
+// with tables and centroids of other slices.
 TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
   for (int which = 0; which < kTestNetworks; ++which) {
     for (int64_t slice : {0, 1, 4}) {
@@ -99,10 +99,15 @@ TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
         Calls calls;
         Trainee at_once(TestNetwork(which), plan);
         Trainee aside(TestNetwork(which), plan, 0.05, 6, std::make_unique<LateBackend>(&calls));
+        const Plan &a = aside.executor().plan(), &b = at_once.executor().plan();
+        const bool alike = a.rematerialized == b.rematerialized &&
+                           a.rematerialized_gradients == b.rematerialized_gradients &&
+                           a.late_branches == b.late_branches;
+        EXPECT_TRUE(alike || twice > 0);
         for (int64_t iteration : {1, 2}) {
           const std::vector<float> gradients = aside.Gradients({}, iteration);
           const std::vector<float> expected = at_once.Gradients({}, iteration);
-          EXPECT_LE(RelativeDifference(gradients, expected), twice > 0 ? 0.05 : 0.0);
+          EXPECT_LE(RelativeDifference(gradients, expected), alike ? 0.0 : 0.05);
         }
         EXPECT_GT(calls.late, 0);
         EXPECT_GT(calls.early, 0);
