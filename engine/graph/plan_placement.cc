@@ -290,12 +290,11 @@ class PlacementSearch {
       placement_.Place(order[i], plan_.buffers[order[i]]);
     }
     SetOffsets(placement_);
-    if (tried_ && plan_.arena_bytes > least_) return false;
+    if (plan_.arena_bytes > least_) return false;
     if (shares_) ShareArena(&plan_);
     const int64_t held = plan_.arena_bytes + BytesInMemory(plan_.options, PredictSlabs(plan_));
-    if (tried_ && held > least_) return false;
-    const bool better = !tried_ || held < least_;
-    tried_ = true;
+    if (held > least_) return false;
+    const bool better = held < least_;
     least_ = held;
     order_ = order;
     best_ = placement_;
@@ -332,7 +331,6 @@ class PlacementSearch {
   Placement placement_;
   const double needed_;
   Rng random_;
-  bool tried_ = false;
   int64_t least_ = std::numeric_limits<int64_t>::max();
   Placement best_ = placement_;
   std::vector<int> order_;
