@@ -107,7 +107,7 @@ struct DecodeRequest {
 };
 
 // Requests of which more at a time would be no faster.
-constexpr int kTogether = 2;
+constexpr int kTogether = 4;
 
 class Codec {
  public:

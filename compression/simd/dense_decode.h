@@ -98,12 +98,11 @@ struct ChunkDecoder {
   int64_t elements;
   const uint8_t *words = nullptr, *words_end = nullptr;
   uint64_t escapes = 0;
-  Rans rans;
+  typename Rans::State state = Rans::Start();
 
-  ChunkDecoder(uint8_t* scratch, int64_t count, const DenseNeighbours& neighbours,
-               const DenseTables& tables)
-      : tokens(scratch + neighbours.left), elements(count), rans(tables) {
-    std::memset(scratch, tables.rule.zero, neighbours.left);
+  ChunkDecoder(uint8_t* scratch, int64_t count, const DenseNeighbours& neighbours, uint8_t zero)
+      : tokens(scratch + neighbours.left), elements(count) {
+    std::memset(scratch, zero, neighbours.left);
     // The last block's tokens are not all decoded.
     const int64_t last = elements / kBlockElements * kBlockElements;
     if (last < elements) std::memset(tokens + last, 0, kBlockElements);
@@ -117,7 +116,7 @@ struct ChunkDecoder {
     const auto limit = static_cast<uint64_t>(job.size);
     if (count > limit || escapes > limit) return false;
     if (end - in < static_cast<int64_t>(kLanes * 4 + 2 * count)) return false;
-    rans.Load(in);
+    state = Rans::Load(in);
     words = in + kLanes * 4;
     words_end = words + 2 * count;
     return true;
@@ -127,54 +126,75 @@ struct ChunkDecoder {
 // The tokens of N chunks side by side, from element `first` to before `end`, where a group begins.
 template <int N, typename Rans>
 ENCKE_INLINE bool DecodeGroups(int64_t first, int64_t end, const DenseNeighbours& neighbours,
-                               const ContextRule& rule, ChunkDecoder<Rans>* const* chunks) {
-  alignas(16) uint8_t contexts[N][kLanes];
-  const uint8_t* words[N];
-  std::optional<Rans> rans[N];  // of its own, so that states stay in registers
+                               const ContextRule& rule, const Rans& rans,
+                               ChunkDecoder<Rans>* const* chunks) {
+  constexpr int kWide = Rans::WideContexts::kElements, kStride = N * kLanes;
+  alignas(64) uint8_t contexts[kWide / kLanes * kStride];  // of each group, chunk after chunk
+  uint8_t* tokens[N];
+  const uint8_t *words[N], *ends[N];
+  typename Rans::State states[N];
   for (int n = 0; n < N; ++n) {
+    tokens[n] = chunks[n]->tokens + first;
     words[n] = chunks[n]->words;
-    rans[n].emplace(chunks[n]->rans);
+    ends[n] = chunks[n]->words_end;
+    states[n] = chunks[n]->state;
   }
-  for (int64_t i = first; i < end; i += kLanes) {
-    bool there = true;
-#pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) {
-      uint8_t* const tokens = chunks[n]->tokens;
-      Rans::Contexts(Near(tokens, i, neighbours), rule, contexts[n]);
-      there &= rans[n]->Get(contexts[n], tokens + i, &words[n], chunks[n]->words_end);
+  for (int64_t i = first; i < end;) {
+    // Contexts of several groups at a time where their neighbours are known.
+    TokenNeighbours near[N];
+    for (int n = 0; n < N; ++n) near[n] = Near(chunks[n]->tokens, i, neighbours);
+    int groups = 1;
+    if (neighbours.left >= kWide && end - i >= kWide && neighbours.AlikeFor(i, kWide)) {
+      groups = kWide / kLanes;
+      Rans::WideContexts::Contexts(near, rule, contexts);
+    } else {
+      Rans::NarrowContexts::Contexts(near, rule, contexts);
     }
-    if (!there) return false;
+    i += groups * kLanes;
+    bool far = true;
+    for (int n = 0; n < N; ++n) far &= ends[n] - words[n] >= groups * kLanes * 2;
+    for (int g = 0; g < groups; ++g) {
+      const uint8_t* own = contexts + g * kStride;
+      if (far) {
+        rans.template Get<true>(own, states, tokens, words, ends);
+      } else if (!rans.template Get<false>(own, states, tokens, words, ends)) {
+        return false;
+      }
+      for (int n = 0; n < N; ++n) tokens[n] += kLanes;
+    }
   }
   for (int n = 0; n < N; ++n) {
     chunks[n]->words = words[n];
-    chunks[n]->rans.CopyStates(*rans[n]);
+    chunks[n]->state = states[n];
   }
   return true;
 }
 
 // All tokens of N chunks: side by side what all of them have.
 template <int N, typename Rans>
-bool DecodeTokens(const DenseNeighbours& neighbours, const ContextRule& rule,
+bool DecodeTokens(const DenseNeighbours& neighbours, const ContextRule& rule, const Rans& rans,
                   ChunkDecoder<Rans>* const* chunks) {
   int64_t common = chunks[0]->elements;
   for (int n = 1; n < N; ++n) common = std::min(common, chunks[n]->elements / kLanes * kLanes);
-  if (!DecodeGroups<N>(0, common, neighbours, rule, chunks)) return false;
+  if (!DecodeGroups<N>(0, common, neighbours, rule, rans, chunks)) return false;
   const int64_t rest = (common + kLanes - 1) / kLanes * kLanes;
   for (int n = 0; n < N; ++n) {
     ChunkDecoder<Rans>& chunk = *chunks[n];
-    if (!DecodeGroups<1>(rest, chunk.elements, neighbours, rule, chunks + n)) return false;
-    if (chunk.words != chunk.words_end || !chunk.rans.AtStart()) return false;
+    if (!DecodeGroups<1>(rest, chunk.elements, neighbours, rule, rans, chunks + n)) return false;
+    if (chunk.words != chunk.words_end || !Rans::AtStart(chunk.state)) return false;
   }
   return true;
 }
 
-template <typename Rans>
-bool DecodeTokens(int count, const DenseNeighbours& neighbours, const ContextRule& rule,
-                  ChunkDecoder<Rans>* const* chunks) {
-  if (Rans::kTogether && count == 2) return DecodeTokens<2>(neighbours, rule, chunks);
-  return std::all_of(chunks, chunks + count, [&](ChunkDecoder<Rans>* const& chunk) {
-    return DecodeTokens<1>(neighbours, rule, &chunk);
-  });
+// All tokens of some chunks, N at a time where there are as many.
+template <int N, typename Rans>
+bool DecodeTokensOf(int count, const DenseNeighbours& neighbours, const ContextRule& rule,
+                    const Rans& rans, ChunkDecoder<Rans>* const* chunks) {
+  for (; count >= N; count -= N, chunks += N) {
+    if (!DecodeTokens<N>(neighbours, rule, rans, chunks)) return false;
+  }
+  if constexpr (N > 1) return DecodeTokensOf<N - 1>(count, neighbours, rule, rans, chunks);
+  return true;
 }
 
 template <typename T>
@@ -244,10 +264,10 @@ bool DecodeDenseAs(const DecodeJob* jobs, int count, const DenseShape& shape,
   std::optional<ChunkDecoder<Rans>> decoders[kDenseTogether];
   ChunkDecoder<Rans>* chunks[kDenseTogether] = {};
   for (int i = 0; i < count; ++i) {
-    chunks[i] = &decoders[i].emplace(scratch[i], jobs[i].elements, neighbours, tables);
+    chunks[i] = &decoders[i].emplace(scratch[i], jobs[i].elements, neighbours, tables.rule.zero);
     if (!chunks[i]->ReadHead(jobs[i])) return false;
   }
-  if (!DecodeTokens(count, neighbours, tables.rule, chunks)) return false;
+  if (!DecodeTokensOf<Rans::kSideBySide>(count, neighbours, tables.rule, Rans(tables), chunks)) return false;
   for (int i = 0; i < count; ++i) {
     if (!FinishChunk<Ops, Rans, T, kMode>(jobs[i], tables, *chunks[i])) return false;
   }

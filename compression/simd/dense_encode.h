@@ -193,56 +193,89 @@ struct ChunkEncoder {
   BitWriter writer;
   int64_t escapes = 0;
   bool fits = true;
-  Rans rans;
+  typename Rans::State state;
   uint16_t* words;
 
-  ChunkEncoder(uint8_t* scratch, int64_t elements, const DenseNeighbours& neighbours,
-               const DenseTables& tables)
-      : buffers(scratch, elements, neighbours, tables.rule.zero),
+  ChunkEncoder(uint8_t* scratch, int64_t elements, const DenseNeighbours& neighbours, uint8_t zero)
+      : buffers(scratch, elements, neighbours, zero),
         groups((elements + kLanes - 1) / kLanes),
         writer(buffers.bits),
-        rans(tables),
+        state(Rans::Start()),
         words(WordsEnd()) {}
 
   uint16_t* WordsEnd() const { return reinterpret_cast<uint16_t*>(buffers.bits); }
 };
 
+// Context | token << 4 of `count` elements at a time.
+template <typename Contexts>
+ENCKE_INLINE void MakeIndexesOf(int64_t begin, int64_t end, const DenseNeighbours& neighbours,
+                                const ContextRule& rule, const DenseBuffers& buffers) {
+  for (int64_t i = begin; i < end; i += Contexts::kElements) {
+    Contexts::Indexes(buffers.tokens + i, Near(buffers.tokens, i, neighbours), rule,
+                      buffers.indexes + i);
+  }
+}
+
 template <typename Rans>
 void MakeIndexes(const DenseNeighbours& neighbours, const ContextRule& rule,
                  const ChunkEncoder<Rans>& chunk) {
-  for (int64_t g = 0; g < chunk.groups; ++g) {
-    const int64_t i = g * kLanes;
-    const uint8_t* tokens = chunk.buffers.tokens;
-    Rans::Indexes(tokens + i, Near(tokens, i, neighbours), rule, chunk.buffers.indexes + i);
+  constexpr int kWide = Rans::WideContexts::kElements;
+  const int64_t end = chunk.groups * kLanes;
+  for (int64_t i = 0; i < end; i += kWide) {
+    // Whole blocks have room.
+    if (neighbours.AlikeFor(i, kWide)) {
+      MakeIndexesOf<typename Rans::WideContexts>(i, i + kWide, neighbours, rule, chunk.buffers);
+    } else {
+      MakeIndexesOf<typename Rans::NarrowContexts>(i, i + kWide, neighbours, rule, chunk.buffers);
+    }
   }
 }
 
 // Entropy codes groups of N chunks side by side, from before `end` down to `first`.
 template <int N, typename Rans>
-ENCKE_INLINE void CodeGroups(int64_t first, int64_t end, ChunkEncoder<Rans>* const* chunks) {
+ENCKE_INLINE void CodeGroups(int64_t first, int64_t end, const Rans& rans,
+                             ChunkEncoder<Rans>* const* chunks) {
+  constexpr int kGroups = Rans::kGroupsAtOnce;
   uint16_t* words[N];
-  std::optional<Rans> rans[N];  // of its own, so that states stay in registers
+  typename Rans::State states[N];
   for (int n = 0; n < N; ++n) {
     words[n] = chunks[n]->words;
-    rans[n].emplace(chunks[n]->rans);
+    states[n] = chunks[n]->state;
   }
-  for (int64_t g = end - 1; g >= first; --g) {
-#pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) rans[n]->Put(chunks[n]->buffers.indexes + g * kLanes, &words[n]);
+  int64_t g = end;
+  while ((g - first) % kGroups != 0) {
+    --g;
+    for (int n = 0; n < N; ++n) {
+      rans.template Put<1>(chunks[n]->buffers.indexes + g * kLanes, &states[n], &words[n]);
+    }
+  }
+  while (g > first) {
+    g -= kGroups;
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) {
+      rans.template Put<kGroups>(chunks[n]->buffers.indexes + g * kLanes, &states[n], &words[n]);
+    }
   }
   for (int n = 0; n < N; ++n) {
     chunks[n]->words = words[n];
-    chunks[n]->rans.CopyStates(*rans[n]);
+    chunks[n]->state = states[n];
   }
 }
 
 // All tokens of N chunks: side by side what all of them have, last.
 template <int N, typename Rans>
-void CodeTokens(ChunkEncoder<Rans>* const* chunks) {
+void CodeTokens(const Rans& rans, ChunkEncoder<Rans>* const* chunks) {
   int64_t common = chunks[0]->groups;
   for (int n = 1; n < N; ++n) common = std::min(common, chunks[n]->groups);
-  for (int n = 0; n < N; ++n) CodeGroups<1>(common, chunks[n]->groups, chunks + n);
-  CodeGroups<N>(0, common, chunks);
+  for (int n = 0; n < N; ++n) CodeGroups<1>(common, chunks[n]->groups, rans, chunks + n);
+  CodeGroups<N>(0, common, rans, chunks);
+}
+
+// All tokens of some chunks, N at a time where there are as many.
+template <int N, typename Rans>
+void CodeTokensOf(int count, const Rans& rans, ChunkEncoder<Rans>* const* chunks) {
+  for (; count >= N; count -= N, chunks += N) CodeTokens<N>(rans, chunks);
+  if constexpr (N > 1) CodeTokensOf<N - 1>(count, rans, chunks);
 }
 
 template <typename T>
@@ -266,7 +299,7 @@ int64_t WriteChunk(const EncodeJob& job, const ChunkEncoder<Rans>& chunk) {
   uint8_t* out = job.out;
   WriteVarint(word_bytes / 2, &out);
   WriteVarint(chunk.escapes, &out);
-  chunk.rans.Save(out);
+  Rans::Save(chunk.state, out);
   out += kLanes * 4;
   std::memcpy(out, chunk.words, word_bytes);
   out += word_bytes;
@@ -284,18 +317,15 @@ void EncodeDenseAs(const EncodeJob* jobs, int count, const DenseShape& shape,
   ChunkEncoder<Rans>* fitting[kDenseTogether] = {};
   int fit = 0;
   for (int i = 0; i < count; ++i) {
-    ChunkEncoder<Rans>& chunk = chunks[i].emplace(scratch[i], jobs[i].elements, neighbours, tables);
+    ChunkEncoder<Rans>& chunk =
+        chunks[i].emplace(scratch[i], jobs[i].elements, neighbours, tables.rule.zero);
     chunk.fits = TokenizeAll<Ops, T, kMode>(jobs[i], tables, chunk.buffers, chunk.writer,
                                             &chunk.escapes, &sums[i]);
     if (!chunk.fits) continue;
     MakeIndexes(neighbours, tables.rule, chunk);
     fitting[fit++] = &chunk;
   }
-  if (Rans::kTogether && fit == 2) {
-    CodeTokens<2>(fitting);
-  } else {
-    for (int i = 0; i < fit; ++i) CodeTokens<1>(fitting + i);
-  }
+  CodeTokensOf<Rans::kSideBySide>(fit, Rans(tables), fitting);
   for (int i = 0; i < count; ++i) sizes[i] = WriteChunk<T>(jobs[i], *chunks[i]);
 }
 

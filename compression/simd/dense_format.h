@@ -141,6 +141,10 @@ struct DenseNeighbours {
   __attribute__((always_inline)) int64_t CornerAt(int64_t position) const {
     return position < up ? left : up + left;
   }
+  // Whether they are the same for all groups of so many elements.
+  __attribute__((always_inline)) bool AlikeFor(int64_t position, int64_t count) const {
+    return position >= up || position + count - kLanes < up;
+  }
 };
 
 ENCKE_INLINE DenseNeighbours NeighboursOf(int64_t channels, int64_t width) {

@@ -33,45 +33,17 @@ struct LaneMoves {
 };
 constexpr LaneMoves kLaneMoves;
 
-class Avx2Rans : public X86Contexts {
+class Avx2Rans {
  public:
-  // Whether two chunks at a time are faster than one after the other.
-  static constexpr bool kTogether = false;
+  struct State {
+    __m256i half[2];
+  };
+  using NarrowContexts = X86Contexts<Bytes128>;
+  using WideContexts = NarrowContexts;
+  static constexpr int kSideBySide = 1;
+  static constexpr int kGroupsAtOnce = 1;
 
   explicit Avx2Rans(const DenseTables& tables) : tables_(tables) {
-    states_[0] = states_[1] = _mm256_set1_epi32(kStateLow);
-  }
-
-  __attribute__((always_inline)) void Put(const uint8_t* indexes, uint16_t** words) {
-    PutHalf(indexes + 8, &states_[1], words);
-    PutHalf(indexes, &states_[0], words);
-  }
-
-  __attribute__((always_inline)) bool Get(const uint8_t* contexts, uint8_t* tokens,
-                                          const uint8_t** words, const uint8_t* end) {
-    const __m256i mask = _mm256_set1_epi32(kProbabilityOne - 1);
-    // 16 bits each; in both halves the lanes 0 to 7, and 8 to 15.
-    const __m256i slots = _mm256_permute4x64_epi64(
-        _mm256_packus_epi32(_mm256_and_si256(states_[0], mask), _mm256_and_si256(states_[1], mask)),
-        0xd8);
-    const Search found = SearchAll(contexts, _mm256_permute2x128_si256(slots, slots, 0x00),
-                                   _mm256_permute2x128_si256(slots, slots, 0x11));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens), found.tokens);
-    for (int i = 0; i < 2; ++i) {
-      const __m256i high = _mm256_srli_epi32(states_[i], kProbabilityBits);
-      states_[i] =
-          _mm256_add_epi32(_mm256_mullo_epi32(Wide(found.slots[i]), high), Wide(found.offsets[i]));
-    }
-    return Refill(&states_[0], words, end) && Refill(&states_[1], words, end);
-  }
-
-  void CopyStates(const Avx2Rans& other) {
-    for (int i = 0; i < 2; ++i) states_[i] = other.states_[i];
-  }
-  void Save(uint8_t* out) const { std::memcpy(out, states_, sizeof(states_)); }
-  // Comes before Get.
-  void Load(const uint8_t* in) {
-    std::memcpy(states_, in, sizeof(states_));
     for (int t = 0; t < Rows(); ++t) {
       const auto* row = reinterpret_cast<const __m256i*>(tables_.entries[t]);
       const __m256i starts = _mm256_permute4x64_epi64(
@@ -82,16 +54,58 @@ class Avx2Rans : public X86Contexts {
       Store(Narrow(_mm256_srli_epi16(starts, 8)), high_[t]);
     }
   }
-  bool AtStart() const {
+
+  ENCKE_INLINE State Start() {
     const __m256i start = _mm256_set1_epi32(kStateLow);
-    const __m256i same = _mm256_and_si256(_mm256_cmpeq_epi32(states_[0], start),
-                                          _mm256_cmpeq_epi32(states_[1], start));
+    return {{start, start}};
+  }
+  ENCKE_INLINE bool AtStart(const State& state) {
+    const __m256i start = _mm256_set1_epi32(kStateLow);
+    const __m256i same = _mm256_and_si256(_mm256_cmpeq_epi32(state.half[0], start),
+                                          _mm256_cmpeq_epi32(state.half[1], start));
     return _mm256_movemask_epi8(same) == -1;
+  }
+  ENCKE_INLINE void Save(const State& state, uint8_t* out) {
+    std::memcpy(out, &state, sizeof(state));
+  }
+  ENCKE_INLINE State Load(const uint8_t* in) {
+    State state;
+    std::memcpy(&state, in, sizeof(state));
+    return state;
+  }
+
+  template <int kGroups>
+  __attribute__((always_inline)) void Put(const uint8_t* indexes, State* state,
+                                          uint16_t** words) const {
+    PutHalf(indexes + 8, &state->half[1], words);
+    PutHalf(indexes, &state->half[0], words);
+  }
+
+  template <bool kFar, int N>
+  __attribute__((always_inline)) bool Get(const uint8_t* contexts, State (&states)[N],
+                                          uint8_t* const (&tokens)[N], const uint8_t* (&words)[N],
+                                          const uint8_t* const (&ends)[N]) const {
+    __m256i(&half)[2] = states[0].half;
+    const __m256i mask = _mm256_set1_epi32(kProbabilityOne - 1);
+    // 16 bits each; in both halves the lanes 0 to 7, and 8 to 15.
+    const __m256i slots = _mm256_permute4x64_epi64(
+        _mm256_packus_epi32(_mm256_and_si256(half[0], mask),
+                            _mm256_and_si256(half[1], mask)),
+        0xd8);
+    const Search found = SearchAll(contexts, _mm256_permute2x128_si256(slots, slots, 0x00),
+                                   _mm256_permute2x128_si256(slots, slots, 0x11));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens[0]), found.tokens);
+    for (int i = 0; i < 2; ++i) {
+      const __m256i high = _mm256_srli_epi32(half[i], kProbabilityBits);
+      half[i] =
+          _mm256_add_epi32(_mm256_mullo_epi32(Wide(found.slots[i]), high), Wide(found.offsets[i]));
+    }
+    return Refill<kFar>(&half[0], &words[0], ends[0]) && Refill<kFar>(&half[1], &words[0], ends[0]);
   }
 
  private:
   __attribute__((always_inline)) void PutHalf(const uint8_t* indexes, __m256i* state,
-                                              uint16_t** words) {
+                                              uint16_t** words) const {
     const __m256i entry = _mm256_i32gather_epi32(reinterpret_cast<const int*>(tables_.entries),
                                                  Bytes(indexes), sizeof(uint32_t));
     const __m256i slots = Slots(entry);
@@ -157,6 +171,7 @@ class Avx2Rans : public X86Contexts {
     return found;
   }
 
+  template <bool kFar>
   ENCKE_INLINE bool Refill(__m256i* state, const uint8_t** words, const uint8_t* end) {
     const __m256i low = _mm256_set1_epi32(kStateLow);
     // A state that no encoder wrote may have its top bit set; it is not empty then.
@@ -164,7 +179,7 @@ class Avx2Rans : public X86Contexts {
     uint32_t empty = ~static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(enough))) & 0xff;
     const int count = Popcount(empty);
     // Far from the end words are loaded before it is known how many will be used.
-    if (__builtin_expect(end - *words >= 16, 1)) {
+    if (kFar || end - *words >= 16) {
       const __m128i read = _mm_loadu_si128(reinterpret_cast<const __m128i*>(*words));
       *words += 2 * count;
       const __m256i spread =
@@ -213,7 +228,6 @@ class Avx2Rans : public X86Contexts {
   }
 
   const DenseTables& tables_;
-  __m256i states_[2];
   // Of each token's first slot in the 16 contexts.
   alignas(32) uint8_t low_[kTokens][kContexts], high_[kTokens][kContexts];
 };

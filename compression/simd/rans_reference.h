@@ -7,80 +7,102 @@
 namespace encke::simd {
 namespace {
 
-class ReferenceRans {
- public:
-  // Whether two chunks at a time are faster than one after the other.
-  static constexpr bool kTogether = false;
+struct ReferenceContexts {
+  static constexpr int kElements = kLanes;
 
-  explicit ReferenceRans(const DenseTables& tables) : tables_(tables) {
-    for (uint32_t& state : states_) state = kStateLow;
-  }
-
-  // Contexts of 16 elements from their neighbours' tokens.
-  static void Contexts(const TokenNeighbours& near, const ContextRule& rule, uint8_t* contexts) {
+  // Of 16 elements in each of N chunks, from their neighbours' tokens, in the order of Get.
+  template <int N>
+  static void Contexts(const TokenNeighbours (&near)[N], const ContextRule& rule,
+                       uint8_t* contexts) {
     for (int i = 0; i < kLanes; ++i) {
-      contexts[i] = ContextOf(near.left[i], near.up[i], near.corner[i], rule);
+      contexts[i] = ContextOf(near[0].left[i], near[0].up[i], near[0].corner[i], rule);
     }
   }
 
   // Context | token << 4.
   static void Indexes(const uint8_t* tokens, const TokenNeighbours& near, const ContextRule& rule,
                       uint8_t* indexes) {
-    Contexts(near, rule, indexes);
+    Contexts<1>({near}, rule, indexes);
     for (int i = 0; i < kLanes; ++i) indexes[i] |= static_cast<uint8_t>(tokens[i] << 4);
   }
+};
 
-  // Encodes 16 tokens given as context | token << 4, last group first; words go down from *words.
-  void Put(const uint8_t* indexes, uint16_t** words) {
+class ReferenceRans {
+ public:
+  // Of a chunk's coders.
+  struct State {
+    uint32_t lane[kLanes];
+  };
+  // Narrow ones are those of a group of 16 elements, wide ones of as many as are faster.
+  using NarrowContexts = ReferenceContexts;
+  using WideContexts = ReferenceContexts;
+  // Chunks that Get takes at the most, and groups that Put takes.
+  static constexpr int kSideBySide = 1;
+  static constexpr int kGroupsAtOnce = 1;
+
+  explicit ReferenceRans(const DenseTables& tables) : tables_(tables) {}
+
+  static State Start() {
+    State state;
+    for (uint32_t& x : state.lane) x = kStateLow;
+    return state;
+  }
+  // Whether a decoder is where the encoder started.
+  static bool AtStart(const State& state) {
+    for (uint32_t x : state.lane) {
+      if (x != kStateLow) return false;
+    }
+    return true;
+  }
+  static void Save(const State& state, uint8_t* out) { std::memcpy(out, &state, sizeof(state)); }
+  static State Load(const uint8_t* in) {
+    State state;
+    std::memcpy(&state, in, sizeof(state));
+    return state;
+  }
+
+  // Encodes so many groups of 16 tokens given as context | token << 4, last group first; words go
+  // down from *words.
+  template <int kGroups>
+  void Put(const uint8_t* indexes, State* state, uint16_t** words) const {
     for (int i = kLanes - 1; i >= 0; --i) {
       const uint32_t entry = tables_.entries[indexes[i] >> 4][indexes[i] & 15];
       const uint32_t start = entry >> 16, slots = entry >> 4 & (kProbabilityOne - 1);
-      uint32_t& state = states_[i];
-      if (state >= slots << (31 - kProbabilityBits)) {
-        *--*words = static_cast<uint16_t>(state);
-        state >>= 16;
+      uint32_t& x = state->lane[i];
+      if (x >= slots << (31 - kProbabilityBits)) {
+        *--*words = static_cast<uint16_t>(x);
+        x >>= 16;
       }
-      state = (state / slots << kProbabilityBits) + state % slots + start;
+      x = (x / slots << kProbabilityBits) + x % slots + start;
     }
   }
 
-  // Decodes 16 tokens; reads words upwards, false when they run out.
-  bool Get(const uint8_t* contexts, uint8_t* tokens, const uint8_t** words, const uint8_t* end) {
+  // Decodes 16 tokens of each of N chunks; reads words upwards, false when a chunk's run out. kFar:
+  // each has 16 or more.
+  template <bool kFar, int N>
+  bool Get(const uint8_t* contexts, State (&states)[N], uint8_t* const (&tokens)[N],
+           const uint8_t* (&words)[N], const uint8_t* const (&ends)[N]) const {
     for (int i = 0; i < kLanes; ++i) {
-      uint32_t& state = states_[i];
-      const uint32_t slot = state & (kProbabilityOne - 1);
+      uint32_t& x = states[0].lane[i];
+      const uint32_t slot = x & (kProbabilityOne - 1);
       uint32_t entry = tables_.entries[0][contexts[i]];
       for (int t = 1; t < tables_.tokens; ++t) {
         const uint32_t next = tables_.entries[t][contexts[i]];
         if (next >> 16 <= slot) entry = next;
       }
-      tokens[i] = entry & 15;
+      tokens[0][i] = entry & 15;
       const uint32_t slots = entry >> 4 & (kProbabilityOne - 1);
-      state = slots * (state >> kProbabilityBits) + slot - (entry >> 16);
-      if (state < kStateLow) {
-        if (end - *words < 2) return false;
-        state = state << 16 | ReadWord(words);
+      x = slots * (x >> kProbabilityBits) + slot - (entry >> 16);
+      if (x < kStateLow) {
+        if (ends[0] - words[0] < 2) return false;
+        x = x << 16 | ReadWord(&words[0]);
       }
-    }
-    return true;
-  }
-
-  void CopyStates(const ReferenceRans& other) {
-    for (int i = 0; i < kLanes; ++i) states_[i] = other.states_[i];
-  }
-  void Save(uint8_t* out) const { std::memcpy(out, states_, sizeof(states_)); }
-  void Load(const uint8_t* in) { std::memcpy(states_, in, sizeof(states_)); }
-  // Back where the encoder started.
-  bool AtStart() const {
-    for (uint32_t state : states_) {
-      if (state != kStateLow) return false;
     }
     return true;
   }
 
  private:
   const DenseTables& tables_;
-  uint32_t states_[kLanes];
 };
 
 }  // namespace
