@@ -49,7 +49,9 @@ void ParallelRunsOrThrow(int64_t count, int64_t run, const Body& body) {
 }
 
 // Chunks that a thread hands to the codec at a time: each thread is to have something to do.
-int64_t TakenTogether(int64_t chunks) { return chunks >= kTogether * Threads() ? kTogether : 1; }
+int64_t TakenTogether(int64_t chunks) {
+  return std::clamp<int64_t>(chunks / Threads(), 1, kTogether);
+}
 
 // Scratch memory for each thread, kept between calls.
 class Scratch {

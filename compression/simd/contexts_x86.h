@@ -78,8 +78,8 @@ struct X86Contexts {
   static constexpr int kElements = Bytes::kBytes;
   using Vector = typename Bytes::Vector;
 
-  // Of kElements in each of N chunks: group by group, in a group pairs of chunks, element by element,
-  // and at last what is left over.
+  // Of kElements in each of N chunks: group by group, in a group pairs of chunks, element by
+  // element, and at last what is left over.
   template <int N>
   ENCKE_INLINE void Contexts(const TokenNeighbours (&near)[N], const ContextRule& rule,
                              uint8_t* contexts) {

@@ -6,90 +6,12 @@
 #include <optional>
 
 #include "compression/simd/bit_stream.h"
+#include "compression/simd/dense_blocks.h"
 #include "compression/simd/dense_stream.h"
-#include "compression/simd/token_codes.h"
 #include "compression/simd/walk.h"
 
 namespace encke::simd {
 namespace {
-
-// Adds the raw bits of the codes that stand for ranges; false when one leaves its byte.
-ENCKE_INLINE bool ReadExtras(uint64_t where, BitReader& reader, uint8_t* codes) {
-  for (; where != 0; where &= where - 1) {
-    uint8_t& code = codes[__builtin_ctzll(where)];
-    const int extra = kTokenExtra[code];
-    const int value = kTokenBase[code] + static_cast<int>(reader.Get(extra) & ((1u << extra) - 1));
-    if (value > 255) return false;
-    code = static_cast<uint8_t>(value);
-  }
-  return true;
-}
-
-template <typename Ops>
-ENCKE_INLINE typename Ops::Codes ReadLowBits(uint64_t active, int shift, BitReader& reader) {
-  const int count = Popcount(active);
-  auto planes = Ops::Zero();
-  for (int plane = 0; plane < shift; ++plane) {
-    Ops::AddWhere(Ops::Pdep(reader.Get(count), active), 1 << plane, &planes);
-  }
-  return planes;
-}
-
-// The codes of a block from z' in `high`.
-template <typename Ops>
-ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
-                             typename Ops::Quantized* block) {
-  block->wide = shift > 0;
-  block->low = Ops::LoadCodes(high);
-  if (shift == 0) return;
-  alignas(64) uint8_t low[kBlockElements], upper[kBlockElements];
-  Ops::StoreCodes(ReadLowBits<Ops>(Ops::AtLeast(block->low, 1), shift, reader), low);
-  for (int i = 0; i < kBlockElements; ++i) {
-    const int code = high[i] > 0 ? ((high[i] - 1) << shift | low[i]) + 1 : 0;
-    low[i] = static_cast<uint8_t>(code);
-    upper[i] = static_cast<uint8_t>(code >> 8);
-  }
-  block->low = Ops::LoadCodes(low);
-  block->high = Ops::LoadCodes(upper);
-}
-
-template <typename Ops, QuantizerMode kMode>
-ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const TokenCodes<kMode>& codes,
-                             const DenseTables& tables, uint64_t valid, BitReader& reader,
-                             typename Ops::Quantized* block) {
-  alignas(64) uint8_t low[kBlockElements] = {}, upper[kBlockElements];
-  alignas(64) int16_t values[kBlockElements];
-  const int last = tables.tokens - 1, shift = tables.shift;
-  const auto stored = Ops::LoadCodes(tokens);
-  uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
-  if (codes.narrow && tails == 0) {
-    block->wide = false;
-    block->low = Ops::Lookup(codes.base, stored);
-    if (shift == 0) return;
-    const auto raw = ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader);
-    block->low = Ops::Add(block->low, Ops::Add(raw, raw));
-    return;
-  }
-  for (int i = 0; i < kBlockElements; ++i) {
-    values[i] = static_cast<int16_t>(tokens[i] + tables.lowest);
-  }
-  for (; tails != 0; tails &= tails - 1) {
-    const int i = __builtin_ctzll(tails);
-    const int beyond = static_cast<int>(reader.Get(kTailBits) & 255);
-    values[i] = static_cast<int16_t>(values[i] + (tokens[i] == last ? beyond : -beyond));
-  }
-  if (shift > 0) {
-    Ops::StoreCodes(ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader), low);
-  }
-  for (int i = 0; i < kBlockElements; ++i) {
-    const int code = ToZigzag(TokenCodes<kMode>::CodeOf(values[i], low[i], shift));
-    low[i] = static_cast<uint8_t>(code);
-    upper[i] = static_cast<uint8_t>(code >> 8);
-  }
-  block->low = Ops::LoadCodes(low);
-  block->high = Ops::LoadCodes(upper);
-  block->wide = true;
-}
 
 // A stream on its way to tokens.
 template <typename Rans>
@@ -215,36 +137,26 @@ bool ReadEscapeList(const uint8_t** in, const uint8_t* end, int64_t count, int64
 }
 
 // Tokens and raw bits back to elements.
-template <typename Ops, typename T, QuantizerMode kMode>
+template <typename Blocks, typename T, QuantizerMode kMode>
 bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* tokens,
                  BitReader& reader) {
   T* data = static_cast<T*>(job.data);
   TableCursor cursor(job.tables);
-  [[maybe_unused]] const TokenCodes<kMode> token_codes(tables);
+  const TokenCodes<kMode> token_codes(tables);
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
-    uint8_t* codes = tokens + begin;
-    typename Ops::Quantized block;
-    block.high = Ops::Zero();
-    if constexpr (kMode == QuantizerMode::MASK) {
-      const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(codes), kPlainTokens);
-      if (!ReadExtras(ranges, reader, codes)) return false;
-      JoinMasked<Ops>(codes, tables.shift, reader, &block);
-    } else {
-      JoinSigned<Ops, kMode>(codes, token_codes, tables, ValidElements(job.elements - begin),
-                             reader, &block);
-    }
-    if (!reader.ok()) return false;
     const int64_t left = job.elements - begin;
     T padded[kBlockElements];
-    Ops::template Dequantize<kMode>(block, cursor.At<kMode>(),
-                                    left >= kBlockElements ? data + begin : padded);
+    const bool good = Blocks::template Restore<kMode>(
+        tokens + begin, token_codes, tables, ValidElements(left), cursor.At<kMode>(), reader,
+        left >= kBlockElements ? data + begin : padded);
+    if (!good || !reader.ok()) return false;
     if (left < kBlockElements) std::memcpy(data + begin, padded, left * sizeof(T));
   }
   return reader.AtEnd();
 }
 
 // What follows the words.
-template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
+template <typename Blocks, typename Rans, typename T, QuantizerMode kMode>
 bool FinishChunk(const DecodeJob& job, const DenseTables& tables, const ChunkDecoder<Rans>& chunk) {
   const uint8_t* const end = job.stream + job.size;
   const uint8_t* list = chunk.words_end;
@@ -253,11 +165,11 @@ bool FinishChunk(const DecodeJob& job, const DenseTables& tables, const ChunkDec
   T* data = static_cast<T*>(job.data);
   if (!ReadEscapeList(&bits, end, chunk.escapes, job.elements, data)) return false;
   BitReader reader(bits, end - bits);
-  if (!Reconstruct<Ops, T, kMode>(job, tables, chunk.tokens, reader)) return false;
+  if (!Reconstruct<Blocks, T, kMode>(job, tables, chunk.tokens, reader)) return false;
   return ReadEscapeList(&list, end, chunk.escapes, job.elements, data);
 }
 
-template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
+template <typename Blocks, typename Rans, typename T, QuantizerMode kMode>
 bool DecodeDenseAs(const DecodeJob* jobs, int count, const DenseShape& shape,
                    const DenseTables& tables, uint8_t* const* scratch) {
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
@@ -267,9 +179,10 @@ bool DecodeDenseAs(const DecodeJob* jobs, int count, const DenseShape& shape,
     chunks[i] = &decoders[i].emplace(scratch[i], jobs[i].elements, neighbours, tables.rule.zero);
     if (!chunks[i]->ReadHead(jobs[i])) return false;
   }
-  if (!DecodeTokensOf<Rans::kSideBySide>(count, neighbours, tables.rule, Rans(tables), chunks)) return false;
+  if (!DecodeTokensOf<Rans::kSideBySide>(count, neighbours, tables.rule, Rans(tables), chunks))
+    return false;
   for (int i = 0; i < count; ++i) {
-    if (!FinishChunk<Ops, Rans, T, kMode>(jobs[i], tables, *chunks[i])) return false;
+    if (!FinishChunk<Blocks, Rans, T, kMode>(jobs[i], tables, *chunks[i])) return false;
   }
   return true;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "compression/simd/bit_stream.h"
+#include "compression/simd/dense_blocks.h"
 #include "compression/simd/dense_stream.h"
 #include "compression/simd/walk.h"
 
@@ -37,85 +38,6 @@ struct DenseBuffers {
   }
 };
 
-// 64 codes split into tokens and the raw bits below; with a mask, `high` is z'.
-struct SplitCodes {
-  alignas(64) uint8_t high[kBlockElements];
-  alignas(64) uint8_t low[kBlockElements];
-  uint64_t unknown;  // codes that the tables do not cover
-};
-
-// The codes of a block as whole numbers.
-template <typename Ops>
-ENCKE_INLINE void WholeCodes(const typename Ops::Quantized& block, uint16_t* codes) {
-  alignas(64) uint8_t low[kBlockElements], high[kBlockElements] = {};
-  Ops::StoreCodes(block.low, low);
-  if (block.wide) Ops::StoreCodes(block.high, high);
-  for (int i = 0; i < kBlockElements; ++i) {
-    codes[i] = static_cast<uint16_t>(low[i] | high[i] << 8);
-  }
-}
-
-template <typename Ops>
-ENCKE_INLINE void SplitMasked(const typename Ops::Quantized& block, const DenseTables& tables,
-                              uint8_t* tokens, SplitCodes* split) {
-  const int shift = tables.shift;
-  uint64_t too_high = 0;
-  if (shift == 0) {
-    Ops::StoreCodes(block.low, split->high);
-    if (block.wide) too_high = Ops::AtLeast(block.high, 1);
-  } else {
-    alignas(64) uint16_t codes[kBlockElements];
-    alignas(64) uint8_t over[kBlockElements];
-    WholeCodes<Ops>(block, codes);
-    for (int i = 0; i < kBlockElements; ++i) {
-      const int high = HighPart(codes[i], shift);
-      split->low[i] = static_cast<uint8_t>((codes[i] - 1) & ((1 << shift) - 1));
-      split->high[i] = static_cast<uint8_t>(high);
-      over[i] = high > 255;
-    }
-    too_high = Ops::AtLeast(Ops::LoadCodes(over), 1);
-  }
-  for (int i = 0; i < kBlockElements; ++i) tokens[i] = TokenOf(split->high[i]);
-  split->unknown = too_high | Ops::AtLeast(Ops::LoadCodes(tokens), tables.tokens);
-}
-
-// `high` is how far a code lies beyond the window's end.
-template <typename Ops, QuantizerMode kMode>
-ENCKE_INLINE void SplitSigned(const typename Ops::Quantized& block, const DenseTables& tables,
-                              uint8_t* tokens, SplitCodes* split) {
-  // In 16 bits and in short loops, which compilers turn into vector code.
-  alignas(64) uint16_t codes[kBlockElements];
-  alignas(64) int16_t k[kBlockElements], high[kBlockElements];
-  alignas(64) int16_t inside[kBlockElements], beyond[kBlockElements];
-  alignas(64) uint8_t too_far[kBlockElements];
-  WholeCodes<Ops>(block, codes);
-  const auto last = static_cast<int16_t>(tables.tokens - 1);
-  const auto lowest = static_cast<int16_t>(tables.lowest);
-  const int shift = tables.shift, most_below = HasLowTail(lowest) ? 255 : 0;
-  for (int i = 0; i < kBlockElements; ++i) k[i] = static_cast<int16_t>(FromZigzag(codes[i]));
-  for (int i = 0; i < kBlockElements; ++i) {
-    if constexpr (kMode == QuantizerMode::ACTIVITY) {
-      split->low[i] = static_cast<uint8_t>((k[i] - 1) & ((1 << shift) - 1));
-      high[i] = static_cast<int16_t>(ActivityHigh(k[i], shift));
-    } else {
-      split->low[i] = static_cast<uint8_t>(k[i] & ((1 << shift) - 1));
-      high[i] = static_cast<int16_t>(k[i] >> shift);
-    }
-  }
-  for (int i = 0; i < kBlockElements; ++i) {
-    const auto token = static_cast<int16_t>(high[i] - lowest);
-    const int16_t above = token > last ? last : token;
-    inside[i] = above < 0 ? int16_t{0} : above;
-    beyond[i] = static_cast<int16_t>(token - inside[i]);
-  }
-  for (int i = 0; i < kBlockElements; ++i) {
-    tokens[i] = static_cast<uint8_t>(inside[i]);
-    split->high[i] = static_cast<uint8_t>(beyond[i] < 0 ? -beyond[i] : beyond[i]);
-    too_far[i] = (beyond[i] > 255) | (beyond[i] < -most_below);
-  }
-  split->unknown = Ops::AtLeast(Ops::LoadCodes(too_far), 1);
-}
-
 ENCKE_INLINE void WriteExtras(const uint8_t* high, const uint8_t* tokens, uint64_t where,
                               BitWriter& writer) {
   for (; where != 0; where &= where - 1) {
@@ -135,9 +57,10 @@ ENCKE_INLINE void WriteLowBits(const SplitCodes& split, uint64_t active, int shi
 }
 
 // Quantises everything into tokens, raw bits and escapes. False when there are too many escapes.
-template <typename Ops, typename T, QuantizerMode kMode>
+template <typename Blocks, typename T, QuantizerMode kMode>
 bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuffers& buffers,
                  BitWriter& writer, int64_t* escape_count, ChunkSums* sums) {
+  using Ops = typename Blocks::Ops;
   const T* data = static_cast<const T*>(job.data);
   TableCursor cursor(job.tables);
   typename Ops::Sums block_sums;
@@ -147,15 +70,10 @@ bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuf
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     const T* x = WholeBlock(data + begin, job.elements - begin, padded);
     const uint64_t valid = ValidElements(job.elements - begin);
-    const auto block = Ops::template Quantize<kMode>(x, valid, cursor.At<kMode>(), &block_sums);
     uint8_t* tokens = buffers.tokens + begin;
-    if constexpr (kMode == QuantizerMode::MASK) {
-      SplitMasked<Ops>(block, tables, tokens, &split);
-    } else {
-      SplitSigned<Ops, kMode>(block, tables, tokens, &split);
-    }
-    const uint64_t escapes = block.escapes | split.unknown | ~valid;
-    for (uint64_t left = escapes; left != 0; left &= left - 1) {
+    const uint64_t escapes = Blocks::template Tokenize<kMode>(x, valid, cursor.At<kMode>(), tables,
+                                                              &block_sums, tokens, &split);
+    for (uint64_t left = escapes | ~valid; left != 0; left &= left - 1) {
       const int i = __builtin_ctzll(left);
       tokens[i] = tables.rule.zero;
       split.high[i] = 0;
@@ -164,7 +82,6 @@ bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuf
       }
     }
     if (escaped > buffers.max_escapes) return false;
-    block_sums.escapes += Popcount(escapes & valid & ~block.escapes);
     const auto stored = Ops::LoadCodes(tokens);
     if constexpr (kMode == QuantizerMode::MASK) {
       const uint64_t ranges = Ops::AtLeast(stored, kPlainTokens);
@@ -308,7 +225,7 @@ int64_t WriteChunk(const EncodeJob& job, const ChunkEncoder<Rans>& chunk) {
   return out + bits - job.out;
 }
 
-template <typename Ops, typename Rans, typename T, QuantizerMode kMode>
+template <typename Blocks, typename Rans, typename T, QuantizerMode kMode>
 void EncodeDenseAs(const EncodeJob* jobs, int count, const DenseShape& shape,
                    const DenseTables& tables, uint8_t* const* scratch, ChunkSums* sums,
                    int64_t* sizes) {
@@ -319,8 +236,8 @@ void EncodeDenseAs(const EncodeJob* jobs, int count, const DenseShape& shape,
   for (int i = 0; i < count; ++i) {
     ChunkEncoder<Rans>& chunk =
         chunks[i].emplace(scratch[i], jobs[i].elements, neighbours, tables.rule.zero);
-    chunk.fits = TokenizeAll<Ops, T, kMode>(jobs[i], tables, chunk.buffers, chunk.writer,
-                                            &chunk.escapes, &sums[i]);
+    chunk.fits = TokenizeAll<Blocks, T, kMode>(jobs[i], tables, chunk.buffers, chunk.writer,
+                                               &chunk.escapes, &sums[i]);
     if (!chunk.fits) continue;
     MakeIndexes(neighbours, tables.rule, chunk);
     fitting[fit++] = &chunk;

@@ -1,5 +1,6 @@
-// The DENSE codec for one instruction set: `Ops` quantises blocks (simd/ops_*.h), `Rans` codes
-// tokens (simd/rans_*.h). The stream is drawn in doc/codec-format.md.
+// The DENSE codec for one instruction set: `Ops` quantises blocks (simd/ops_*.h), `Blocks` makes
+// tokens of them (simd/dense_blocks*.h), `Rans` codes tokens (simd/rans_*.h). The stream is drawn
+// in doc/codec-format.md.
 #pragma once
 
 #include "compression/simd/dense_decode.h"
@@ -29,21 +30,21 @@ void QuantizeAll(DType dtype, const EncodeJob& job, uint16_t* codes) {
   });
 }
 
-template <typename Ops, typename Rans>
+template <typename Blocks, typename Rans>
 void EncodeDense(DType dtype, const EncodeJob* jobs, int count, const DenseShape& shape,
                  const DenseTables& tables, uint8_t* const* scratch, ChunkSums* sums,
                  int64_t* sizes) {
   ForTypeAndMode(dtype, jobs[0].mode, [&](auto type, auto mode) {
-    EncodeDenseAs<Ops, Rans, decltype(type), mode()>(jobs, count, shape, tables, scratch, sums,
-                                                     sizes);
+    EncodeDenseAs<Blocks, Rans, decltype(type), mode()>(jobs, count, shape, tables, scratch, sums,
+                                                        sizes);
   });
 }
 
-template <typename Ops, typename Rans>
+template <typename Blocks, typename Rans>
 bool DecodeDense(DType dtype, const DecodeJob* jobs, int count, const DenseShape& shape,
                  const DenseTables& tables, uint8_t* const* scratch) {
   return ForTypeAndMode(dtype, jobs[0].mode, [&](auto type, auto mode) {
-    return DecodeDenseAs<Ops, Rans, decltype(type), mode()>(jobs, count, shape, tables, scratch);
+    return DecodeDenseAs<Blocks, Rans, decltype(type), mode()>(jobs, count, shape, tables, scratch);
   });
 }
 

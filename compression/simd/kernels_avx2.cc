@@ -10,8 +10,8 @@ const Kernels& Avx2Kernels() {
                                       EncodeFast<Avx2Ops>,
                                       DecodeFast<Avx2Ops>,
                                       QuantizeAll<Avx2Ops>,
-                                      EncodeDense<Avx2Ops, Avx2Rans>,
-                                      DecodeDense<Avx2Ops, Avx2Rans>};
+                                      EncodeDense<DenseBlocks<Avx2Ops>, Avx2Rans>,
+                                      DecodeDense<DenseBlocks<Avx2Ops>, Avx2Rans>};
   return kernels;
 }
 

@@ -1,3 +1,4 @@
+#include "compression/simd/dense_blocks_avx512.h"
 #include "compression/simd/dense_kernel.h"
 #include "compression/simd/fast_kernel.h"
 #include "compression/simd/ops_avx512.h"
@@ -10,8 +11,8 @@ const Kernels& Avx512Kernels() {
                                       EncodeFast<Avx512Ops>,
                                       DecodeFast<Avx512Ops>,
                                       QuantizeAll<Avx512Ops>,
-                                      EncodeDense<Avx512Ops, Avx512Rans>,
-                                      DecodeDense<Avx512Ops, Avx512Rans>};
+                                      EncodeDense<Avx512Blocks, Avx512Rans>,
+                                      DecodeDense<Avx512Blocks, Avx512Rans>};
   return kernels;
 }
 

@@ -10,8 +10,8 @@ const Kernels& ReferenceKernels() {
                                       EncodeFast<ReferenceOps>,
                                       DecodeFast<ReferenceOps>,
                                       QuantizeAll<ReferenceOps>,
-                                      EncodeDense<ReferenceOps, ReferenceRans>,
-                                      DecodeDense<ReferenceOps, ReferenceRans>};
+                                      EncodeDense<DenseBlocks<ReferenceOps>, ReferenceRans>,
+                                      DecodeDense<DenseBlocks<ReferenceOps>, ReferenceRans>};
   return kernels;
 }
 

@@ -89,8 +89,15 @@ struct Avx512Ops {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(upper));
   }
 
+  // Codes before they are made positive, of 16 bits each, in halves of eight elements in turn: 0 to
+  // 7, 16 to 23, ... in the first. Packed, both together are in order.
+  struct Numbers {
+    __m512i half[2];
+    uint64_t escapes;
+  };
+
   struct Part {  // 16 elements
-    __m512i code;
+    __m512i number;
     __mmask16 good;
     __mmask16 counted;  // as ChunkSums::nonzero
   };
@@ -120,13 +127,12 @@ struct Avx512Ops {
         _mm512_cmp_ps_mask(_mm512_abs_ps(scaled), _mm512_set1_ps(0x1p23f), _CMP_LE_OQ);
     const __m512i k = _mm512_maskz_cvtps_epi32(fits, scaled);
     const __m512i offset = _mm512_sub_epi32(k, _mm512_loadu_si512(t.center + i));
-    const __m512i code =
-        _mm512_xor_si512(_mm512_slli_epi32(offset, 1), _mm512_srai_epi32(offset, 31));
-    const __mmask16 small = _mm512_cmple_epu32_mask(code, _mm512_set1_epi32(kCodeLimit));
+    const __m512i from_least = _mm512_add_epi32(offset, _mm512_set1_epi32((kCodeLimit + 1) / 2));
+    const __mmask16 small = _mm512_cmple_epu32_mask(from_least, _mm512_set1_epi32(kCodeLimit));
     const __m512 decoded =
         Stored(_mm512_mul_ps(_mm512_cvtepi32_ps(k), _mm512_loadu_ps(t.step + i)), type);
     const __mmask16 inside = Inside(x, decoded, _mm512_loadu_ps(t.bound + i));
-    return {code, static_cast<__mmask16>(fits & small & inside), NotZero(x)};
+    return {offset, static_cast<__mmask16>(fits & small & inside), NotZero(x)};
   }
 
   // Which elements are on the active side of their threshold.
@@ -153,8 +159,7 @@ struct Avx512Ops {
     const __m512 decoded = Stored(ActivityValue(k, active, t, i), type);
     const __mmask16 after = Active(_mm512_mul_ps(_mm512_sub_ps(decoded, threshold), direction));
     const __mmask16 inside = Inside(x, decoded, Choose(active, t.bound + i, t.inactive_bound + i));
-    return {_mm512_xor_si512(_mm512_slli_epi32(k, 1), _mm512_srai_epi32(k, 31)),
-            static_cast<__mmask16>(fits & ~(active ^ after) & inside), active};
+    return {k, static_cast<__mmask16>(fits & ~(active ^ after) & inside), active};
   }
 
   // `active`: k > 0.
@@ -201,86 +206,136 @@ struct Avx512Ops {
     return _mm512_maskz_mul_ps(finite, x, x);
   }
 
+  ENCKE_INLINE bool AllFinite(__m512 x) {
+    return _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ) ==
+           0xffff;
+  }
+
   template <QuantizerMode kMode, typename T>
-  ENCKE_INLINE Quantized Quantize(const T* x, uint64_t valid, const QuantizerTables& tables,
-                                  Sums* sums) {
+  ENCKE_INLINE Numbers QuantizeNumbers(const T* x, uint64_t valid, const QuantizerTables& tables,
+                                       Sums* sums) {
     __m512 squares = _mm512_setzero_ps();
-    __m128i low[4], high[4];
-    uint64_t good = 0, nonzero = 0;
-    for (int part = 0; part < 4; ++part) {
-      const int i = 16 * part;
-      const __m512 value = Load(x + i);
-      Part p = QuantizePart<kMode>(value, tables, i, x);
-      p.code = _mm512_maskz_mov_epi32(p.good, p.code);
-      low[part] = _mm512_cvtepi32_epi8(p.code);
-      high[part] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(p.code, 8));
-      good |= static_cast<uint64_t>(p.good) << i;
-      nonzero |= static_cast<uint64_t>(p.counted) << i;
-      squares = _mm512_add_ps(squares, FiniteSquare(value));
+    Part part[4];
+    for (int p = 0; p < 4; ++p) {
+      const __m512 value = Load(x + 16 * p);
+      part[p] = QuantizePart<kMode>(value, tables, 16 * p, x);
+      squares = _mm512_add_ps(squares, _mm512_mul_ps(value, value));
     }
-    const uint64_t escapes = ~good & valid;
-    sums->nonzero += Popcount(nonzero & valid);
-    sums->escapes += Popcount(escapes);
+    if (__builtin_expect(!AllFinite(squares), 0)) {
+      squares = _mm512_setzero_ps();
+      for (int p = 0; p < 4; ++p) {
+        squares = _mm512_add_ps(squares, FiniteSquare(Load(x + 16 * p)));
+      }
+    }
     sums->squares[0] =
         _mm512_add_pd(sums->squares[0], _mm512_cvtps_pd(_mm512_castps512_ps256(squares)));
     sums->squares[1] =
         _mm512_add_pd(sums->squares[1], _mm512_cvtps_pd(_mm512_extractf32x8_ps(squares, 1)));
-    Quantized block;
-    block.low = _mm512_maskz_mov_epi8(valid, Join(low));
-    block.high = _mm512_maskz_mov_epi8(valid, Join(high));
-    block.escapes = escapes;
-    block.wide = _mm512_test_epi8_mask(block.high, block.high) != 0;
-    return block;
+    __mmask32 first = _mm512_kunpackw(part[1].good, part[0].good);
+    __mmask32 second = _mm512_kunpackw(part[3].good, part[2].good);
+    if (__builtin_expect(~valid != 0, 0)) {
+      first &= static_cast<__mmask32>(valid);
+      second &= static_cast<__mmask32>(valid >> 32);
+    }
+    const uint64_t escapes = ~_mm512_kunpackd(second, first) & valid;
+    const uint64_t counted = _mm512_kunpackd(_mm512_kunpackw(part[3].counted, part[2].counted),
+                                             _mm512_kunpackw(part[1].counted, part[0].counted));
+    sums->nonzero += Popcount(counted & valid);
+    sums->escapes += Popcount(escapes);
+    const __m512i a =
+        _mm512_maskz_permutex2var_epi16(first, part[0].number, EvenWords(), part[1].number);
+    const __m512i b =
+        _mm512_maskz_permutex2var_epi16(second, part[2].number, EvenWords(), part[3].number);
+    return {{_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd)}, escapes};
   }
 
-  ENCKE_INLINE __m512i Join(const __m128i* quarters) {
-    const __m256i a = _mm256_inserti128_si256(_mm256_castsi128_si256(quarters[0]), quarters[1], 1);
-    const __m256i b = _mm256_inserti128_si256(_mm256_castsi128_si256(quarters[2]), quarters[3], 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+  // Where the lower halves of two registers' 32 bits are.
+  ENCKE_INLINE __m512i EvenWords() {
+    return _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28,
+                            26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   }
 
   template <QuantizerMode kMode, typename T>
-  ENCKE_INLINE void DequantizePart(__m512i code, const QuantizerTables& t, int i, T* out) {
+  ENCKE_INLINE Quantized Quantize(const T* x, uint64_t valid, const QuantizerTables& tables,
+                                  Sums* sums) {
+    const Numbers numbers = QuantizeNumbers<kMode>(x, valid, tables, sums);
+    __m512i code[2] = {numbers.half[0], numbers.half[1]};
+    if constexpr (kMode != QuantizerMode::MASK) {
+      for (__m512i& c : code) {
+        c = _mm512_xor_si512(_mm512_slli_epi16(c, 1), _mm512_srai_epi16(c, 15));
+      }
+    }
+    const __m512i byte = _mm512_set1_epi16(255);
+    Quantized block;
+    block.escapes = numbers.escapes;
+    block.wide = _mm512_cmpgt_epu16_mask(_mm512_or_si512(code[0], code[1]), byte) != 0;
+    block.high = Zero();
+    if (block.wide) {
+      block.high =
+          _mm512_packus_epi16(_mm512_srli_epi16(code[0], 8), _mm512_srli_epi16(code[1], 8));
+      for (__m512i& c : code) c = _mm512_and_si512(c, byte);
+    }
+    block.low = _mm512_packus_epi16(code[0], code[1]);
+    return block;
+  }
+
+  // From numbers: codes with a mask, otherwise k, without the center.
+  template <QuantizerMode kMode, typename T>
+  ENCKE_INLINE void DequantizePart(__m512i number, const QuantizerTables& t, int i, T* out) {
     if constexpr (kMode == QuantizerMode::MASK) {
-      const __m512 cell = _mm512_sub_ps(_mm512_cvtepi32_ps(code), _mm512_set1_ps(0.5f));
-      const __mmask16 active = _mm512_test_epi32_mask(code, code);
+      const __m512 cell = _mm512_sub_ps(_mm512_cvtepi32_ps(number), _mm512_set1_ps(0.5f));
+      const __mmask16 active = _mm512_test_epi32_mask(number, number);
       Store(_mm512_maskz_mul_ps(active, cell, _mm512_loadu_ps(t.step + i)), out + i);
     } else if constexpr (kMode == QuantizerMode::ACTIVITY) {
-      const __m512i k = FromZigzags(code);
-      const __mmask16 active = _mm512_cmpgt_epi32_mask(k, _mm512_setzero_si512());
-      Store(ActivityValue(k, active, t, i), out + i);
+      const __mmask16 active = _mm512_cmpgt_epi32_mask(number, _mm512_setzero_si512());
+      Store(ActivityValue(number, active, t, i), out + i);
     } else {
-      const __m512i k = _mm512_add_epi32(FromZigzags(code), _mm512_loadu_si512(t.center + i));
+      const __m512i k = _mm512_add_epi32(number, _mm512_loadu_si512(t.center + i));
       Store(_mm512_mul_ps(_mm512_cvtepi32_ps(k), _mm512_loadu_ps(t.step + i)), out + i);
     }
   }
 
-  ENCKE_INLINE __m512i FromZigzags(__m512i code) {
-    const __m512i sign =
-        _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_and_si512(code, _mm512_set1_epi32(1)));
-    return _mm512_xor_si512(_mm512_srli_epi32(code, 1), sign);
-  }
-
-  template <int kPart>
-  ENCKE_INLINE __m512i Widen(Codes codes) {
-    return _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(codes, kPart));
+  template <QuantizerMode kMode, int kPart, typename T>
+  ENCKE_INLINE void DequantizeNarrow(Codes numbers, const QuantizerTables& t, T* out) {
+    const __m128i quarter = _mm512_extracti32x4_epi32(numbers, kPart);
+    const __m512i number = kMode == QuantizerMode::MASK ? _mm512_cvtepu8_epi32(quarter)
+                                                        : _mm512_cvtepi8_epi32(quarter);
+    DequantizePart<kMode>(number, t, 16 * kPart, out);
   }
 
   template <QuantizerMode kMode, int kPart, typename T>
-  ENCKE_INLINE void DequantizeQuarter(const Quantized& block, const QuantizerTables& t, T* out) {
-    __m512i code = Widen<kPart>(block.low);
-    if (block.wide) {
-      code = _mm512_or_si512(code, _mm512_slli_epi32(Widen<kPart>(block.high), 8));
+  ENCKE_INLINE void DequantizeWide(const Quantized& block, const QuantizerTables& t, T* out) {
+    const __m512i low = _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(block.low, kPart));
+    const __m512i high = _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(block.high, kPart));
+    __m512i number = _mm512_or_si512(low, _mm512_slli_epi32(high, 8));
+    if constexpr (kMode != QuantizerMode::MASK) {
+      const __m512i odd = _mm512_and_si512(number, _mm512_set1_epi32(1));
+      number = _mm512_xor_si512(_mm512_srli_epi32(number, 1),
+                                _mm512_sub_epi32(_mm512_setzero_si512(), odd));
     }
-    DequantizePart<kMode>(code, t, 16 * kPart, out);
+    DequantizePart<kMode>(number, t, 16 * kPart, out);
   }
 
   template <QuantizerMode kMode, typename T>
   ENCKE_INLINE void Dequantize(const Quantized& block, const QuantizerTables& tables, T* out) {
-    DequantizeQuarter<kMode, 0>(block, tables, out);
-    DequantizeQuarter<kMode, 1>(block, tables, out);
-    DequantizeQuarter<kMode, 2>(block, tables, out);
-    DequantizeQuarter<kMode, 3>(block, tables, out);
+    if (__builtin_expect(block.wide, 0)) {
+      DequantizeWide<kMode, 0>(block, tables, out);
+      DequantizeWide<kMode, 1>(block, tables, out);
+      DequantizeWide<kMode, 2>(block, tables, out);
+      DequantizeWide<kMode, 3>(block, tables, out);
+      return;
+    }
+    Codes numbers = block.low;
+    if constexpr (kMode != QuantizerMode::MASK) {
+      const __m512i half =
+          _mm512_and_si512(_mm512_srli_epi16(block.low, 1), _mm512_set1_epi8(0x7f));
+      const __m512i odd = _mm512_and_si512(block.low, _mm512_set1_epi8(1));
+      numbers = _mm512_xor_si512(half, _mm512_sub_epi8(_mm512_setzero_si512(), odd));
+    }
+    DequantizeNarrow<kMode, 0>(numbers, tables, out);
+    DequantizeNarrow<kMode, 1>(numbers, tables, out);
+    DequantizeNarrow<kMode, 2>(numbers, tables, out);
+    DequantizeNarrow<kMode, 3>(numbers, tables, out);
   }
 };
 

@@ -89,8 +89,7 @@ class Avx2Rans {
     const __m256i mask = _mm256_set1_epi32(kProbabilityOne - 1);
     // 16 bits each; in both halves the lanes 0 to 7, and 8 to 15.
     const __m256i slots = _mm256_permute4x64_epi64(
-        _mm256_packus_epi32(_mm256_and_si256(half[0], mask),
-                            _mm256_and_si256(half[1], mask)),
+        _mm256_packus_epi32(_mm256_and_si256(half[0], mask), _mm256_and_si256(half[1], mask)),
         0xd8);
     const Search found = SearchAll(contexts, _mm256_permute2x128_si256(slots, slots, 0x00),
                                    _mm256_permute2x128_si256(slots, slots, 0x11));

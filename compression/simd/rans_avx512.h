@@ -22,8 +22,8 @@ class Avx512Rans {
   explicit Avx512Rans(const DenseTables& tables) : tables_(tables) {
     for (int t = 0; t < kTokens; ++t) {
       const __m512i entry = Entries(t), start = _mm512_srli_epi32(entry, 16);
-      const __m512i order = _mm512_or_si512(_mm512_slli_epi32(start, kOrderBits),
-                                            _mm512_set1_epi32(t % kHalf));
+      const __m512i order =
+          _mm512_or_si512(_mm512_slli_epi32(start, kOrderBits), _mm512_set1_epi32(t % kHalf));
       StoreWords(t < tables.tokens ? order : _mm512_set1_epi32(kNoOrder | t % kHalf),
                  rows_[t % kHalf] + (t < kHalf ? kContexts : 0));
       StoreWords(start, starts_ + t * kContexts);
@@ -106,20 +106,20 @@ class Avx512Rans {
   // first slots are compared in "orders": first slot << 3 | token % 8, all below 2^15, and
   // kNoOrder | token % 8 for tokens not in use, so that distances have a sign. The order of the
   // middle token tells in which half of the tokens to look. The least distance without a sign is
-  // that of the token looked for, the greatest that of the next one, or of the end; their difference
-  // the slots.
+  // that of the token looked for, the greatest that of the next one, or of the end; their
+  // difference the slots.
   __attribute__((always_inline)) void GetTwo(const uint8_t* contexts, State* a, State* b,
                                              uint8_t* tokens_a, uint8_t* tokens_b) const {
     const __m512i context = Wide(contexts);
-    const __m512i slots_there = _mm512_ternarylogic_epi32(
-        _mm512_set1_epi32(0xffff), _mm512_slli_epi32(*a, kOrderBits),
-        _mm512_slli_epi32(*b, 16 + kOrderBits), 0xca);  // 1 ? 2 : 3
+    const __m512i slots_there =
+        _mm512_ternarylogic_epi32(_mm512_set1_epi32(0xffff), _mm512_slli_epi32(*a, kOrderBits),
+                                  _mm512_slli_epi32(*b, 16 + kOrderBits), 0xca);  // 1 ? 2 : 3
     const __m512i key = _mm512_ternarylogic_epi32(
         slots_there, _mm512_set1_epi16((kProbabilityOne - 1) << kOrderBits),
         _mm512_set1_epi16(kHalf - 1), 0xea);  // (1 & 2) | 3
     const __m512i beyond = _mm512_sub_epi16(key, _mm512_permutexvar_epi16(context, middle_));
-    const __m512i column = _mm512_ternarylogic_epi32(
-        _mm512_srli_epi16(beyond, 11), _mm512_set1_epi16(kContexts), context, 0xea);
+    const __m512i column = _mm512_ternarylogic_epi32(_mm512_srli_epi16(beyond, 11),
+                                                     _mm512_set1_epi16(kContexts), context, 0xea);
     __m512i d[kHalf];
 #pragma GCC unroll 8
     for (int t = 0; t < kHalf; ++t) {
@@ -129,17 +129,17 @@ class Avx512Rans {
     const __m512i least = Least(Least(Least(d[0], d[1]), Least(d[2], d[3])),
                                 Least(Least(d[4], d[5]), Least(d[6], d[7])));
     const __m512i to_end = _mm512_sub_epi16(key, _mm512_set1_epi16(kNoOrder | (kHalf - 1)));
-    const __m512i most = Most(Most(Most(Most(d[1], d[2]), Most(d[3], d[4])),
-                                   Most(Most(d[5], d[6]), d[7])),
-                              Most(beyond, to_end));
+    const __m512i most =
+        Most(Most(Most(Most(d[1], d[2]), Most(d[3], d[4])), Most(Most(d[5], d[6]), d[7])),
+             Most(beyond, to_end));
     const __m512i slots = _mm512_srli_epi16(_mm512_sub_epi16(least, most), kOrderBits);
     const __m512i place = _mm512_srli_epi16(least, kOrderBits);
     const __m512i low = _mm512_set1_epi32(0xffff);
     *a = Advance(*a, _mm512_and_si512(slots, low), _mm512_and_si512(place, low));
     *b = Advance(*b, _mm512_srli_epi32(slots, 16), _mm512_srli_epi32(place, 16));
     // 15 less 8 in the lower half, less what is missing to the last of the half.
-    const __m512i before = _mm512_ternarylogic_epi32(
-        _mm512_set1_epi16(kHalf - 1), least, _mm512_srli_epi16(beyond, 12), 0xca);
+    const __m512i before = _mm512_ternarylogic_epi32(_mm512_set1_epi16(kHalf - 1), least,
+                                                     _mm512_srli_epi16(beyond, 12), 0xca);
     const __m512i token = _mm512_andnot_si512(before, _mm512_set1_epi16(kTokens - 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens_a), _mm512_cvtepi32_epi8(token));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(tokens_b),
