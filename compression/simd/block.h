@@ -44,6 +44,20 @@ ENCKE_INLINE int CentroidOffset(int32_t packed, int32_t k) {
   return has ? static_cast<int8_t>(static_cast<uint32_t>(packed) >> 8 * (has ? -k : 0)) : 0;
 }
 
+// Calls body(0), ..., body(N - 1), each with a constant of its own, so that what is indexed by them
+// stays in registers.
+template <int kValue>
+struct Constant {
+  constexpr operator int() const { return kValue; }
+};
+template <int N, typename Body>
+ENCKE_INLINE void Unrolled(const Body& body) {
+  if constexpr (N > 0) {
+    Unrolled<N - 1>(body);
+    body(Constant<N - 1>());
+  }
+}
+
 ENCKE_INLINE int Popcount(uint64_t x) {
 #ifdef __CUDA_ARCH__
   return __popcll(x);

@@ -159,19 +159,19 @@ ENCKE_INLINE void CodeGroups(int64_t first, int64_t end, const Rans& rans,
     words[n] = chunks[n]->words;
     states[n] = chunks[n]->state;
   }
-  int64_t g = end;
-  while ((g - first) % kGroups != 0) {
-    --g;
-    for (int n = 0; n < N; ++n) {
-      rans.template Put<1>(chunks[n]->buffers.indexes + g * kLanes, &states[n], &words[n]);
-    }
+  const uint8_t* indexes[N];
+  for (int n = 0; n < N; ++n) indexes[n] = chunks[n]->buffers.indexes + end * kLanes;
+  const auto step = [&](int groups) __attribute__((always_inline)) {
+    for (int n = 0; n < N; ++n) indexes[n] -= groups * kLanes;
+  };
+  int64_t left = end - first;
+  for (; left % kGroups != 0; --left) {
+    step(1);
+    rans.template Put<1>(indexes, states, words);
   }
-  while (g > first) {
-    g -= kGroups;
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) {
-      rans.template Put<kGroups>(chunks[n]->buffers.indexes + g * kLanes, &states[n], &words[n]);
-    }
+  for (; left > 0; left -= kGroups) {
+    step(kGroups);
+    rans.template Put<kGroups>(indexes, states, words);
   }
   for (int n = 0; n < N; ++n) {
     chunks[n]->words = words[n];

@@ -74,11 +74,11 @@ class Avx2Rans {
     return state;
   }
 
-  template <int kGroups>
-  __attribute__((always_inline)) void Put(const uint8_t* indexes, State* state,
-                                          uint16_t** words) const {
-    PutHalf(indexes + 8, &state->half[1], words);
-    PutHalf(indexes, &state->half[0], words);
+  template <int kGroups, int N>
+  __attribute__((always_inline)) void Put(const uint8_t* const (&indexes)[N], State (&states)[N],
+                                          uint16_t* (&words)[N]) const {
+    PutHalf(indexes[0] + 8, &states[0].half[1], &words[0]);
+    PutHalf(indexes[0], &states[0].half[0], &words[0]);
   }
 
   template <bool kFar, int N>

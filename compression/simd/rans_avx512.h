@@ -41,13 +41,23 @@ class Avx512Rans {
   ENCKE_INLINE void Save(State state, uint8_t* out) { _mm512_storeu_si512(out, state); }
   ENCKE_INLINE State Load(const uint8_t* in) { return _mm512_loadu_si512(in); }
 
-  template <int kGroups>
-  __attribute__((always_inline)) void Put(const uint8_t* indexes, State* state,
-                                          uint16_t** words) const {
-    const __m512i index = Wide(indexes);
-    const __m512i start = Lookup(starts_, index), slots = Lookup(slots_, index);
-    if constexpr (kGroups == 2) PutGroup(Half<1>(start), Half<1>(slots), state, words);
-    PutGroup(Half<0>(start), Half<0>(slots), state, words);
+  template <int kGroups, int N>
+  __attribute__((always_inline)) void Put(const uint8_t* const (&indexes)[N], State (&states)[N],
+                                          uint16_t* (&words)[N]) const {
+    __m512i start[N], slots[N];
+    Unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      const __m512i index = Wide(indexes[n]);
+      start[n] = Lookup(starts_, index);
+      slots[n] = Lookup(slots_, index);
+    });
+    if constexpr (kGroups == 2) {
+      Unrolled<N>([&](auto n) __attribute__((always_inline)) {
+        PutGroup(Half<1>(start[n]), Half<1>(slots[n]), &states[n], &words[n]);
+      });
+    }
+    Unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      PutGroup(Half<0>(start[n]), Half<0>(slots[n]), &states[n], &words[n]);
+    });
   }
 
   template <bool kFar, int N>
@@ -55,27 +65,29 @@ class Avx512Rans {
                                           uint8_t* const (&tokens)[N], const uint8_t* (&words)[N],
                                           const uint8_t* const (&ends)[N]) const {
     bool there = true;
-#pragma GCC unroll 4
-    for (int n = 0; n + 2 <= N; n += 2) {
+    Unrolled<N / 2>([&](auto pair) __attribute__((always_inline)) {
+      constexpr int n = 2 * pair;
       GetTwo(contexts + n * kLanes, &states[n], &states[n + 1], tokens[n], tokens[n + 1]);
-    }
+    });
     if constexpr (N % 2 == 1) GetOne(contexts + (N - 1) * kLanes, &states[N - 1], tokens[N - 1]);
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) there &= Refill<kFar>(&states[n], &words[n], ends[n]);
+    Unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      there &= Refill<kFar>(&states[n], &words[n], ends[n]);
+    });
     return there;
   }
 
  private:
   static constexpr int kHalf = kTokens / 2, kOrderBits = 3, kNoOrder = 1 << 15;
 
-  __attribute__((always_inline)) void PutGroup(__m512i start, __m512i slots, State* state,
-                                               uint16_t** words) const {
+  ENCKE_INLINE void PutGroup(__m512i start, __m512i slots, State* state, uint16_t** words) {
     const __mmask16 full =
         _mm512_cmpge_epu32_mask(*state, _mm512_slli_epi32(slots, 31 - kProbabilityBits));
+    // All lanes are stored, those that count last; the others will be overwritten.
     const int count = Popcount(full);
+    const __m512i last = _mm512_add_epi32(Lanes(), _mm512_set1_epi32(count));
+    const __m512i out = _mm512_permutexvar_epi32(last, _mm512_maskz_compress_epi32(full, *state));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(*words - kLanes), _mm512_cvtepi32_epi16(out));
     *words -= count;
-    const __m256i low = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, *state));
-    _mm256_mask_storeu_epi16(*words, static_cast<__mmask16>((1u << count) - 1), low);
     const __m512i rest = _mm512_mask_srli_epi32(*state, full, *state, 16);
     *state = _mm512_add_epi32(Requantize(rest, slots), start);
   }
@@ -204,16 +216,21 @@ class Avx512Rans {
   }
 
   // (x / slots << kProbabilityBits) + x % slots for x < slots * 2^19. The float quotient's relative
-  // error is below 2^-22, less than is taken off before, and both together are less than 1: the
-  // estimate is right or one too small.
+  // error is below 2^-22, less than is taken off, and both together are less than 1: the estimate
+  // is right or one too small.
   ENCKE_INLINE __m512i Requantize(__m512i x, __m512i slots) {
-    const __m512 reduced = _mm512_mul_ps(_mm512_cvtepi32_ps(x), _mm512_set1_ps(kQuotientShrink));
-    const __m512i estimate = _mm512_cvttps_epi32(_mm512_div_ps(reduced, _mm512_cvtepi32_ps(slots)));
+    const __m512 inverse =
+        _mm512_div_ps(_mm512_set1_ps(kQuotientShrink), _mm512_cvtepi32_ps(slots));
+    const __m512i estimate = _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(x), inverse));
     const __m512i rest = _mm512_sub_epi32(x, _mm512_mullo_epi32(estimate, slots));
     const __m512i result = _mm512_add_epi32(_mm512_slli_epi32(estimate, kProbabilityBits), rest);
     const __mmask16 small = _mm512_cmpge_epi32_mask(rest, slots);
     const __m512i correction = _mm512_sub_epi32(_mm512_set1_epi32(kProbabilityOne), slots);
     return _mm512_mask_add_epi32(result, small, result, correction);
+  }
+
+  ENCKE_INLINE __m512i Lanes() {
+    return _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   }
 
   const DenseTables& tables_;

@@ -61,16 +61,17 @@ class ReferenceRans {
     return state;
   }
 
-  // Encodes so many groups of 16 tokens given as context | token << 4, last group first; words go
-  // down from *words.
-  template <int kGroups>
-  void Put(const uint8_t* indexes, State* state, uint16_t** words) const {
+  // Encodes so many groups of 16 tokens of each of N chunks, given as context | token << 4, last
+  // group first; words go down, and up to 16 below may be overwritten.
+  template <int kGroups, int N>
+  void Put(const uint8_t* const (&indexes)[N], State (&states)[N], uint16_t* (&words)[N]) const {
     for (int i = kLanes - 1; i >= 0; --i) {
-      const uint32_t entry = tables_.entries[indexes[i] >> 4][indexes[i] & 15];
+      const int index = indexes[0][i];
+      const uint32_t entry = tables_.entries[index >> 4][index & 15];
       const uint32_t start = entry >> 16, slots = entry >> 4 & (kProbabilityOne - 1);
-      uint32_t& x = state->lane[i];
+      uint32_t& x = states[0].lane[i];
       if (x >= slots << (31 - kProbabilityBits)) {
-        *--*words = static_cast<uint16_t>(x);
+        *--words[0] = static_cast<uint16_t>(x);
         x >>= 16;
       }
       x = (x / slots << kProbabilityBits) + x % slots + start;
