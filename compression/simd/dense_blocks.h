@@ -28,9 +28,9 @@ ENCKE_INLINE void WholeCodes(const typename Ops::Quantized& block, uint16_t* cod
 
 // The codes that the tables do not cover, here and below.
 template <typename Ops>
-ENCKE_INLINE uint64_t SplitMasked(const typename Ops::Quantized& block, const DenseTables& tables,
+ENCKE_INLINE uint64_t SplitMasked(const typename Ops::Quantized& block, const DenseRules& rules,
                                   uint8_t* tokens, SplitCodes* split) {
-  const int shift = tables.shift;
+  const int shift = rules.shift;
   uint64_t too_high = 0;
   if (shift == 0) {
     Ops::StoreCodes(block.low, split->high);
@@ -48,11 +48,11 @@ ENCKE_INLINE uint64_t SplitMasked(const typename Ops::Quantized& block, const De
     too_high = Ops::AtLeast(Ops::LoadCodes(over), 1);
   }
   for (int i = 0; i < kBlockElements; ++i) tokens[i] = TokenOf(split->high[i]);
-  return too_high | Ops::AtLeast(Ops::LoadCodes(tokens), tables.tokens);
+  return too_high | Ops::AtLeast(Ops::LoadCodes(tokens), rules.tokens);
 }
 
 template <typename Ops, QuantizerMode kMode>
-ENCKE_INLINE uint64_t SplitSigned(const typename Ops::Quantized& block, const DenseTables& tables,
+ENCKE_INLINE uint64_t SplitSigned(const typename Ops::Quantized& block, const DenseRules& rules,
                                   uint8_t* tokens, SplitCodes* split) {
   // In 16 bits and in short loops, which compilers turn into vector code.
   alignas(64) uint16_t codes[kBlockElements];
@@ -60,9 +60,9 @@ ENCKE_INLINE uint64_t SplitSigned(const typename Ops::Quantized& block, const De
   alignas(64) int16_t inside[kBlockElements], beyond[kBlockElements];
   alignas(64) uint8_t too_far[kBlockElements];
   WholeCodes<Ops>(block, codes);
-  const auto last = static_cast<int16_t>(tables.tokens - 1);
-  const auto lowest = static_cast<int16_t>(tables.lowest);
-  const int shift = tables.shift, most_below = HasLowTail(lowest) ? 255 : 0;
+  const auto last = static_cast<int16_t>(rules.tokens - 1);
+  const auto lowest = static_cast<int16_t>(rules.lowest);
+  const int shift = rules.shift, most_below = HasLowTail(lowest) ? 255 : 0;
   for (int i = 0; i < kBlockElements; ++i) k[i] = static_cast<int16_t>(FromZigzag(codes[i]));
   for (int i = 0; i < kBlockElements; ++i) {
     if constexpr (kMode == QuantizerMode::ACTIVITY) {
@@ -129,23 +129,23 @@ ENCKE_INLINE void JoinMasked(const uint8_t* high, int shift, BitReader& reader,
 
 template <typename Ops, QuantizerMode kMode>
 ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const TokenCodes<kMode>& codes,
-                             const DenseTables& tables, uint64_t valid, BitReader& reader,
+                             const DenseRules& rules, uint64_t valid, BitReader& reader,
                              typename Ops::Quantized* block) {
   alignas(64) uint8_t low[kBlockElements] = {}, upper[kBlockElements];
   alignas(64) int16_t values[kBlockElements];
-  const int last = tables.tokens - 1, shift = tables.shift;
+  const int last = rules.tokens - 1, shift = rules.shift;
   const auto stored = Ops::LoadCodes(tokens);
-  uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
+  uint64_t tails = TailsOf<Ops>(stored, rules) & valid;
   if (codes.narrow && tails == 0) {
     block->wide = false;
     block->low = Ops::Lookup(codes.base, stored);
     if (shift == 0) return;
-    const auto raw = ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader);
+    const auto raw = ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, rules), shift, reader);
     block->low = Ops::Add(block->low, Ops::Add(raw, raw));
     return;
   }
   for (int i = 0; i < kBlockElements; ++i) {
-    values[i] = static_cast<int16_t>(tokens[i] + tables.lowest);
+    values[i] = static_cast<int16_t>(tokens[i] + rules.lowest);
   }
   for (; tails != 0; tails &= tails - 1) {
     const int i = __builtin_ctzll(tails);
@@ -153,7 +153,7 @@ ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const TokenCodes<kMode>& cod
     values[i] = static_cast<int16_t>(values[i] + (tokens[i] == last ? beyond : -beyond));
   }
   if (shift > 0) {
-    Ops::StoreCodes(ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, tables), shift, reader), low);
+    Ops::StoreCodes(ReadLowBits<Ops>(ShiftedOf<Ops, kMode>(stored, rules), shift, reader), low);
   }
   for (int i = 0; i < kBlockElements; ++i) {
     const int code = ToZigzag(TokenCodes<kMode>::CodeOf(values[i], low[i], shift));
@@ -169,37 +169,37 @@ ENCKE_INLINE void JoinSigned(const uint8_t* tokens, const TokenCodes<kMode>& cod
 template <typename BlockOps>
 struct DenseBlocks {
   using Ops = BlockOps;
+  using Block = typename Ops::Quantized;  // `escapes`: the elements without a code
 
-  // Fills `tokens` and `split` and gives the elements that have no token, which are escapes.
   template <QuantizerMode kMode, typename T>
-  ENCKE_INLINE uint64_t Tokenize(const T* x, uint64_t valid, const QuantizerTables& quantizer,
-                                 const DenseTables& tables, typename Ops::Sums* sums,
-                                 uint8_t* tokens, SplitCodes* split) {
-    const auto block = Ops::template Quantize<kMode>(x, valid, quantizer, sums);
-    uint64_t unknown;
-    if constexpr (kMode == QuantizerMode::MASK) {
-      unknown = SplitMasked<Ops>(block, tables, tokens, split);
-    } else {
-      unknown = SplitSigned<Ops, kMode>(block, tables, tokens, split);
-    }
-    sums->escapes += Popcount(unknown & valid & ~block.escapes);
-    return (unknown | block.escapes) & valid;
+  ENCKE_INLINE Block Quantize(const T* x, uint64_t valid, const QuantizerTables& tables,
+                              typename Ops::Sums* sums) {
+    return Ops::template Quantize<kMode>(x, valid, tables, sums);
+  }
+
+  // Fills `tokens` and `split`; the elements whose code has no token.
+  template <QuantizerMode kMode>
+  ENCKE_INLINE uint64_t Split(const Block& block, const DenseRules& rules, uint8_t* tokens,
+                              SplitCodes* split) {
+    if constexpr (kMode == QuantizerMode::MASK)
+      return SplitMasked<Ops>(block, rules, tokens, split);
+    return SplitSigned<Ops, kMode>(block, rules, tokens, split);
   }
 
   // Tokens and raw bits back to elements, all 64 of which are written; false when a code leaves its
   // range. `tokens` are changed.
   template <QuantizerMode kMode, typename T>
   ENCKE_INLINE bool Restore(uint8_t* tokens, const TokenCodes<kMode>& codes,
-                            const DenseTables& tables, uint64_t valid,
+                            const DenseRules& rules, uint64_t valid,
                             const QuantizerTables& quantizer, BitReader& reader, T* out) {
     typename Ops::Quantized block;
     block.high = Ops::Zero();
     if constexpr (kMode == QuantizerMode::MASK) {
       const uint64_t ranges = Ops::AtLeast(Ops::LoadCodes(tokens), kPlainTokens);
       if (!ReadExtras(ranges, reader, tokens)) return false;
-      JoinMasked<Ops>(tokens, tables.shift, reader, &block);
+      JoinMasked<Ops>(tokens, rules.shift, reader, &block);
     } else {
-      JoinSigned<Ops, kMode>(tokens, codes, tables, valid, reader, &block);
+      JoinSigned<Ops, kMode>(tokens, codes, rules, valid, reader, &block);
     }
     Ops::template Dequantize<kMode>(block, quantizer, out);
     return true;

@@ -10,30 +10,31 @@ namespace encke::simd {
 namespace {
 
 struct Avx512Blocks : public DenseBlocks<Avx512Ops> {
+  using Block = Avx512Ops::Numbers;
+
   template <QuantizerMode kMode, typename T>
-  ENCKE_INLINE uint64_t Tokenize(const T* x, uint64_t valid, const QuantizerTables& quantizer,
-                                 const DenseTables& tables, Avx512Ops::Sums* sums, uint8_t* tokens,
-                                 SplitCodes* split) {
-    const auto numbers = Avx512Ops::template QuantizeNumbers<kMode>(x, valid, quantizer, sums);
-    uint64_t unknown;
-    if constexpr (kMode == QuantizerMode::MASK) {
-      unknown = SplitMasked(numbers.half, tables, tokens, split);
-    } else {
-      unknown = SplitSigned<kMode>(numbers.half, tables, tokens, split);
-    }
-    sums->escapes += Popcount(unknown & valid & ~numbers.escapes);
-    return (unknown | numbers.escapes) & valid;
+  ENCKE_INLINE Block Quantize(const T* x, uint64_t valid, const QuantizerTables& tables,
+                              Avx512Ops::Sums* sums) {
+    return Avx512Ops::template QuantizeNumbers<kMode>(x, valid, tables, sums);
+  }
+
+  template <QuantizerMode kMode>
+  ENCKE_INLINE uint64_t Split(const Block& block, const DenseRules& rules, uint8_t* tokens,
+                              SplitCodes* split) {
+    if constexpr (kMode == QuantizerMode::MASK)
+      return SplitMasked(block.half, rules, tokens, split);
+    return SplitSigned<kMode>(block.half, rules, tokens, split);
   }
 
  private:
   // As those of dense_blocks.h.
-  ENCKE_INLINE uint64_t SplitMasked(const __m512i* half, const DenseTables& tables, uint8_t* tokens,
+  ENCKE_INLINE uint64_t SplitMasked(const __m512i* half, const DenseRules& rules, uint8_t* tokens,
                                     SplitCodes* split) {
     __m512i high[2] = {half[0], half[1]};
-    if (tables.shift > 0) {
-      const __m512i ones = Fill((1 << tables.shift) - 1);
+    if (rules.shift > 0) {
+      const __m512i ones = Fill((1 << rules.shift) - 1);
       StoreLow(half, ones, split);
-      const __m128i shift = _mm_cvtsi32_si128(tables.shift);
+      const __m128i shift = _mm_cvtsi32_si128(rules.shift);
       for (__m512i& h : high) h = _mm512_srl_epi16(_mm512_adds_epu16(h, ones), shift);
     }
     // What does not fit a byte is 256.
@@ -48,16 +49,16 @@ struct Avx512Blocks : public DenseBlocks<Avx512Ops> {
     _mm512_storeu_si512(tokens, token);
     const __m512i over =
         _mm512_packus_epi16(_mm512_srli_epi16(high[0], 8), _mm512_srli_epi16(high[1], 8));
-    return _mm512_test_epi8_mask(over, over) | Avx512Ops::AtLeast(token, tables.tokens);
+    return _mm512_test_epi8_mask(over, over) | Avx512Ops::AtLeast(token, rules.tokens);
   }
 
   template <QuantizerMode kMode>
-  ENCKE_INLINE uint64_t SplitSigned(const __m512i* half, const DenseTables& tables, uint8_t* tokens,
+  ENCKE_INLINE uint64_t SplitSigned(const __m512i* half, const DenseRules& rules, uint8_t* tokens,
                                     SplitCodes* split) {
     __m512i high[2] = {half[0], half[1]};
-    if (tables.shift > 0) {
-      const __m512i ones = Fill((1 << tables.shift) - 1), zero = Fill(0);
-      const __m128i shift = _mm_cvtsi32_si128(tables.shift);
+    if (rules.shift > 0) {
+      const __m512i ones = Fill((1 << rules.shift) - 1), zero = Fill(0);
+      const __m128i shift = _mm_cvtsi32_si128(rules.shift);
       if constexpr (kMode == QuantizerMode::ACTIVITY) {
         StoreLow(half, ones, split);
         for (__m512i& h : high) {
@@ -71,8 +72,8 @@ struct Avx512Blocks : public DenseBlocks<Avx512Ops> {
         for (__m512i& h : high) h = _mm512_sra_epi16(h, shift);
       }
     }
-    const __m512i lowest = Fill(tables.lowest), last = Fill(tables.tokens - 1);
-    const __m512i least = Fill(HasLowTail(tables.lowest) ? -255 : 0);
+    const __m512i lowest = Fill(rules.lowest), last = Fill(rules.tokens - 1);
+    const __m512i least = Fill(HasLowTail(rules.lowest) ? -255 : 0);
     __m512i token[2], above[2], below[2], far[2];
     for (int i = 0; i < 2; ++i) {
       // Saturated where there is no token.

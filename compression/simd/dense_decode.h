@@ -138,16 +138,17 @@ bool ReadEscapeList(const uint8_t** in, const uint8_t* end, int64_t count, int64
 
 // Tokens and raw bits back to elements.
 template <typename Blocks, typename T, QuantizerMode kMode>
-bool Reconstruct(const DecodeJob& job, const DenseTables& tables, uint8_t* tokens,
+bool Reconstruct(const DecodeJob& job, const DenseRules& given, uint8_t* tokens,
                  BitReader& reader) {
+  const DenseRules rules = given;
   T* data = static_cast<T*>(job.data);
   TableCursor cursor(job.tables);
-  const TokenCodes<kMode> token_codes(tables);
+  const TokenCodes<kMode> token_codes(rules);
   for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
     const int64_t left = job.elements - begin;
     T padded[kBlockElements];
     const bool good = Blocks::template Restore<kMode>(
-        tokens + begin, token_codes, tables, ValidElements(left), cursor.At<kMode>(), reader,
+        tokens + begin, token_codes, rules, ValidElements(left), cursor.At<kMode>(), reader,
         left >= kBlockElements ? data + begin : padded);
     if (!good || !reader.ok()) return false;
     if (left < kBlockElements) std::memcpy(data + begin, padded, left * sizeof(T));

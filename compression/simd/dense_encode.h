@@ -56,48 +56,80 @@ ENCKE_INLINE void WriteLowBits(const SplitCodes& split, uint64_t active, int shi
   }
 }
 
+// The tokens of a chunk, and what they leave over.
+struct TokenWriter {
+  const DenseBuffers& buffers;
+  BitWriter& writer;
+  int64_t escapes;
+
+  // Of a block from element `begin` on. `without`: what has no token.
+  template <typename Ops, QuantizerMode kMode>
+  __attribute__((always_inline)) void Write(int64_t begin, uint64_t valid, uint64_t without,
+                                            const DenseRules& rules, SplitCodes* split) {
+    uint8_t* tokens = buffers.tokens + begin;
+    for (uint64_t left = without | ~valid; left != 0; left &= left - 1) {
+      const int i = __builtin_ctzll(left);
+      tokens[i] = rules.rule.zero;
+      split->high[i] = 0;
+      if ((valid >> i & 1) != 0) buffers.escapes[escapes++] = static_cast<uint32_t>(begin + i);
+    }
+    const auto stored = Ops::LoadCodes(tokens);
+    if constexpr (kMode == QuantizerMode::MASK) {
+      WriteExtras(split->high, tokens, Ops::AtLeast(stored, kPlainTokens), writer);
+    } else {
+      uint64_t tails = TailsOf<Ops>(stored, rules) & valid;
+      for (; tails != 0; tails &= tails - 1) {
+        writer.Put(split->high[__builtin_ctzll(tails)], kTailBits);
+      }
+    }
+    if (rules.shift > 0) {
+      WriteLowBits<Ops>(*split, ShiftedOf<Ops, kMode>(stored, rules), rules.shift, writer);
+    }
+  }
+};
+
+// Blocks that are taken through each step before the next one: how much is written of a block
+// cannot be foreseen, and what the processor has begun of the next one would be lost each time.
+constexpr int kBlocksInStep = 16;
+
 // Quantises everything into tokens, raw bits and escapes. False when there are too many escapes.
 template <typename Blocks, typename T, QuantizerMode kMode>
-bool TokenizeAll(const EncodeJob& job, const DenseTables& tables, const DenseBuffers& buffers,
+bool TokenizeAll(const EncodeJob& job, const DenseRules& given, const DenseBuffers& buffers,
                  BitWriter& writer, int64_t* escape_count, ChunkSums* sums) {
   using Ops = typename Blocks::Ops;
+  const DenseRules rules = given;
   const T* data = static_cast<const T*>(job.data);
+  const int64_t blocks = (job.elements + kBlockElements - 1) / kBlockElements;
   TableCursor cursor(job.tables);
   typename Ops::Sums block_sums;
   T padded[kBlockElements];
-  SplitCodes split;
-  int64_t escaped = 0;
-  for (int64_t begin = 0; begin < job.elements; begin += kBlockElements, cursor.Next()) {
-    const T* x = WholeBlock(data + begin, job.elements - begin, padded);
-    const uint64_t valid = ValidElements(job.elements - begin);
-    uint8_t* tokens = buffers.tokens + begin;
-    const uint64_t escapes = Blocks::template Tokenize<kMode>(x, valid, cursor.At<kMode>(), tables,
-                                                              &block_sums, tokens, &split);
-    for (uint64_t left = escapes | ~valid; left != 0; left &= left - 1) {
-      const int i = __builtin_ctzll(left);
-      tokens[i] = tables.rule.zero;
-      split.high[i] = 0;
-      if ((valid >> i & 1) != 0) {
-        buffers.escapes[escaped++] = static_cast<uint32_t>(begin + i);
-      }
+  typename Blocks::Block block[kBlocksInStep];
+  SplitCodes split[kBlocksInStep];
+  uint64_t unknown[kBlocksInStep];
+  TokenWriter tokens = {buffers, writer, 0};
+  for (int64_t first = 0; first < blocks; first += kBlocksInStep) {
+    const int64_t left = blocks - first;
+    const int count = left < kBlocksInStep ? static_cast<int>(left) : kBlocksInStep;
+    const auto begin = [&](int i) { return (first + i) * kBlockElements; };
+    for (int i = 0; i < count; ++i, cursor.Next()) {
+      const T* x = WholeBlock(data + begin(i), job.elements - begin(i), padded);
+      block[i] = Blocks::template Quantize<kMode>(x, ValidElements(job.elements - begin(i)),
+                                                  cursor.At<kMode>(), &block_sums);
     }
-    if (escaped > buffers.max_escapes) return false;
-    const auto stored = Ops::LoadCodes(tokens);
-    if constexpr (kMode == QuantizerMode::MASK) {
-      const uint64_t ranges = Ops::AtLeast(stored, kPlainTokens);
-      WriteExtras(split.high, tokens, ranges, writer);
-    } else {
-      uint64_t tails = TailsOf<Ops>(stored, tables) & valid;
-      for (; tails != 0; tails &= tails - 1) {
-        writer.Put(split.high[__builtin_ctzll(tails)], kTailBits);
-      }
+    for (int i = 0; i < count; ++i) {
+      unknown[i] =
+          Blocks::template Split<kMode>(block[i], rules, buffers.tokens + begin(i), &split[i]);
     }
-    if (tables.shift > 0) {
-      WriteLowBits<Ops>(split, ShiftedOf<Ops, kMode>(stored, tables), tables.shift, writer);
+    for (int i = 0; i < count; ++i) {
+      const uint64_t valid = ValidElements(job.elements - begin(i));
+      block_sums.escapes += Popcount(unknown[i] & valid & ~block[i].escapes);
+      tokens.Write<Ops, kMode>(begin(i), valid, (unknown[i] | block[i].escapes) & valid, rules,
+                               &split[i]);
+      if (tokens.escapes > buffers.max_escapes) return false;
     }
   }
   writer.Flush();
-  *escape_count = escaped;
+  *escape_count = tokens.escapes;
   block_sums.AddTo(sums);
   return true;
 }

@@ -102,15 +102,20 @@ constexpr int kTailBits = 8;
 // Greater than any entry.
 constexpr uint32_t kNoEntry = 0x7fffffff;
 
-// Distributions of the tokens, for the inner loops.
-struct DenseTables {
-  // [token][context]: first slot << 16 | slots << 4 | token. All `tokens` tokens have slots in
-  // every context, so entries grow with the token. Rows above are kNoEntry.
-  alignas(64) uint32_t entries[kTokens + 1][kContexts];
+// What tokens stand for, and their contexts. Inner loops take a copy of their own, of which the
+// compiler knows that what they write does not change it.
+struct DenseRules {
   int tokens = 2;  // in use; codes that would need others are escapes
   int shift = 0;
   int lowest = 0;  // without a mask: what token 0 stands for; never above 0 with activity
   ContextRule rule;
+};
+
+// The same with the tokens' distributions.
+struct DenseTables : public DenseRules {
+  // [token][context]: first slot << 16 | slots << 4 | token. All `tokens` tokens have slots in
+  // every context, so entries grow with the token. Rows above are kNoEntry.
+  alignas(64) uint32_t entries[kTokens + 1][kContexts];
 };
 
 // The neighbours' tokens of 16 consecutive elements.

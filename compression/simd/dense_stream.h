@@ -10,15 +10,15 @@ namespace {
 
 // The window's end tokens, behind which raw bits say how far beyond the code lies.
 template <typename Ops>
-ENCKE_INLINE uint64_t TailsOf(const typename Ops::Codes& tokens, const DenseTables& tables) {
-  const uint64_t low = HasLowTail(tables.lowest) ? ~Ops::AtLeast(tokens, 1) : 0;
-  return Ops::AtLeast(tokens, tables.tokens - 1) | low;
+ENCKE_INLINE uint64_t TailsOf(const typename Ops::Codes& tokens, const DenseRules& rules) {
+  const uint64_t low = HasLowTail(rules.lowest) ? ~Ops::AtLeast(tokens, 1) : 0;
+  return Ops::AtLeast(tokens, rules.tokens - 1) | low;
 }
 
 // The elements whose codes the shift shortened: all, or those that are active.
 template <typename Ops, QuantizerMode kMode>
-ENCKE_INLINE uint64_t ShiftedOf(const typename Ops::Codes& tokens, const DenseTables& tables) {
-  return kMode == QuantizerMode::SIGNED ? ~uint64_t{0} : Ops::AtLeast(tokens, tables.rule.zero + 1);
+ENCKE_INLINE uint64_t ShiftedOf(const typename Ops::Codes& tokens, const DenseRules& rules) {
+  return kMode == QuantizerMode::SIGNED ? ~uint64_t{0} : Ops::AtLeast(tokens, rules.rule.zero + 1);
 }
 
 // What makes the contexts of 16 elements from `position` on.

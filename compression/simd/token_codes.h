@@ -15,10 +15,10 @@ struct TokenCodes {
   // above 0 have any, without one the shift must be 0.
   bool narrow = true;
 
-  explicit TokenCodes(const DenseTables& tables) {
-    const int shift = tables.shift, most = (1 << shift) - 1;
-    for (int t = 0; t < tables.tokens; ++t) {
-      const int value = t + tables.lowest;
+  explicit TokenCodes(const DenseRules& rules) {
+    const int shift = rules.shift, most = (1 << shift) - 1;
+    for (int t = 0; t < rules.tokens; ++t) {
+      const int value = t + rules.lowest;
       base[t] = static_cast<uint8_t>(ToZigzag(CodeOf(value, 0, shift)));
       narrow = narrow && ToZigzag(CodeOf(value, most, shift)) <= 255;
     }
