@@ -107,7 +107,7 @@ struct DecodeRequest {
 };
 
 // Requests of which more at a time would be no faster.
-constexpr int kTogether = 4;
+constexpr int kEncodedTogether = 4, kDecodedTogether = 8;
 
 class Codec {
  public:

@@ -49,9 +49,12 @@ void ParallelRunsOrThrow(int64_t count, int64_t run, const Body& body) {
 }
 
 // Chunks that a thread hands to the codec at a time: each thread is to have something to do.
-int64_t TakenTogether(int64_t chunks) {
-  return std::clamp<int64_t>(chunks / Threads(), 1, kTogether);
+int64_t TakenTogether(int64_t chunks, int64_t most) {
+  return std::clamp<int64_t>(chunks / Threads(), 1, most);
 }
+
+// Those at the ends of what is wanted.
+constexpr int64_t kMostPartialChunks = 2;
 
 // Scratch memory for each thread, kept between calls.
 class Scratch {
@@ -228,12 +231,12 @@ EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Tier tier, Entr
   const auto* data = static_cast<const uint8_t*>(value.raw());
   const int64_t stride = RoundUp(entry.LargestEncoded(), 64);
   const auto chunks = static_cast<int64_t>(entry.chunks.size());
-  const int64_t together = TakenTogether(chunks);
+  const int64_t together = TakenTogether(chunks, kEncodedTogether);
   scratch_.Reserve(together * stride);
   // By chunk, so that the sum does not depend on the number of threads.
   std::vector<EncodeStatistics> statistics(chunks);
   ParallelRunsOrThrow(chunks, together, [&](int thread, int64_t begin, int64_t end) {
-    EncodeRequest requests[kTogether];
+    EncodeRequest requests[kEncodedTogether];
     for (int64_t c = begin; c < end; ++c) {
       const Chunk chunk = entry.chunking.At(c);
       requests[c - begin] = {data + chunk.offset * SizeOf(entry.dtype),
@@ -287,8 +290,9 @@ Tensor CompressedStore::Get(int id, int64_t first, int64_t count, const Tensor& 
   const int64_t chunks = entry.chunking.EndOf(first + count) - begin_chunk;
   const bool in_memory = file_ == nullptr || entry.BytesIn(file_.get()) == 0;
   const int64_t stride = entry.DecodingScratch(in_memory);
-  const int64_t together = TakenTogether(chunks);
-  scratch_.Reserve(together * stride);
+  // Of what is in memory, whole chunks are decoded to where they belong.
+  const int64_t together = TakenTogether(chunks, in_memory ? kDecodedTogether : kMostPartialChunks);
+  scratch_.Reserve(std::min(together, kMostPartialChunks) * stride);
   ParallelRunsOrThrow(chunks, together, [&](int thread, int64_t begin, int64_t end) {
     DecodeChunks(entry, begin_chunk + begin, begin_chunk + end, first, count,
                  {scratch_.Of(thread), stride}, static_cast<uint8_t*>(scratch.raw()));
@@ -307,8 +311,8 @@ void CompressedStore::DecodeChunks(const Entry& entry, int64_t begin, int64_t en
   };
   const int64_t bytes = SizeOf(entry.dtype), sample = entry.shape.sample();
   const auto chunks = static_cast<int>(end - begin);
-  DecodeRequest requests[kTogether];
-  Part parts[kTogether];
+  DecodeRequest requests[kDecodedTogether];
+  Part parts[kDecodedTogether];
   uint8_t* free = scratch.memory;
   for (int i = 0; i < chunks; ++i) {
     const Chunk chunk = entry.chunking.At(begin + i);
@@ -378,8 +382,10 @@ int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier) {
   const Chunking chunking(value, dtype, StoreOptions().chunk_bytes);
   const int64_t decoded = chunking.Largest().elements() * SizeOf(dtype);
   const int64_t encoded = FindCodec("fast")->MaxEncodedSize(chunking.Largest(), dtype);
-  const int64_t each = RoundUp(tier == Tier::OFFLOADED ? decoded + encoded : encoded, 64);
-  return TakenTogether(chunking.count()) * each * Threads();
+  const int64_t encoding = TakenTogether(chunking.count(), kEncodedTogether) * RoundUp(encoded, 64);
+  const int64_t decoding = TakenTogether(chunking.count(), kMostPartialChunks) *
+                           RoundUp(tier == Tier::OFFLOADED ? decoded + encoded : decoded, 64);
+  return std::max(encoding, decoding) * Threads();
 }
 
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,

@@ -11,14 +11,16 @@
 namespace encke {
 namespace {
 
+constexpr int kMostTogether = std::max(simd::kDenseEncodedTogether, simd::kDenseDecodedTogether);
+
 // Scratch memory of this thread for chunks that are coded together, so much for each, not cleared,
 // kept from chunk to chunk. Taken for each chunk anew, it came from the system and went back, and a
 // tenth of a training step went into page faults.
 struct ThreadScratch {
-  uint8_t* of[simd::kDenseTogether];
+  uint8_t* of[kMostTogether];
 
   ThreadScratch(int64_t bytes, int count) {
-    thread_local std::vector<uint8_t> scratch[simd::kDenseTogether];
+    thread_local std::vector<uint8_t> scratch[kMostTogether];
     for (int i = 0; i < count; ++i) {
       if (scratch[i].size() < static_cast<size_t>(bytes)) scratch[i].assign(bytes, 0);
       of[i] = scratch[i].data();
@@ -30,10 +32,10 @@ simd::DenseShape DenseShapeOf(const Shape& chunk) { return {chunk.c, chunk.w}; }
 
 // How many of the requests, from the first on, the kernels can code at once.
 template <typename Request>
-int TakeTogether(const Request* requests, int count) {
+int TakeTogether(const Request* requests, int count, int most) {
   const Shape& first = requests[0].shape;
   int taken = 1;
-  while (taken < std::min(count, simd::kDenseTogether) && requests[taken].shape.c == first.c &&
+  while (taken < std::min(count, most) && requests[taken].shape.c == first.c &&
          requests[taken].shape.w == first.w) {
     ++taken;
   }
@@ -130,12 +132,12 @@ void DenseCodec::EncodeStreams(DType dtype, const ValueCoding& coding, EncodeReq
   const simd::DenseTables tables = ExpandDenseTables(coding.tables);
   for (int begin = 0; begin < count;) {
     EncodeRequest* together = requests + begin;
-    const int taken = TakeTogether(together, count - begin);
+    const int taken = TakeTogether(together, count - begin, simd::kDenseEncodedTogether);
     begin += taken;
     const simd::DenseShape shape = DenseShapeOf(together[0].shape);
-    simd::EncodeJob jobs[simd::kDenseTogether];
-    simd::ChunkSums sums[simd::kDenseTogether];
-    int64_t sizes[simd::kDenseTogether];
+    simd::EncodeJob jobs[simd::kDenseEncodedTogether];
+    simd::ChunkSums sums[simd::kDenseEncodedTogether];
+    int64_t sizes[simd::kDenseEncodedTogether];
     for (int i = 0; i < taken; ++i) {
       const EncodeRequest& r = together[i];
       const int64_t elements = r.shape.elements();
@@ -184,12 +186,12 @@ void DenseCodec::DecodeStreams(DType dtype, const ValueCoding& coding,
       ++begin;
       continue;
     }
-    const int alike = TakeTogether(together, count - begin);
+    const int alike = TakeTogether(together, count - begin, simd::kDenseDecodedTogether);
     const auto taken =
         static_cast<int>(std::find_if_not(together, together + alike, is_dense) - together);
     begin += taken;
     const simd::DenseShape shape = DenseShapeOf(together[0].shape);
-    simd::DecodeJob jobs[simd::kDenseTogether];
+    simd::DecodeJob jobs[simd::kDenseDecodedTogether];
     for (int i = 0; i < taken; ++i) {
       const DecodeRequest& r = together[i];
       jobs[i] = {

@@ -84,7 +84,7 @@ struct X86Contexts {
   ENCKE_INLINE void Contexts(const TokenNeighbours (&near)[N], const ContextRule& rule,
                              uint8_t* contexts) {
     constexpr int64_t kStride = N * kLanes;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int n = 0; n + 2 <= N; n += 2) {
       Bytes::StorePairs(ContextsOf(near[n], rule), ContextsOf(near[n + 1], rule),
                         contexts + n * kLanes, kStride);

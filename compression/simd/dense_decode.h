@@ -115,7 +115,7 @@ bool DecodeTokensOf(int count, const DenseNeighbours& neighbours, const ContextR
   for (; count >= N; count -= N, chunks += N) {
     if (!DecodeTokens<N>(neighbours, rule, rans, chunks)) return false;
   }
-  if constexpr (N > 1) return DecodeTokensOf<N - 1>(count, neighbours, rule, rans, chunks);
+  if constexpr (N > 1) return DecodeTokensOf<N / 2>(count, neighbours, rule, rans, chunks);
   return true;
 }
 
@@ -174,13 +174,13 @@ template <typename Blocks, typename Rans, typename T, QuantizerMode kMode>
 bool DecodeDenseAs(const DecodeJob* jobs, int count, const DenseShape& shape,
                    const DenseTables& tables, uint8_t* const* scratch) {
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
-  std::optional<ChunkDecoder<Rans>> decoders[kDenseTogether];
-  ChunkDecoder<Rans>* chunks[kDenseTogether] = {};
+  std::optional<ChunkDecoder<Rans>> decoders[kDenseDecodedTogether];
+  ChunkDecoder<Rans>* chunks[kDenseDecodedTogether] = {};
   for (int i = 0; i < count; ++i) {
     chunks[i] = &decoders[i].emplace(scratch[i], jobs[i].elements, neighbours, tables.rule.zero);
     if (!chunks[i]->ReadHead(jobs[i])) return false;
   }
-  if (!DecodeTokensOf<Rans::kSideBySide>(count, neighbours, tables.rule, Rans(tables), chunks))
+  if (!DecodeTokensOf<Rans::kGetTogether>(count, neighbours, tables.rule, Rans(tables), chunks))
     return false;
   for (int i = 0; i < count; ++i) {
     if (!FinishChunk<Blocks, Rans, T, kMode>(jobs[i], tables, *chunks[i])) return false;

@@ -224,7 +224,7 @@ void CodeTokens(const Rans& rans, ChunkEncoder<Rans>* const* chunks) {
 template <int N, typename Rans>
 void CodeTokensOf(int count, const Rans& rans, ChunkEncoder<Rans>* const* chunks) {
   for (; count >= N; count -= N, chunks += N) CodeTokens<N>(rans, chunks);
-  if constexpr (N > 1) CodeTokensOf<N - 1>(count, rans, chunks);
+  if constexpr (N > 1) CodeTokensOf<N / 2>(count, rans, chunks);
 }
 
 template <typename T>
@@ -262,8 +262,8 @@ void EncodeDenseAs(const EncodeJob* jobs, int count, const DenseShape& shape,
                    const DenseTables& tables, uint8_t* const* scratch, ChunkSums* sums,
                    int64_t* sizes) {
   const DenseNeighbours neighbours = NeighboursOf(shape.channels, shape.width);
-  std::optional<ChunkEncoder<Rans>> chunks[kDenseTogether];
-  ChunkEncoder<Rans>* fitting[kDenseTogether] = {};
+  std::optional<ChunkEncoder<Rans>> chunks[kDenseEncodedTogether];
+  ChunkEncoder<Rans>* fitting[kDenseEncodedTogether] = {};
   int fit = 0;
   for (int i = 0; i < count; ++i) {
     ChunkEncoder<Rans>& chunk =
@@ -274,7 +274,7 @@ void EncodeDenseAs(const EncodeJob* jobs, int count, const DenseShape& shape,
     MakeIndexes(neighbours, tables.rule, chunk);
     fitting[fit++] = &chunk;
   }
-  CodeTokensOf<Rans::kSideBySide>(fit, Rans(tables), fitting);
+  CodeTokensOf<Rans::kPutTogether>(fit, Rans(tables), fitting);
   for (int i = 0; i < count; ++i) sizes[i] = WriteChunk<T>(jobs[i], *chunks[i]);
 }
 

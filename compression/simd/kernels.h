@@ -47,7 +47,7 @@ int64_t DenseDecodingScratch(int64_t elements, const DenseShape& shape);
 
 // Chunks of a value that they take at a time, at the most: a coder's next state waits for the one
 // before, but coders can wait side by side.
-constexpr int kDenseTogether = 4;
+constexpr int kDenseEncodedTogether = 4, kDenseDecodedTogether = 8;
 
 // Bytes that an encoder may write past `limit` before it notices.
 constexpr int64_t kMaxOvershoot = 1024;

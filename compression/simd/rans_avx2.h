@@ -40,7 +40,7 @@ class Avx2Rans {
   };
   using NarrowContexts = X86Contexts<Bytes128>;
   using WideContexts = NarrowContexts;
-  static constexpr int kSideBySide = 1;
+  static constexpr int kPutTogether = 1, kGetTogether = 1;
   static constexpr int kGroupsAtOnce = 1;
 
   explicit Avx2Rans(const DenseTables& tables) : tables_(tables) {

@@ -16,7 +16,7 @@ class Avx512Rans {
   using State = __m512i;
   using NarrowContexts = X86Contexts<Bytes128>;
   using WideContexts = X86Contexts<Bytes512>;
-  static constexpr int kSideBySide = 4;
+  static constexpr int kPutTogether = 4, kGetTogether = 8;
   static constexpr int kGroupsAtOnce = 2;
 
   explicit Avx512Rans(const DenseTables& tables) : tables_(tables) {
@@ -141,14 +141,11 @@ class Avx512Rans {
     const __m512i least = Least(Least(Least(d[0], d[1]), Least(d[2], d[3])),
                                 Least(Least(d[4], d[5]), Least(d[6], d[7])));
     const __m512i to_end = _mm512_sub_epi16(key, _mm512_set1_epi16(kNoOrder | (kHalf - 1)));
-    const __m512i most =
-        Most(Most(Most(Most(d[1], d[2]), Most(d[3], d[4])), Most(Most(d[5], d[6]), d[7])),
-             Most(beyond, to_end));
-    const __m512i slots = _mm512_srli_epi16(_mm512_sub_epi16(least, most), kOrderBits);
-    const __m512i place = _mm512_srli_epi16(least, kOrderBits);
-    const __m512i low = _mm512_set1_epi32(0xffff);
-    *a = Advance(*a, _mm512_and_si512(slots, low), _mm512_and_si512(place, low));
-    *b = Advance(*b, _mm512_srli_epi32(slots, 16), _mm512_srli_epi32(place, 16));
+    const __m512i most = Most(Most(Most(d[1], d[2]), Most(d[3], d[4])),
+                              Most(Most(d[5], d[6]), Most(d[7], Most(beyond, to_end))));
+    const __m512i slots = _mm512_sub_epi16(least, most);  // << kOrderBits, as the place
+    *a = Advance(*a, EvenOf(slots), EvenOf(least));
+    *b = Advance(*b, OddOf(slots), OddOf(least));
     // 15 less 8 in the lower half, less what is missing to the last of the half.
     const __m512i before = _mm512_ternarylogic_epi32(_mm512_set1_epi16(kHalf - 1), least,
                                                      _mm512_srli_epi16(beyond, 12), 0xca);
@@ -160,6 +157,11 @@ class Avx512Rans {
 
   ENCKE_INLINE __m512i Least(__m512i a, __m512i b) { return _mm512_min_epu16(a, b); }
   ENCKE_INLINE __m512i Most(__m512i a, __m512i b) { return _mm512_max_epu16(a, b); }
+
+  ENCKE_INLINE __m512i EvenOf(__m512i orders) {
+    return _mm512_and_si512(_mm512_srli_epi16(orders, kOrderBits), _mm512_set1_epi32(0xffff));
+  }
+  ENCKE_INLINE __m512i OddOf(__m512i orders) { return _mm512_srli_epi32(orders, 16 + kOrderBits); }
 
   ENCKE_INLINE State Advance(State state, __m512i slots, __m512i place) {
     const __m512i high = _mm512_srli_epi32(state, kProbabilityBits);

@@ -36,8 +36,8 @@ class ReferenceRans {
   // Narrow ones are those of a group of 16 elements, wide ones of as many as are faster.
   using NarrowContexts = ReferenceContexts;
   using WideContexts = ReferenceContexts;
-  // Chunks that Get takes at the most, and groups that Put takes.
-  static constexpr int kSideBySide = 1;
+  // Chunks that Put and Get take at the most, powers of two, and groups that Put takes.
+  static constexpr int kPutTogether = 1, kGetTogether = 1;
   static constexpr int kGroupsAtOnce = 1;
 
   explicit ReferenceRans(const DenseTables& tables) : tables_(tables) {}

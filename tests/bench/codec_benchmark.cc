@@ -119,6 +119,9 @@ double ContextEntropy(const Sample& sample) {
   return bits / static_cast<double>(sample.shape.elements());
 }
 
+// Chunks at a time.
+constexpr int kMost = std::max(kEncodedTogether, kDecodedTogether);
+
 template <typename T>
 void Run(benchmark::State& state, const Codec& codec, const Sample& sample, bool decode) {
   constexpr DType kType = DTypeOf<T>::value;
@@ -126,28 +129,28 @@ void Run(benchmark::State& state, const Codec& codec, const Sample& sample, bool
   ValueCoding coding(sample.options, kType, sample.shape.c);
   codec.Prepare({{data.data(), sample.shape}}, kType, &coding);
   const int64_t most = codec.MaxEncodedSize(sample.shape, kType);
-  std::vector<uint8_t> streams(kTogether * most);
-  std::vector<T> decoded(kTogether * data.size());
-  EncodeRequest encode[kTogether];
-  for (int i = 0; i < kTogether; ++i) {
+  std::vector<uint8_t> streams(kMost * most);
+  std::vector<T> decoded(kMost * data.size());
+  EncodeRequest encode[kMost];
+  for (int i = 0; i < kMost; ++i) {
     encode[i] = {data.data(), sample.shape, streams.data() + i * most, 0, {}};
   }
-  codec.Encode(kType, coding, encode, kTogether);
+  codec.Encode(kType, coding, encode, kMost);
   const int64_t size = encode[0].size;
-  DecodeRequest decode_from[kTogether];
-  for (int i = 0; i < kTogether; ++i) {
+  DecodeRequest decode_from[kMost];
+  for (int i = 0; i < kMost; ++i) {
     decode_from[i] = {encode[i].out, size, sample.shape, decoded.data() + i * data.size()};
   }
   for (auto _ : state) {
     if (decode) {
-      codec.Decode(kType, coding, decode_from, kTogether);
+      codec.Decode(kType, coding, decode_from, kMost);
     } else {
-      codec.Encode(kType, coding, encode, kTogether);
+      codec.Encode(kType, coding, encode, kMost);
     }
     benchmark::ClobberMemory();
   }
   const double elements = static_cast<double>(sample.shape.elements());
-  state.SetBytesProcessed(state.iterations() * kTogether * sample.shape.elements() * SizeOf(kType));
+  state.SetBytesProcessed(state.iterations() * kMost * sample.shape.elements() * SizeOf(kType));
   state.counters["bits"] = 8.0 * static_cast<double>(size) / elements;
   state.counters["contexts"] = ContextEntropy(sample);
   state.counters["ratio"] = SizeOf(kType) * elements / static_cast<double>(size);
