@@ -7,6 +7,7 @@
 #include "compression/stream.h"
 #include "compression/value_coding.h"
 #include "engine/core/error.h"
+#include "engine/core/memory.h"
 
 namespace encke {
 namespace {
@@ -20,11 +21,12 @@ struct ThreadScratch {
   uint8_t* of[kMostTogether];
 
   ThreadScratch(int64_t bytes, int count) {
-    thread_local std::vector<uint8_t> scratch[kMostTogether];
-    for (int i = 0; i < count; ++i) {
-      if (scratch[i].size() < static_cast<size_t>(bytes)) scratch[i].assign(bytes, 0);
-      of[i] = scratch[i].data();
-    }
+    // Chunks are walked through at the same pace: they must not meet in the same cache sets.
+    constexpr int64_t kPage = 4096, kApart = 9 * 64;
+    const int64_t stride = RoundUp(bytes, kPage) + kApart;
+    thread_local std::vector<uint8_t> scratch;
+    if (scratch.size() < static_cast<size_t>(count * stride)) scratch.assign(count * stride, 0);
+    for (int i = 0; i < count; ++i) of[i] = scratch.data() + i * stride;
   }
 };
 
