@@ -217,8 +217,9 @@ class Avx2Rans {
   }
   // As in rans_avx512.h.
   ENCKE_INLINE __m256i Requantize(__m256i x, __m256i slots) {
-    const __m256 reduced = _mm256_mul_ps(_mm256_cvtepi32_ps(x), _mm256_set1_ps(kQuotientShrink));
-    const __m256i estimate = _mm256_cvttps_epi32(_mm256_div_ps(reduced, _mm256_cvtepi32_ps(slots)));
+    const __m256 inverse =
+        _mm256_div_ps(_mm256_set1_ps(kQuotientShrink), _mm256_cvtepi32_ps(slots));
+    const __m256i estimate = _mm256_cvttps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(x), inverse));
     const __m256i rest = _mm256_sub_epi32(x, _mm256_mullo_epi32(estimate, slots));
     const __m256i result = _mm256_add_epi32(_mm256_slli_epi32(estimate, kProbabilityBits), rest);
     const __m256i right = _mm256_cmpgt_epi32(slots, rest);

@@ -196,54 +196,72 @@ TEST_P(BoundedCodec, AllInstructionSetsGiveTheReferencesBytes) {
 // Of several lengths; the fourth is no sample of the value and does not suit its code tables.
 std::vector<std::vector<float>> ChunksOf(int64_t channels) {
   std::vector<std::vector<float>> chunks;
-  for (const int64_t pixels : {400, 130, 270, 400, 10, 640, 640}) {
+  for (const int64_t pixels : {400, 130, 270, 400, 10, 640, 640, 640, 90, 400, 400, 640, 70}) {
     chunks.push_back(testing::Inputs(pixels * channels)[0].values);
   }
   for (size_t i = 0; i < chunks[3].size(); i += 2) chunks[3][i] = std::nanf("");
   return chunks;
 }
 
-TEST_P(BoundedCodec, ChunksTogetherAreAsOneByOne) {
-  constexpr int64_t kChannels = 17;
-  const std::vector<std::vector<float>> chunks = ChunksOf(kChannels);
+// All of them at once and one by one; then each is broken in turn.
+void ExpectTogetherAsOneByOne(const Codec& codec, int64_t channels, const CodecOptions& options) {
+  const std::vector<std::vector<float>> chunks = ChunksOf(channels);
   const auto count = static_cast<int>(chunks.size());
   const auto shape_of = [&](int i) {
-    return Shape{1, static_cast<int64_t>(chunks[i].size()) / kChannels / 10, 10, kChannels};
+    return Shape{1, static_cast<int64_t>(chunks[i].size()) / channels / 10, 10, channels};
   };
+  const ValueCoding coding =
+      *Encode(codec, chunks[0].data(), DType::F32, shape_of(0), options).coding;
+  EXPECT_EQ(coding.tables.empty(), codec.name() == "fast");
+  std::vector<std::vector<uint8_t>> streams(count), decoded(count);
+  std::vector<EncodeRequest> encode;
+  std::vector<DecodeRequest> decode;
+  for (int i = 0; i < count; ++i) {
+    streams[i].resize(codec.MaxEncodedSize(shape_of(i), DType::F32));
+    decoded[i].resize(chunks[i].size() * sizeof(float));
+    encode.push_back({chunks[i].data(), shape_of(i), streams[i].data(), 0, {}});
+  }
+  codec.Encode(DType::F32, coding, encode.data(), count);
+  for (int i = 0; i < count; ++i) {
+    std::vector<uint8_t> alone(streams[i].size());
+    EncodeStatistics statistics;
+    alone.resize(
+        codec.Encode(chunks[i].data(), DType::F32, shape_of(i), coding, alone.data(), &statistics));
+    streams[i].resize(encode[i].size);
+    EXPECT_EQ(streams[i], alone) << "chunk " << i;
+    EXPECT_EQ(encode[i].statistics.escapes, statistics.escapes);
+    EXPECT_EQ(encode[i].statistics.sum_of_squares, statistics.sum_of_squares);
+    decode.push_back({streams[i].data(), encode[i].size, shape_of(i), decoded[i].data()});
+  }
+  // Any number of them.
+  for (int first = 0; first < count; ++first) {
+    codec.Decode(DType::F32, coding, decode.data() + first, count - first);
+    for (int i = first; i < count; ++i) {
+      EXPECT_EQ(decoded[i], Decode(codec, streams[i], DType::F32, shape_of(i), coding));
+      std::fill(decoded[i].begin(), decoded[i].end(), uint8_t{0});
+    }
+  }
+  for (DecodeRequest& broken : decode) {
+    broken.size /= 2;
+    EXPECT_THROW(codec.Decode(DType::F32, coding, decode.data(), count), Error);
+    broken.size = encode[&broken - decode.data()].size;
+  }
+}
+
+TEST_P(BoundedCodec, ChunksTogetherAreAsOneByOne) {
   for (const simd::Kernels* kernels : simd::UsableKernels()) {
     const std::unique_ptr<Codec> codec = GetParam().make(*kernels);
-    for (CodecOptions options : {Uniform(0.1f, false), Uniform(0.1f, true),
-                                 testing::UniformActivity(kChannels, 0.2f, 0.01f, 0.5f)}) {
-      options.checksum = options.mask;
-      const ValueCoding coding =
-          *Encode(*codec, chunks[0].data(), DType::F32, shape_of(0), options).coding;
-      EXPECT_EQ(coding.tables.empty(), codec->name() == "fast");
-      std::vector<std::vector<uint8_t>> streams(count), decoded(count);
-      std::vector<EncodeRequest> encode;
-      std::vector<DecodeRequest> decode;
-      for (int i = 0; i < count; ++i) {
-        streams[i].resize(codec->MaxEncodedSize(shape_of(i), DType::F32));
-        decoded[i].resize(chunks[i].size() * sizeof(float));
-        encode.push_back({chunks[i].data(), shape_of(i), streams[i].data(), 0, {}});
+    for (const int64_t channels : {17, 64}) {
+      for (const float bound : {0.01f, 0.1f, 1.0f}) {  // many tokens, and few
+        SCOPED_TRACE(::testing::Message()
+                     << kernels->name << ", " << channels << " channels, bound " << bound);
+        CodecOptions masked = Uniform(bound, true);
+        masked.checksum = true;
+        ExpectTogetherAsOneByOne(*codec, channels, Uniform(bound, false));
+        ExpectTogetherAsOneByOne(*codec, channels, masked);
+        ExpectTogetherAsOneByOne(*codec, channels,
+                                 testing::UniformActivity(channels, 0.2f, bound / 10, bound * 5));
       }
-      codec->Encode(DType::F32, coding, encode.data(), count);
-      for (int i = 0; i < count; ++i) {
-        std::vector<uint8_t> alone(streams[i].size());
-        EncodeStatistics statistics;
-        alone.resize(codec->Encode(chunks[i].data(), DType::F32, shape_of(i), coding, alone.data(),
-                                   &statistics));
-        streams[i].resize(encode[i].size);
-        EXPECT_EQ(streams[i], alone) << kernels->name << ", chunk " << i;
-        EXPECT_EQ(encode[i].statistics.escapes, statistics.escapes);
-        EXPECT_EQ(encode[i].statistics.sum_of_squares, statistics.sum_of_squares);
-        decode.push_back({streams[i].data(), encode[i].size, shape_of(i), decoded[i].data()});
-      }
-      codec->Decode(DType::F32, coding, decode.data(), count);
-      for (int i = 0; i < count; ++i) {
-        EXPECT_EQ(decoded[i], Decode(*codec, streams[i], DType::F32, shape_of(i), coding));
-      }
-      decode[5].size /= 2;
-      EXPECT_THROW(codec->Decode(DType::F32, coding, decode.data(), count), Error);
     }
   }
 }
