@@ -41,7 +41,7 @@ void ReadCopy(const uint8_t* stream, int64_t size, int64_t bytes, void* data);
 
 [[noreturn]] void ThrowCorruption(const std::string& message);
 
-// What a kernel summed up, as statistics; looks at the elements again where floats overflowed.
+// What a kernel summed up, as statistics; looks at the elements again where the sum is not finite.
 EncodeStatistics StatisticsOf(const simd::ChunkSums& sums, const void* data, DType dtype,
                               int64_t count, const Quantizer& quantizer);
 // nonzero and sum_of_squares of `count` elements, element by element.

@@ -12,7 +12,7 @@ namespace encke::simd {
 struct ChunkSums {
   int64_t nonzero = 0;
   int64_t escapes = 0;
-  double squares = 0;  // of finite elements; infinite when a float's square overflows
+  double squares = 0;  // not finite when an element is not, or its square overflows a float
 };
 
 struct EncodeJob {

@@ -250,11 +250,6 @@ struct Avx2Ops {
     }
   }
 
-  ENCKE_INLINE __m256 FiniteSquare(__m256 x) {
-    const __m256 finite = _mm256_cmp_ps(Abs(x), _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
-    return _mm256_and_ps(finite, _mm256_mul_ps(x, x));
-  }
-
   // The lowest bytes of 32 codes, which are all below 2^16.
   ENCKE_INLINE __m256i LowBytes(const __m256i* codes) {
     const __m256i byte = _mm256_set1_epi32(0xff);
@@ -283,7 +278,7 @@ struct Avx2Ops {
       codes[part] = p.code;
       good |= static_cast<uint64_t>(_mm256_movemask_ps(p.good)) << i;
       nonzero |= static_cast<uint64_t>(_mm256_movemask_ps(p.counted)) << i;
-      squares[part & 1] = _mm256_add_ps(squares[part & 1], FiniteSquare(value));
+      squares[part & 1] = _mm256_add_ps(squares[part & 1], _mm256_mul_ps(value, value));
     }
     const uint64_t escapes = ~good & valid;
     sums->nonzero += Popcount(nonzero & valid);

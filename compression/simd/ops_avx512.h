@@ -200,17 +200,6 @@ struct Avx512Ops {
     }
   }
 
-  ENCKE_INLINE __m512 FiniteSquare(__m512 x) {
-    const __mmask16 finite =
-        _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
-    return _mm512_maskz_mul_ps(finite, x, x);
-  }
-
-  ENCKE_INLINE bool AllFinite(__m512 x) {
-    return _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ) ==
-           0xffff;
-  }
-
   template <QuantizerMode kMode, typename T>
   ENCKE_INLINE Numbers QuantizeNumbers(const T* x, uint64_t valid, const QuantizerTables& tables,
                                        Sums* sums) {
@@ -220,12 +209,6 @@ struct Avx512Ops {
       const __m512 value = Load(x + 16 * p);
       part[p] = QuantizePart<kMode>(value, tables, 16 * p, x);
       squares = _mm512_add_ps(squares, _mm512_mul_ps(value, value));
-    }
-    if (__builtin_expect(!AllFinite(squares), 0)) {
-      squares = _mm512_setzero_ps();
-      for (int p = 0; p < 4; ++p) {
-        squares = _mm512_add_ps(squares, FiniteSquare(Load(x + 16 * p)));
-      }
     }
     sums->squares[0] =
         _mm512_add_pd(sums->squares[0], _mm512_cvtps_pd(_mm512_castps512_ps256(squares)));

@@ -205,7 +205,7 @@ struct ReferenceOps {
       block.wide |= code > 255;
       block.escapes |= static_cast<uint64_t>(!good) << i;
       sums->nonzero += guess.counted;
-      if (std::isfinite(value)) squares[i % kSumLanes] += value * value;
+      squares[i % kSumLanes] += value * value;
     }
     sums->escapes += Popcount(block.escapes);
     for (int i = 0; i < kSumLanes; ++i) sums->squares[i] += squares[i];

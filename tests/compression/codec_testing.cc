@@ -58,10 +58,10 @@ std::vector<NamedInput> Inputs(int64_t count) {
                            0x1p-126f,
                            1e-20f,
                            3e38f};
-  std::vector<NamedInput> inputs = {{"gaussian", {}},     {"relu", {}},     {"special", {}},
-                                    {"constant", {}},     {"zero", {}},     {"huge and tiny", {}},
-                                    {"bit patterns", {}}, {"outliers", {}}, {"grid", {}},
-                                    {"wide range", {}}};
+  std::vector<NamedInput> inputs = {
+      {"gaussian", {}}, {"relu", {}},          {"special", {}},      {"constant", {}},
+      {"zero", {}},     {"huge and tiny", {}}, {"bit patterns", {}}, {"outliers", {}},
+      {"grid", {}},     {"wide range", {}},    {"far outliers", {}}};
   for (int64_t i = 0; i < count; ++i) {
     const auto normal = static_cast<float>(rng.Normal());
     const uint32_t bits = rng.NextU32();
@@ -76,7 +76,8 @@ std::vector<NamedInput> Inputs(int64_t count) {
                             pattern,
                             rng.Below(50) == 0 ? normal * 1e4f : normal,
                             static_cast<float>(rng.Below(64)) * 0.0625f - 1.0f,
-                            static_cast<float>(rng.Normal() * std::exp(12 * rng.Normal()))};
+                            static_cast<float>(rng.Normal() * std::exp(12 * rng.Normal())),
+                            rng.Below(100) == 0 ? normal * 300 : normal * 0.1f};
     for (size_t k = 0; k < inputs.size(); ++k) inputs[k].values.push_back(values[k]);
   }
   return inputs;
