@@ -67,17 +67,19 @@ std::vector<NamedInput> Inputs(int64_t count) {
     const uint32_t bits = rng.NextU32();
     float pattern;
     std::memcpy(&pattern, &bits, sizeof(pattern));
-    const float values[] = {normal,
-                            normal > 0.3f ? normal - 0.3f : 0.0f,
-                            special[rng.Below(16)],
-                            2.5f,
-                            0.0f,
-                            i % 2 == 0 ? 1e30f : 1e-30f,
-                            pattern,
-                            rng.Below(50) == 0 ? normal * 1e4f : normal,
-                            static_cast<float>(rng.Below(64)) * 0.0625f - 1.0f,
-                            static_cast<float>(rng.Normal() * std::exp(12 * rng.Normal())),
-                            rng.Below(100) == 0 ? normal * 300 : normal * 0.1f};
+    const float values[] = {
+        normal,
+        normal > 0.3f ? normal - 0.3f : 0.0f,
+        special[rng.Below(16)],
+        2.5f,
+        0.0f,
+        i % 2 == 0 ? 1e30f : 1e-30f,
+        pattern,
+        rng.Below(50) == 0 ? normal * 1e4f : normal,
+        static_cast<float>(rng.Below(64)) * 0.0625f - 1.0f,
+        static_cast<float>(rng.Normal() * std::exp(12 * rng.Normal())),
+        normal *
+            (rng.Below(40) == 0 ? std::exp2(static_cast<float>(rng.Below(120)) * 0.1f) : 0.1f)};
     for (size_t k = 0; k < inputs.size(); ++k) inputs[k].values.push_back(values[k]);
   }
   return inputs;
