@@ -50,11 +50,16 @@ void ParallelRunsOrThrow(int64_t count, int64_t run, const Body& body) {
 
 // Chunks that a thread hands to the codec at a time: each thread is to have something to do.
 int64_t TakenTogether(int64_t chunks, int64_t most) {
-  return std::clamp<int64_t>(chunks / Threads(), 1, most);
+  if (Threads() == 1) return std::clamp<int64_t>(chunks, 1, most);
+  // As many runs for each thread.
+  const auto quotient = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  const int64_t runs = quotient(chunks, Threads() * most);
+  return std::max<int64_t>(quotient(chunks, Threads() * std::max<int64_t>(runs, 1)), 1);
 }
 
-// Those at the ends of what is wanted.
-constexpr int64_t kMostPartialChunks = 2;
+// Chunks of a run that need scratch memory to be decoded: those at the ends of what is wanted, or
+// those from a file, of which no more are taken together.
+constexpr int64_t kMostInScratch = 2;
 
 // Scratch memory for each thread, kept between calls.
 class Scratch {
@@ -291,8 +296,8 @@ Tensor CompressedStore::Get(int id, int64_t first, int64_t count, const Tensor& 
   const bool in_memory = file_ == nullptr || entry.BytesIn(file_.get()) == 0;
   const int64_t stride = entry.DecodingScratch(in_memory);
   // Of what is in memory, whole chunks are decoded to where they belong.
-  const int64_t together = TakenTogether(chunks, in_memory ? kDecodedTogether : kMostPartialChunks);
-  scratch_.Reserve(std::min(together, kMostPartialChunks) * stride);
+  const int64_t together = TakenTogether(chunks, in_memory ? kDecodedTogether : kMostInScratch);
+  scratch_.Reserve(std::min(together, kMostInScratch) * stride);
   ParallelRunsOrThrow(chunks, together, [&](int thread, int64_t begin, int64_t end) {
     DecodeChunks(entry, begin_chunk + begin, begin_chunk + end, first, count,
                  {scratch_.Of(thread), stride}, static_cast<uint8_t*>(scratch.raw()));
@@ -383,7 +388,7 @@ int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier) {
   const int64_t decoded = chunking.Largest().elements() * SizeOf(dtype);
   const int64_t encoded = FindCodec("fast")->MaxEncodedSize(chunking.Largest(), dtype);
   const int64_t encoding = TakenTogether(chunking.count(), kEncodedTogether) * RoundUp(encoded, 64);
-  const int64_t decoding = TakenTogether(chunking.count(), kMostPartialChunks) *
+  const int64_t decoding = TakenTogether(chunking.count(), kMostInScratch) *
                            RoundUp(tier == Tier::OFFLOADED ? decoded + encoded : decoded, 64);
   return std::max(encoding, decoding) * Threads();
 }

@@ -12,6 +12,8 @@
 namespace encke {
 namespace {
 
+static_assert(kEncodedTogether == simd::kDenseEncodedTogether &&
+              kDecodedTogether == simd::kDenseDecodedTogether);
 constexpr int kMostTogether = std::max(simd::kDenseEncodedTogether, simd::kDenseDecodedTogether);
 
 // Scratch memory of this thread for chunks that are coded together, so much for each, not cleared,

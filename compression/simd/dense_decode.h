@@ -1,5 +1,5 @@
-// The decoder of the DENSE codec for one instruction set (dense_kernel.h): words to tokens, of two
-// chunks side by side, then tokens and raw bits to elements.
+// The decoder of the DENSE codec for one instruction set (dense_kernel.h): words to tokens, of
+// several chunks side by side, then tokens and raw bits to elements.
 #pragma once
 
 #include <algorithm>
@@ -112,6 +112,7 @@ bool DecodeTokens(const DenseNeighbours& neighbours, const ContextRule& rule, co
 template <int N, typename Rans>
 bool DecodeTokensOf(int count, const DenseNeighbours& neighbours, const ContextRule& rule,
                     const Rans& rans, ChunkDecoder<Rans>* const* chunks) {
+  static_assert((N & (N - 1)) == 0 && N <= kDenseDecodedTogether);
   for (; count >= N; count -= N, chunks += N) {
     if (!DecodeTokens<N>(neighbours, rule, rans, chunks)) return false;
   }
@@ -138,9 +139,7 @@ bool ReadEscapeList(const uint8_t** in, const uint8_t* end, int64_t count, int64
 
 // Tokens and raw bits back to elements.
 template <typename Blocks, typename T, QuantizerMode kMode>
-bool Reconstruct(const DecodeJob& job, const DenseRules& given, uint8_t* tokens,
-                 BitReader& reader) {
-  const DenseRules rules = given;
+bool Reconstruct(const DecodeJob& job, DenseRules rules, uint8_t* tokens, BitReader& reader) {
   T* data = static_cast<T*>(job.data);
   TableCursor cursor(job.tables);
   const TokenCodes<kMode> token_codes(rules);

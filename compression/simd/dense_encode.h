@@ -1,5 +1,5 @@
 // The encoder of the DENSE codec for one instruction set (dense_kernel.h): elements to tokens and
-// raw bits, then tokens to words, of two chunks side by side.
+// raw bits, then tokens to words, of several chunks side by side.
 #pragma once
 
 #include <algorithm>
@@ -30,6 +30,7 @@ struct DenseBuffers {
     const int64_t n = (elements + kBlockElements - 1) / kBlockElements * kBlockElements;
     max_escapes = n / kEscapeShare;
     escapes = reinterpret_cast<uint32_t*>(scratch);
+    // Room for a block of escapes too many, and for what coders overwrite below their words.
     words = reinterpret_cast<uint16_t*>(escapes + max_escapes + kBlockElements);
     bits = reinterpret_cast<uint8_t*>(words + n);
     indexes = bits + 2 * n + kBlockElements;
@@ -56,8 +57,8 @@ ENCKE_INLINE void WriteLowBits(const SplitCodes& split, uint64_t active, int shi
   }
 }
 
-// The tokens of a chunk, and what they leave over.
-struct TokenWriter {
+// What the tokens of a chunk leave over: raw bits and escapes.
+struct RestWriter {
   const DenseBuffers& buffers;
   BitWriter& writer;
   int64_t escapes;
@@ -88,28 +89,23 @@ struct TokenWriter {
   }
 };
 
-// Blocks that are taken through each step before the next one: how much is written of a block
-// cannot be foreseen, and what the processor has begun of the next one would be lost each time.
-constexpr int kBlocksInStep = 16;
-
 // Quantises everything into tokens, raw bits and escapes. False when there are too many escapes.
 template <typename Blocks, typename T, QuantizerMode kMode>
-bool TokenizeAll(const EncodeJob& job, const DenseRules& given, const DenseBuffers& buffers,
+bool TokenizeAll(const EncodeJob& job, DenseRules rules, const DenseBuffers& buffers,
                  BitWriter& writer, int64_t* escape_count, ChunkSums* sums) {
   using Ops = typename Blocks::Ops;
-  const DenseRules rules = given;
   const T* data = static_cast<const T*>(job.data);
   const int64_t blocks = (job.elements + kBlockElements - 1) / kBlockElements;
   TableCursor cursor(job.tables);
   typename Ops::Sums block_sums;
   T padded[kBlockElements];
-  typename Blocks::Block block[kBlocksInStep];
-  SplitCodes split[kBlocksInStep];
-  uint64_t unknown[kBlocksInStep];
-  TokenWriter tokens = {buffers, writer, 0};
-  for (int64_t first = 0; first < blocks; first += kBlocksInStep) {
+  typename Blocks::Block block[kGroupBlocks];
+  SplitCodes split[kGroupBlocks];
+  uint64_t unknown[kGroupBlocks];
+  RestWriter rest = {buffers, writer, 0};
+  for (int64_t first = 0; first < blocks; first += kGroupBlocks) {
     const int64_t left = blocks - first;
-    const int count = left < kBlocksInStep ? static_cast<int>(left) : kBlocksInStep;
+    const int count = left < kGroupBlocks ? static_cast<int>(left) : kGroupBlocks;
     const auto begin = [&](int i) { return (first + i) * kBlockElements; };
     for (int i = 0; i < count; ++i, cursor.Next()) {
       const T* x = WholeBlock(data + begin(i), job.elements - begin(i), padded);
@@ -123,13 +119,13 @@ bool TokenizeAll(const EncodeJob& job, const DenseRules& given, const DenseBuffe
     for (int i = 0; i < count; ++i) {
       const uint64_t valid = ValidElements(job.elements - begin(i));
       block_sums.escapes += Popcount(unknown[i] & valid & ~block[i].escapes);
-      tokens.Write<Ops, kMode>(begin(i), valid, (unknown[i] | block[i].escapes) & valid, rules,
-                               &split[i]);
-      if (tokens.escapes > buffers.max_escapes) return false;
+      rest.Write<Ops, kMode>(begin(i), valid, (unknown[i] | block[i].escapes) & valid, rules,
+                             &split[i]);
+      if (rest.escapes > buffers.max_escapes) return false;
     }
   }
   writer.Flush();
-  *escape_count = tokens.escapes;
+  *escape_count = rest.escapes;
   block_sums.AddTo(sums);
   return true;
 }
@@ -155,7 +151,7 @@ struct ChunkEncoder {
   uint16_t* WordsEnd() const { return reinterpret_cast<uint16_t*>(buffers.bits); }
 };
 
-// Context | token << 4 of `count` elements at a time.
+// Context | token << 4, of Contexts::kElements at a time.
 template <typename Contexts>
 ENCKE_INLINE void MakeIndexesOf(int64_t begin, int64_t end, const DenseNeighbours& neighbours,
                                 const ContextRule& rule, const DenseBuffers& buffers) {
@@ -223,6 +219,7 @@ void CodeTokens(const Rans& rans, ChunkEncoder<Rans>* const* chunks) {
 // All tokens of some chunks, N at a time where there are as many.
 template <int N, typename Rans>
 void CodeTokensOf(int count, const Rans& rans, ChunkEncoder<Rans>* const* chunks) {
+  static_assert((N & (N - 1)) == 0 && N <= kDenseEncodedTogether);
   for (; count >= N; count -= N, chunks += N) CodeTokens<N>(rans, chunks);
   if constexpr (N > 1) CodeTokensOf<N / 2>(count, rans, chunks);
 }

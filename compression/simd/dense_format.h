@@ -118,7 +118,7 @@ struct DenseTables : public DenseRules {
   alignas(64) uint32_t entries[kTokens + 1][kContexts];
 };
 
-// The neighbours' tokens of 16 consecutive elements.
+// The neighbours' tokens of consecutive elements.
 struct TokenNeighbours {
   const uint8_t* left;
   const uint8_t* up;

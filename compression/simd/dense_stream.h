@@ -21,7 +21,7 @@ ENCKE_INLINE uint64_t ShiftedOf(const typename Ops::Codes& tokens, const DenseRu
   return kMode == QuantizerMode::SIGNED ? ~uint64_t{0} : Ops::AtLeast(tokens, rules.rule.zero + 1);
 }
 
-// What makes the contexts of 16 elements from `position` on.
+// What makes the contexts from `position` on, of 16 elements, or more where AlikeFor says so.
 ENCKE_INLINE TokenNeighbours Near(const uint8_t* tokens, int64_t position,
                                   const DenseNeighbours& neighbours) {
   const uint8_t* own = tokens + position;

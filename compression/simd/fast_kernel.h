@@ -10,10 +10,6 @@
 namespace encke::simd {
 namespace {
 
-// Blocks that are quantised before the first of them is written: how long codes are cannot be
-// foreseen, and what the processor has begun of the next block would be lost each time.
-constexpr int kGroupBlocks = 16;
-
 template <typename Ops, typename T, QuantizerMode kMode>
 int64_t EncodeFastAs(const EncodeJob& job, ChunkSums* sums) {
   const T* data = static_cast<const T*>(job.data);

@@ -301,7 +301,7 @@ struct Avx512Ops {
 
   template <QuantizerMode kMode, typename T>
   ENCKE_INLINE void Dequantize(const Quantized& block, const QuantizerTables& tables, T* out) {
-    if (__builtin_expect(block.wide, 0)) {
+    if (block.wide) {
       DequantizeWide<kMode, 0>(block, tables, out);
       DequantizeWide<kMode, 1>(block, tables, out);
       DequantizeWide<kMode, 2>(block, tables, out);

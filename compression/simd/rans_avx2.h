@@ -77,6 +77,7 @@ class Avx2Rans {
   template <int kGroups, int N>
   __attribute__((always_inline)) void Put(const uint8_t* const (&indexes)[N], State (&states)[N],
                                           uint16_t* (&words)[N]) const {
+    static_assert(N == 1 && kGroups == 1);
     PutHalf(indexes[0] + 8, &states[0].half[1], &words[0]);
     PutHalf(indexes[0], &states[0].half[0], &words[0]);
   }
@@ -85,6 +86,7 @@ class Avx2Rans {
   __attribute__((always_inline)) bool Get(const uint8_t* contexts, State (&states)[N],
                                           uint8_t* const (&tokens)[N], const uint8_t* (&words)[N],
                                           const uint8_t* const (&ends)[N]) const {
+    static_assert(N == 1);
     __m256i(&half)[2] = states[0].half;
     const __m256i mask = _mm256_set1_epi32(kProbabilityOne - 1);
     // 16 bits each; in both halves the lanes 0 to 7, and 8 to 15.

@@ -52,11 +52,11 @@ class Avx512Rans {
     });
     if constexpr (kGroups == 2) {
       Unrolled<N>([&](auto n) __attribute__((always_inline)) {
-        PutGroup(Half<1>(start[n]), Half<1>(slots[n]), &states[n], &words[n]);
+        PutGroup(Words32<1>(start[n]), Words32<1>(slots[n]), &states[n], &words[n]);
       });
     }
     Unrolled<N>([&](auto n) __attribute__((always_inline)) {
-      PutGroup(Half<0>(start[n]), Half<0>(slots[n]), &states[n], &words[n]);
+      PutGroup(Words32<0>(start[n]), Words32<0>(slots[n]), &states[n], &words[n]);
     });
   }
 
@@ -209,9 +209,9 @@ class Avx512Rans {
   ENCKE_INLINE __m512i Wide(const uint8_t* bytes) {
     return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
   }
-  template <int kHalfNumber>
-  ENCKE_INLINE __m512i Half(__m512i words) {
-    return _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(words, kHalfNumber));
+  template <int kNumber>
+  ENCKE_INLINE __m512i Words32(__m512i words) {
+    return _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(words, kNumber));
   }
   ENCKE_INLINE void StoreWords(__m512i numbers, uint16_t* out) {
     _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(numbers));
@@ -240,7 +240,7 @@ class Avx512Rans {
   alignas(64) uint16_t starts_[kTokens * kContexts], slots_[kTokens * kContexts];
   // Orders of GetTwo: of token t + 8 in all contexts, and behind them of token t.
   alignas(64) uint16_t rows_[kHalf][2 * kContexts];
-  __m512i middle_;  // first slot << 3 | 7 of token 8
+  __m512i middle_;  // first slot << 3 | 7 of token 8, or kNoOrder | 7
 };
 
 }  // namespace

@@ -65,6 +65,7 @@ class ReferenceRans {
   // group first; words go down, and up to 16 below may be overwritten.
   template <int kGroups, int N>
   void Put(const uint8_t* const (&indexes)[N], State (&states)[N], uint16_t* (&words)[N]) const {
+    static_assert(N == 1 && kGroups == 1);
     for (int i = kLanes - 1; i >= 0; --i) {
       const int index = indexes[0][i];
       const uint32_t entry = tables_.entries[index >> 4][index & 15];
@@ -83,6 +84,7 @@ class ReferenceRans {
   template <bool kFar, int N>
   bool Get(const uint8_t* contexts, State (&states)[N], uint8_t* const (&tokens)[N],
            const uint8_t* (&words)[N], const uint8_t* const (&ends)[N]) const {
+    static_assert(N == 1);
     for (int i = 0; i < kLanes; ++i) {
       uint32_t& x = states[0].lane[i];
       const uint32_t slot = x & (kProbabilityOne - 1);

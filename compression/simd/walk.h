@@ -6,6 +6,11 @@
 namespace encke::simd {
 namespace {
 
+// Blocks that are taken through each step of an encoder before the next one: how much is written of
+// a block cannot be foreseen, and what the processor has begun of the next block would be lost each
+// time.
+constexpr int kGroupBlocks = 16;
+
 // Where the tables' entries of a block start, block after block.
 class TableCursor {
  public:

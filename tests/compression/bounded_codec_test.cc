@@ -170,7 +170,7 @@ TEST_P(BoundedCodec, AllInstructionSetsGiveTheReferencesBytes) {
   for (const simd::Kernels* kernels : simd::UsableKernels()) {
     const std::unique_ptr<Codec> codec = GetParam().make(*kernels);
     for (const int64_t channels : {1, 17, 100}) {
-      const Shape shape{1, 1, 2000 / channels, channels};
+      const Shape shape{1, 4, 500 / channels, channels};
       for (const testing::NamedInput& input : testing::Inputs(shape.elements())) {
         const std::vector<uint16_t> half = testing::ToBfloat16(input.values);
         for (const CodecOptions& options : ManyOptions(channels)) {
@@ -251,7 +251,7 @@ void ExpectTogetherAsOneByOne(const Codec& codec, int64_t channels, const CodecO
 TEST_P(BoundedCodec, ChunksTogetherAreAsOneByOne) {
   for (const simd::Kernels* kernels : simd::UsableKernels()) {
     const std::unique_ptr<Codec> codec = GetParam().make(*kernels);
-    for (const int64_t channels : {17, 64}) {
+    for (const int64_t channels : {17, 64, 100}) {
       for (const float bound : {0.01f, 0.1f, 1.0f}) {  // many tokens, and few
         SCOPED_TRACE(::testing::Message()
                      << kernels->name << ", " << channels << " channels, bound " << bound);

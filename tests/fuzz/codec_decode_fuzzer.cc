@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
   std::unique_ptr<Codec> owner;
   const Codec& codec = *ChooseCodec(input[0], &owner);
   const DType dtype = (input[1] & 1) != 0 ? DType::BF16 : DType::F32;
-  const Shape shape{1 + (input[1] >> 6), input[2] % 8, 1 + input[3] % 16, 1 + input[4] % 40};
+  const Shape shape{1 + (input[1] >> 6), input[2] % 8, 1 + input[3] % 16, 1 + input[4] % 130};
   CodecOptions options;
   options.mask = (input[1] & 2) != 0;
   options.bound = ErrorBound::Uniform((input[1] & 4) != 0 ? 0.02f : 0.0005f);
@@ -90,10 +90,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
   // An exact copy on the heap, so that the sanitizer sees the slightest over-read.
   const std::unique_ptr<uint8_t[]> stream(new uint8_t[bytes.size()]);
   std::copy(bytes.begin(), bytes.end(), stream.get());
-  std::vector<uint8_t> decoded(shape.elements() * SizeOf(dtype));
+  // Several at a time take other ways than one.
+  const int together = 1 + input[3] / 16 % 9;
+  std::vector<std::vector<uint8_t>> decoded(together);
+  std::vector<DecodeRequest> requests;
+  for (std::vector<uint8_t>& elements : decoded) {
+    elements.resize(shape.elements() * SizeOf(dtype));
+    requests.push_back({stream.get(), static_cast<int64_t>(bytes.size()), shape, elements.data()});
+  }
   try {
-    codec.Decode(stream.get(), static_cast<int64_t>(bytes.size()), dtype, shape, coding,
-                 decoded.data());
+    codec.Decode(dtype, coding, requests.data(), together);
     // One changed byte never passes a checksum.
     if (damaged && options.checksum) std::abort();
   } catch (const Error& error) {
