@@ -61,15 +61,21 @@ std::vector<float> ElementsOf(const TableForm& form, int64_t count, Rng& rng) {
   const float greatest[] = {32767, 32768, -32767, -32768, 65534, 65535, 65536, 1e30f, -1e30f};
   std::vector<float> elements(count);
   for (float& x : elements) {
-    const auto token = static_cast<int>(rng.Below(form.tokens)) + form.lowest();
-    float cell = static_cast<float>(token * (1 << form.shift)) +
-                 static_cast<float>(rng.Below(1 << form.shift));
+    const auto value = static_cast<int>(rng.Below(form.tokens)) + form.lowest();
+    const auto low = static_cast<int>(rng.Below(1 << form.shift));
+    // Otherwise active cells alone are shifted, and count from 1.
+    int code = (value * (1 << form.shift)) + low;
+    if (form.mode != QuantizerMode::SIGNED) {
+      code = value > 0 ? ((value - 1) << form.shift) + 1 + low : value;
+    }
+    auto cell = static_cast<float>(code);
     if (rng.Below(50) == 0) {
-      cell +=
-          static_cast<float>(rng.Normal()) * std::exp2(static_cast<float>(rng.Below(160)) * 0.1f);
+      cell += std::nearbyint(static_cast<float>(rng.Normal()) *
+                             std::exp2(static_cast<float>(rng.Below(160)) * 0.1f));
     }
     if (rng.Below(200) == 0) cell = greatest[rng.Below(9)];
-    x = form.mode == QuantizerMode::SIGNED ? std::nearbyint(cell) : std::nearbyint(cell) - 0.5f;
+    x = form.mode == QuantizerMode::SIGNED ? cell : cell - 0.5f;
+    if (form.mode == QuantizerMode::MASK && cell <= 0) x = 0;
   }
   return elements;
 }
