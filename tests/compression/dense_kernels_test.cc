@@ -205,7 +205,7 @@ TEST_P(DenseKernelsTest, AllAreAsTheReference) {
       }
     }
   }
-  EXPECT_GT(dense, number * kChunks * 8 / 10);
+  EXPECT_GT(dense, number * kChunks / 2);  // not all too full of escapes
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, DenseKernelsTest,
