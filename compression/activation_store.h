@@ -101,7 +101,8 @@ struct StoreOptions {
 // UNUSED. What is in the file is not charged. Error(DATA) when a file is wanted and cannot be made.
 std::unique_ptr<ActivationStore> NewCompressedStore(Allocator& allocator,
                                                     const StoreOptions& options);
-// What that pool takes of WORKSPACE to encode and decode values of this shape, for all threads.
-int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier);
+// What that pool takes of WORKSPACE to encode and decode values of this shape with this codec, for
+// all threads.
+int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier, const std::string& codec);
 
 }  // namespace encke

@@ -106,7 +106,7 @@ struct DecodeRequest {
   void* data;  // elements() of these
 };
 
-// Requests of which more at a time would be no faster.
+// Requests of which more at a time would be no faster, with any codec.
 constexpr int kEncodedTogether = 4, kDecodedTogether = 8;
 
 class Codec {
@@ -115,6 +115,8 @@ class Codec {
   virtual std::string name() const = 0;  // "raw", "fast", ...
   // Whether errors stay within the bound.
   virtual bool bounded() const { return true; }
+  // Requests of which more at a time would be no faster to encode; each has memory of its own.
+  virtual int encoded_together() const { return 2; }
 
   // Learns from some chunks of a value what all of its chunks will share besides the quantiser
   // (code tables), and keeps it in `coding`.

@@ -236,7 +236,7 @@ EncodeStatistics CompressedStore::EncodeAll(const Tensor& value, Tier tier, Entr
   const auto* data = static_cast<const uint8_t*>(value.raw());
   const int64_t stride = RoundUp(entry.LargestEncoded(), 64);
   const auto chunks = static_cast<int64_t>(entry.chunks.size());
-  const int64_t together = TakenTogether(chunks, kEncodedTogether);
+  const int64_t together = TakenTogether(chunks, entry.codec->encoded_together());
   scratch_.Reserve(together * stride);
   // By chunk, so that the sum does not depend on the number of threads.
   std::vector<EncodeStatistics> statistics(chunks);
@@ -382,12 +382,15 @@ const CompressedStore::Entry& CompressedStore::At(int id) const {
 
 }  // namespace
 
-int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier) {
+int64_t StoreScratchBytes(const Shape& value, DType dtype, Tier tier, const std::string& codec) {
   if (tier == Tier::IN_PLACE) return 0;
+  const Codec* const encoder = FindCodec(codec);
+  ENCKE_CHECK(encoder != nullptr, codec);
   const Chunking chunking(value, dtype, StoreOptions().chunk_bytes);
   const int64_t decoded = chunking.Largest().elements() * SizeOf(dtype);
   const int64_t encoded = FindCodec("fast")->MaxEncodedSize(chunking.Largest(), dtype);
-  const int64_t encoding = TakenTogether(chunking.count(), kEncodedTogether) * RoundUp(encoded, 64);
+  const int64_t encoding =
+      TakenTogether(chunking.count(), encoder->encoded_together()) * RoundUp(encoded, 64);
   const int64_t decoding = TakenTogether(chunking.count(), kMostInScratch) *
                            RoundUp(tier == Tier::OFFLOADED ? decoded + encoded : decoded, 64);
   return std::max(encoding, decoding) * Threads();

@@ -14,6 +14,7 @@ class DenseCodec : public Codec {
   explicit DenseCodec(const simd::Kernels& kernels) : kernels_(kernels), fast_(kernels) {}
 
   std::string name() const override { return "dense"; }
+  int encoded_together() const override { return kEncodedTogether; }
   void Prepare(const std::vector<ChunkView>& sample, DType dtype,
                ValueCoding* coding) const override;
   bool KnowsTables(const std::vector<uint8_t>& tables, QuantizerMode mode) const override;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "compression/activation_store.h"
+#include "compression/codec.h"
 #include "engine/core/memory.h"
 #include "engine/core/tensor.h"
 
@@ -104,8 +105,8 @@ class Backend {
   // The part of WORKSPACE that this pool will need for a value that is put in this shape; `exact`:
   // without loss.
   virtual int64_t PoolScratchBytes(const Shape& value, DType dtype, Tier tier,
-                                   const std::string& /*codec*/, bool /*exact*/) const {
-    return StoreScratchBytes(value, dtype, tier);
+                                   const std::string& codec, bool exact) const {
+    return StoreScratchBytes(value, dtype, tier, exact ? CodecForExact(codec) : codec);
   }
   // What the pool needs free, of the memory that values are kept in, while such a value is encoded.
   virtual int64_t PoolRoomBytes(const Shape& /*value*/, DType /*dtype*/) const { return 0; }
