@@ -50,11 +50,11 @@ void ParallelRunsOrThrow(int64_t count, int64_t run, const Body& body) {
 
 // Chunks that a thread hands to the codec at a time: each thread is to have something to do.
 int64_t TakenTogether(int64_t chunks, int64_t most) {
-  if (Threads() == 1) return std::clamp<int64_t>(chunks, 1, most);
+  chunks = std::max<int64_t>(chunks, 1);
+  if (Threads() == 1) return std::min(chunks, most);
   // As many runs for each thread.
   const auto quotient = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
-  const int64_t runs = quotient(chunks, Threads() * most);
-  return std::max<int64_t>(quotient(chunks, Threads() * std::max<int64_t>(runs, 1)), 1);
+  return quotient(chunks, Threads() * quotient(chunks, Threads() * most));
 }
 
 // Chunks of a run that need scratch memory to be decoded: those at the ends of what is wanted, or

@@ -19,11 +19,9 @@ struct Bytes128 {
   ENCKE_INLINE void Store(Vector a, uint8_t* out, int64_t /*stride*/) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), a);
   }
-  // Groups of 16 pairs.
-  ENCKE_INLINE void StorePairs(Vector a, Vector b, uint8_t* out, int64_t stride) {
-    Store(_mm_unpacklo_epi8(a, b), out, stride);
-    Store(_mm_unpackhi_epi8(a, b), out + 16, stride);
-  }
+  // Pairs of the first eight elements of each group, and of the others.
+  ENCKE_INLINE Vector FirstPairs(Vector a, Vector b) { return _mm_unpacklo_epi8(a, b); }
+  ENCKE_INLINE Vector LastPairs(Vector a, Vector b) { return _mm_unpackhi_epi8(a, b); }
   ENCKE_INLINE Vector Fill(int value) { return _mm_set1_epi8(static_cast<char>(value)); }
   ENCKE_INLINE Vector Or(Vector a, Vector b) { return _mm_or_si128(a, b); }
   ENCKE_INLINE Vector Add(Vector a, Vector b) { return _mm_add_epi8(a, b); }
@@ -53,10 +51,8 @@ struct Bytes512 {
     _mm_storeu_si128(at(2), _mm512_extracti32x4_epi32(a, 2));
     _mm_storeu_si128(at(3), _mm512_extracti32x4_epi32(a, 3));
   }
-  ENCKE_INLINE void StorePairs(Vector a, Vector b, uint8_t* out, int64_t stride) {
-    Store(_mm512_unpacklo_epi8(a, b), out, stride);
-    Store(_mm512_unpackhi_epi8(a, b), out + 16, stride);
-  }
+  ENCKE_INLINE Vector FirstPairs(Vector a, Vector b) { return _mm512_unpacklo_epi8(a, b); }
+  ENCKE_INLINE Vector LastPairs(Vector a, Vector b) { return _mm512_unpackhi_epi8(a, b); }
   ENCKE_INLINE Vector Fill(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
   ENCKE_INLINE Vector Or(Vector a, Vector b) { return _mm512_or_si512(a, b); }
   ENCKE_INLINE Vector Add(Vector a, Vector b) { return _mm512_add_epi8(a, b); }
@@ -86,8 +82,9 @@ struct X86Contexts {
     constexpr int64_t kStride = N * kLanes;
 #pragma GCC unroll 8
     for (int n = 0; n + 2 <= N; n += 2) {
-      Bytes::StorePairs(ContextsOf(near[n], rule), ContextsOf(near[n + 1], rule),
-                        contexts + n * kLanes, kStride);
+      const Vector a = ContextsOf(near[n], rule), b = ContextsOf(near[n + 1], rule);
+      Bytes::Store(Bytes::FirstPairs(a, b), contexts + n * kLanes, kStride);
+      Bytes::Store(Bytes::LastPairs(a, b), contexts + (n + 1) * kLanes, kStride);
     }
     if constexpr (N % 2 == 1) {
       Bytes::Store(ContextsOf(near[N - 1], rule), contexts + (N - 1) * kLanes, kStride);
