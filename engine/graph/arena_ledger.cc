@@ -34,7 +34,7 @@ void ArenaLedger::Begin(int step) {
 void ArenaLedger::End(int step, bool last_slice) {
   Note(step);
   for (int buffer : last_[step]) {
-    if (last_slice || !plan_->buffers[buffer].whole) Release(buffer);
+    if (last_slice || !SpansSlices(plan_->buffers[buffer])) Release(buffer);
   }
   if (!last_slice) return;
   for (int buffer : shared_until_[step]) {

@@ -176,6 +176,65 @@ void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& s
   }
 }
 
+// Has samples of saved values decoded once, as many as there is room for below the peak, or what
+// may be spent: all that could be together, or fewer of each, then more of one value after the
+// other.
+class SampleHolding {
+ public:
+  // `plan`: what `best` was made of; both change alike.
+  SampleHolding(const Setting& setting, Plan* plan, Plan* best)
+      : setting_(setting),
+        ceiling_(std::max(best->peak.use.total(), SpentAtMost(plan->options))),
+        plan_(plan),
+        best_(best) {}
+
+  void Extend() {
+    for (double share : kShares) {
+      if (Add(Choice(share))) break;
+    }
+    std::set<int> tried;
+    while (tried.size() < kTries) {
+      const internal::HeldSamples all = Choice(1);
+      const auto next = std::find_if(all.begin(), all.end(), [&](const auto& chosen) {
+        return tried.count(chosen.first) == 0;
+      });
+      if (next == all.end()) return;
+      const auto [saved, samples] = *next;
+      tried.insert(saved);
+      if (!Add({{saved, samples}})) Add({{saved, (Held(saved) + samples + 1) / 2}});
+    }
+  }
+
+ private:
+  static constexpr double kShares[] = {1, 0.75, 0.5, 0.25};
+  static constexpr size_t kTries = 24;  // values that are tried on their own
+
+  internal::HeldSamples Choice(double share) const {
+    return internal::ChooseHeldSamples(setting_.graph, *best_, RoomBelow(*best_, ceiling_, share));
+  }
+
+  int64_t Held(int saved) const {
+    const auto found = plan_->held_samples.find(saved);
+    return found == plan_->held_samples.end() ? 0 : found->second;
+  }
+
+  // Whether they can be held together.
+  bool Add(const internal::HeldSamples& chosen) {
+    Plan with = *plan_;
+    for (const auto& [saved, samples] : chosen) with.held_samples[saved] = samples;
+    Plan next = Completed(with, setting_, best_, ceiling_);
+    if (next.peak.use.total() > ceiling_) return false;
+    *plan_ = std::move(with);
+    *best_ = std::move(next);
+    return true;
+  }
+
+  const Setting& setting_;
+  const int64_t ceiling_;
+  Plan* plan_;
+  Plan* best_;
+};
+
 // Whether saving time is in vain.
 bool TooLarge(const Plan& plan) {
   const int64_t limit = plan.options.memory_limit;
@@ -282,6 +341,7 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
       return internal::ChooseDecodedOnce(graph, made, std::move(room));
     };
     UseRoom(choose, &Plan::decoded_once, setting, &plan, &best);
+    SampleHolding(setting, &plan, &best).Extend();
   }
   if (plan.prefetch && options.training) {
     UseRoom(internal::ChooseLingering, &Plan::lingering, setting, &plan, &best);

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -175,7 +176,10 @@ struct PlannedBuffer {
   int64_t offset = 0;
   int64_t sample_bytes = 0;  // 0: it does not hold samples
   bool whole = false;        // holds the samples of the whole batch, else those of a slice
-  bool spares_time = false;  // is whole only since there is room (Plan::decoded_once)
+  // Of one that is not whole: so many of the batch's first samples have places of their own, which
+  // they keep from slice to slice and section to section; behind these is room for a slice.
+  int64_t held = 0;
+  bool spares_time = false;  // larger than a slice only since there is room (Plan::decoded_once)
   int first = 0, last = 0;   // steps between which it holds something, both included
   int rank = 0;              // in the order in which buffers were placed
   // Bytes that until step `shared_until` belong to other buffers as well, which are read to their
@@ -215,6 +219,7 @@ struct PlanStep {
   int workspace = -1;      // buffer for the scratch of library calls
   int value = -1;          // whose shape the buffers have (INPUT, STORE_MASK, FETCH, ADD_GRADIENTS)
   bool release = false;    // FETCH, DERIVE: the last one, the pool may forget the samples
+  bool rest = false;       // PREFETCH, FETCH: not those that the buffer holds, they are there
   int only_for = -1;       // done only where this block end's input is derived; -1: always
   bool parameters = true;  // BACKWARD: their gradients, too; else BACKWARD_PARAMETERS follows
   bool again = false;  // BACKWARD: was run in an earlier section; for the input's gradient alone
@@ -227,6 +232,9 @@ struct PlanStep {
   // FORWARD, BACKWARD: buffers of the tensors that the layer sees, -1 where it gets none.
   std::vector<int> inputs, outputs, output_masks, states, output_gradients, input_gradients;
 };
+
+// Whether the buffer holds samples of other slices than the one at work.
+inline bool SpansSlices(const PlannedBuffer& buffer) { return buffer.whole || buffer.held > 0; }
 
 // Whether the step is run once, for the whole batch, when the slices of its section are through.
 inline bool TakesWholeBatch(const PlanStep& step) {
@@ -262,6 +270,7 @@ struct Plan {
   std::set<int> late_branches;             // batch norms whose branch comes last in backward
   std::set<int> uncompressed;  // into `saved`: Keep::RAW in place of CODEC, as there is room
   std::set<int> decoded_once;  // into `saved`: held whole from the first section that reads it on
+  std::map<int, int64_t> held_samples;  // the same, for so many of the batch's first samples only
   // Into `saved`: their tensors stay, not overwritten by the last reader in forward, until the node
   // behind it has been issued, so that the computation goes on while they are encoded. For pools
   // that work aside, where there is memory for it.

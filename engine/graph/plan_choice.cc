@@ -166,7 +166,10 @@ std::string DescribeChoice(const Plan& plan) {
   const std::string uncompressed =
       whole == 0 ? "" : StrCat(", ", whole, " saved values not compressed");
   const size_t once = plan.decoded_once.size();
-  const std::string decoded = once == 0 ? "" : StrCat(", ", once, " saved values decoded once");
+  const size_t parts = plan.held_samples.size();
+  const std::string of_parts = parts == 0 ? "" : StrCat(", parts of ", parts, " more");
+  const std::string decoded =
+      once + parts == 0 ? "" : StrCat(", ", once, " saved values decoded once", of_parts);
   const bool offloaded = plan.predicted_offloaded_bytes() > 0;
   const int segments = plan.options.recompute_segments;
   const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")

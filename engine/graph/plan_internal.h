@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "engine/graph/plan.h"
@@ -166,6 +167,17 @@ void LeaveUncompressed(const Graph& graph, Plan* plan);
 // Saved values that may be decoded once, for the first section that reads them, and held whole
 // until the last has, as far as there is room, in bytes by step of `plan`, which is complete.
 ValueGroups ChooseDecodedOnce(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
+
+// Saved values, and how many of the batch's first samples are held of each.
+using HeldSamples = std::vector<std::pair<int, int64_t>>;
+
+// Of saved values that several sections read and that are not held whole, what may be held
+// likewise, what is in plan.held_samples included. Only those of which more may be, the most worth
+// first.
+HeldSamples ChooseHeldSamples(const Graph& graph, const Plan& plan, std::vector<int64_t> room);
+
+// Saved values that nodes read whose parameters' gradients are deferred: whole.
+std::set<int> ReadForDeferred(const Graph& graph, const Plan& plan);
 
 // Saved values whose tensors may linger, likewise.
 ValueGroups ChooseLingering(const Plan& plan, std::vector<int64_t> room);

@@ -68,16 +68,6 @@ bool Add(const Plan& plan, int s, const Use& use, Candidate* candidate) {
   return true;
 }
 
-// What nodes read whose parameters' gradients are deferred, which asks for an encoded value.
-std::set<int> ReadForDeferred(const Graph& graph, const Plan& plan) {
-  std::set<int> read;
-  for (const PlanStep& step : plan.steps) {
-    if (step.kind != PlanStep::Kind::BACKWARD_PARAMETERS) continue;
-    for (int s : SavedReadBy(graph, plan, step.node)) read.insert(s);
-  }
-  return read;
-}
-
 // Saved values that serve the same one are together, each in one group.
 ValueGroups GroupsOf(const Plan& plan) {
   std::vector<std::set<int>> served;  // by the groups
@@ -103,7 +93,7 @@ ValueGroups GroupsOf(const Plan& plan) {
 std::vector<Candidate> ListCandidates(const Graph& graph, const Plan& plan) {
   std::vector<Candidate> candidates;
   const std::vector<Use> uses = UsesOf(plan);
-  const std::set<int> deferred = ReadForDeferred(graph, plan);
+  const std::set<int> deferred = ReadForDeferred(graph, plan);  // which asks for encoded values
   for (const std::vector<int>& group : GroupsOf(plan)) {
     Candidate candidate;
     const bool fit = std::all_of(group.begin(), group.end(), [&](int s) {
@@ -130,6 +120,15 @@ bool MadeFromExact(const Graph& graph, const Plan& plan, int value) {
 }
 
 }  // namespace
+
+std::set<int> ReadForDeferred(const Graph& graph, const Plan& plan) {
+  std::set<int> read;
+  for (const PlanStep& step : plan.steps) {
+    if (step.kind != PlanStep::Kind::BACKWARD_PARAMETERS) continue;
+    for (int s : SavedReadBy(graph, plan, step.node)) read.insert(s);
+  }
+  return read;
+}
 
 ValueGroups ChooseUncompressed(const Graph& graph, const Plan& plan, std::vector<int64_t> room) {
   std::vector<Candidate> candidates = ListCandidates(graph, plan);

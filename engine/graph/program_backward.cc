@@ -165,8 +165,9 @@ void ProgramWriter::Prefetch(int s) {
   step.kind = Kind::PREFETCH;
   step.value = saved.value;
   step.saved = s;
-  step.buffer = prefetched_[s] = TakeDecoded(s, " decoded");
-  Emit(step);
+  step.rest = IsHeld(s);
+  step.buffer = prefetched_[s] = step.rest ? saved_buffer_[s] : TakeDecoded(s, " decoded");
+  EmitFetch(step);
 }
 
 // What a derivation reads. What is kept after all is not foreseen.
@@ -242,19 +243,59 @@ void ProgramWriter::FetchKept(int s) {
   step.value = saved.value;
   step.saved = saved.keep == Keep::IMAGE ? -1 : s;
   step.release = section_ == last_section_[s] || DecodedOnce(s);
+  step.rest = IsHeld(s);
   if (prefetched_[s] >= 0) {
     saved_buffer_[s] = std::exchange(prefetched_[s], -1);
-  } else if (saved.keep != Keep::RAW) {
+  } else if (saved.keep != Keep::RAW && !step.rest) {
     saved_buffer_[s] = TakeDecoded(s, " decoded");
   }
   step.buffer = saved_buffer_[s];
+  EmitFetch(step);
+}
+
+// Later sections count on the samples that are held, whether or not a derivation reads them now.
+void ProgramWriter::EmitFetch(PlanStep step) {
   Emit(step);
+  if (HeldSamples(step.saved) > 0) plan_->steps.back().only_for = -1;
 }
 
 int ProgramWriter::TakeDecoded(int s, const std::string& suffix) {
-  const int buffer = TakeValue(plan_->saved[s].value, WantedWhole(s), suffix);
-  plan_->buffers[buffer].spares_time = DecodedOnce(s);
-  return buffer;
+  const int value = plan_->saved[s].value;
+  const int64_t held = HeldSamples(s), slice = LargestSlice(s);
+  if (held == 0) {
+    const int buffer = TakeValue(value, WantedWhole(s), suffix);
+    plan_->buffers[buffer].spares_time = DecodedOnce(s);
+    return buffer;
+  }
+  ENCKE_CHECK(!WantedWhole(s) && held + slice <= plan_->batch, s, " ", held, " ", slice);
+  PlannedBuffer buffer;
+  buffer.sample_bytes = SampleBytes(value);
+  buffer.held = held;
+  buffer.bytes = (held + slice) * buffer.sample_bytes;
+  buffer.spares_time = true;
+  buffer.what = graph_.values[value].name + suffix;
+  return Take(std::move(buffer));
+}
+
+// That are decoded by the first section for all that read the value; 0: none, or all.
+int64_t ProgramWriter::HeldSamples(int s) const {
+  const auto found = plan_->held_samples.find(s);
+  return found == plan_->held_samples.end() || DecodedOnce(s) ? 0 : found->second;
+}
+
+// Whether an earlier section has brought them.
+bool ProgramWriter::IsHeld(int s) const {
+  return HeldSamples(s) > 0 && saved_buffer_[s] >= 0 && references_[saved_buffer_[s]] > 0;
+}
+
+// Samples, of the sections that have yet to read the value.
+int64_t ProgramWriter::LargestSlice(int s) const {
+  int64_t samples = 0;
+  for (size_t section = section_; section < uses_.size(); ++section) {
+    if (uses_[section][s] == 0) continue;
+    samples = std::max(samples, schedule_.sections()[section].samples);
+  }
+  return samples;
 }
 
 // Whether a node of this section reads all slices of it together, or a later section reads it.
@@ -321,11 +362,12 @@ void ProgramWriter::RunAgain(int n, std::vector<int> inputs, int output) {
 }
 
 // One use of a saved value less in this section. What keeps its place until the last section has
-// read it, or is decoded once for all of them, stays; other decoded tensors go.
+// read it, or is decoded once for all of them, if only in part, stays; other decoded tensors go.
 void ProgramWriter::UseSaved(int s) {
   if (--uses_[section_][s] > 0) return;
   const Keep keep = plan_->saved[s].keep;
-  const bool placed = keep == Keep::RAW || keep == Keep::MASK || DecodedOnce(s);
+  const bool placed =
+      keep == Keep::RAW || keep == Keep::MASK || DecodedOnce(s) || HeldSamples(s) > 0;
   const bool last = section_ == last_section_[s];
   if (!placed || last) Drop(saved_buffer_[s]);
   fetched_[s] = DecodedOnce(s) && !last;

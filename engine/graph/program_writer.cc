@@ -41,7 +41,8 @@ ProgramWriter::ProgramWriter(const Graph& graph, Plan* plan)
 }
 
 int ProgramWriter::Take(PlannedBuffer buffer) {
-  buffer.first = buffer.last = buffer.whole && Sliced() ? plan_->sections.back().first : Now();
+  buffer.first = buffer.last =
+      SpansSlices(buffer) && Sliced() ? plan_->sections.back().first : Now();
   plan_->buffers.push_back(std::move(buffer));
   references_.push_back(1);
   return static_cast<int>(plan_->buffers.size()) - 1;
@@ -63,13 +64,13 @@ int ProgramWriter::TakeValue(int value, bool whole, const std::string& suffix) {
                      graph_.values[value].name + suffix);
 }
 
-// The step written last is the last that uses the buffer; a whole one is used by all slices.
+// The step written last is the last that uses the buffer; one that spans slices all of them use.
 void ProgramWriter::Drop(int buffer) {
   ENCKE_CHECK(references_[buffer] > 0, buffer);
   if (--references_[buffer] > 0) return;
   PlannedBuffer& planned = plan_->buffers[buffer];
   planned.last = std::max(planned.first, Now() - 1);
-  if (planned.whole && Sliced()) dying_.push_back(buffer);
+  if (SpansSlices(planned) && Sliced()) dying_.push_back(buffer);
 }
 
 int64_t ProgramWriter::SampleBytes(int value) const {

@@ -1,7 +1,8 @@
 // Writes a plan's program by going through one iteration with reference-counted buffers: a buffer
 // is taken when a step first writes it and given back after the last step that reads it. What
-// remains are lifetimes. A buffer of the whole batch that a sliced section touches lives from the
-// section's beginning or to its end, since every slice comes by. Internal to engine/graph.
+// remains are lifetimes. A buffer of the whole batch, or part of it, that a sliced section touches
+// lives from the section's beginning or to its end, since every slice comes by. Internal to
+// engine/graph.
 #pragma once
 
 #include <map>
@@ -72,10 +73,14 @@ class ProgramWriter {
   void Fetch(int saved);
   void MakeUnconditional(int saved);
   void FetchKept(int saved);
+  void EmitFetch(PlanStep step);
   int Derive(int saved);
   int TakeDecoded(int s, const std::string& suffix);
   bool WantedWhole(int saved) const;
   bool DecodedOnce(int saved) const { return plan_->decoded_once.count(saved) > 0; }
+  int64_t HeldSamples(int saved) const;
+  bool IsHeld(int saved) const;
+  int64_t LargestSlice(int saved) const;
   int Rebuild(int value);
   int RebuildInput(int value);
   void RunAgain(int n, std::vector<int> inputs, int output);
@@ -94,11 +99,11 @@ class ProgramWriter {
   const Schedule schedule_;
   const int logits_;
   int section_ = -1;
-  std::vector<int> references_;                      // of each buffer
-  std::vector<int> dying_;                           // whole buffers that end with this section
-  std::vector<int> value_buffer_;                    // where a value is now, -1: nowhere
-  std::vector<int> forward_uses_;                    // left, of a canonical value
-  std::vector<int> lingering_;                       // buffers held until the next node is issued
+  std::vector<int> references_;    // of each buffer
+  std::vector<int> dying_;         // buffers that span slices and end with this section
+  std::vector<int> value_buffer_;  // where a value is now, -1: nowhere
+  std::vector<int> forward_uses_;  // left, of a canonical value
+  std::vector<int> lingering_;     // buffers held until the next node is issued
   std::map<std::pair<int, int>, int> section_uses_;  // left of (section, value made again)
   std::vector<int> saved_of_;                        // of a value, -1: not saved
   std::vector<int> saved_buffer_;  // what backward reads of a saved value, -1: not at hand

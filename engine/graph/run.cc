@@ -150,7 +150,7 @@ void Executor::Run::Perform(const PlanStep& step) {
     case Kind::UNPACK:
       return Unpack(step);
     case Kind::PREFETCH:
-      return stored_.Prefetch(step.saved, now_.first, ValueTensor(step.buffer, step.value));
+      return Prefetch(step);
     case Kind::FETCH:
       return Fetch(step);
     case Kind::DERIVE:
@@ -172,7 +172,8 @@ void Executor::Run::Perform(const PlanStep& step) {
 // In the arena, of the current slice.
 int64_t Executor::Run::OffsetOf(int buffer) const {
   const PlannedBuffer& planned = plan_.buffers[buffer];
-  return planned.offset + (planned.whole ? now_.first * planned.sample_bytes : 0);
+  const int64_t own = planned.whole ? now_.first : std::min(now_.first, planned.held);
+  return planned.offset + own * planned.sample_bytes;
 }
 
 Tensor Executor::Run::TensorOf(int buffer, const Shape& shape, DType dtype) const {

@@ -101,6 +101,11 @@ class Executor::Run {
   void StoreMask(const PlanStep& step);
   void Pack(const PlanStep& step);
   void Unpack(const PlanStep& step);
+  struct Brought {
+    int64_t first, border, end;  // samples; those before `border` the buffer goes on to hold
+  };
+  Brought BroughtBy(const PlanStep& step) const;
+  void Prefetch(const PlanStep& step);
   void Fetch(const PlanStep& step);
   void AwaitReaders(const PlanStep& step);
   void Backward(const PlanStep& step);

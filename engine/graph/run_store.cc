@@ -125,9 +125,27 @@ Tensor Executor::Run::StateTensor(const SavedState& state, int buffer) const {
   return TensorOf(buffer, spec.shape.WithBatch(now_.count), DType::U8);
 }
 
+// What the step brings of the slice.
+Executor::Run::Brought Executor::Run::BroughtBy(const PlanStep& step) const {
+  const int64_t end = now_.first + now_.count;
+  const int64_t held = step.buffer < 0 ? 0 : plan_.buffers[step.buffer].held;
+  const int64_t border = std::clamp(held, now_.first, end);
+  return {step.rest ? border : now_.first, border, end};
+}
+
+void Executor::Run::Prefetch(const PlanStep& step) {
+  const auto [first, border, end] = BroughtBy(step);
+  const Tensor out = ValueTensor(step.buffer, step.value);
+  stored_.Prefetch(step.saved, first, out.Slice(first - now_.first, end - first));
+}
+
 void Executor::Run::Fetch(const PlanStep& step) {
   const auto start = std::chrono::steady_clock::now();
-  stored_.Get(step.saved, now_.first, ValueTensor(step.buffer, step.value), step.release);
+  const auto [first, border, end] = BroughtBy(step);
+  const Tensor out = ValueTensor(step.buffer, step.value);
+  stored_.Get(step.saved, first, out.Slice(first - now_.first, end - first));
+  stored_.Forget(step.saved, first, border - first);  // the buffer goes on to hold them
+  if (step.release) stored_.Forget(step.saved, border, end - border);
   RecordOf(step.saved).decode_us += Microseconds(start);
 }
 

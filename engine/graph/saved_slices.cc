@@ -65,14 +65,13 @@ void SavedSlices::BeforeOverwrite(int saved, int64_t first) {
   }
 }
 
-void SavedSlices::Get(int saved, int64_t first, const Tensor& out, bool release) {
+void SavedSlices::Get(int saved, int64_t first, const Tensor& out) {
   int64_t found = 0;
   ForEachEntry(saved, first, out.shape().n, [&](const Entry& entry, int64_t begin, int64_t count) {
     store_->Get(entry.id, begin - entry.first, count, out.Slice(begin - first, count));
     found += count;
   });
   ENCKE_CHECK(found == out.shape().n, "saved value ", saved, ": ", found, " of ", out.shape().n);
-  if (release) Forget(saved, first, out.shape().n);
 }
 
 void SavedSlices::Forget(int saved, int64_t first, int64_t count) {

@@ -30,10 +30,10 @@ class SavedSlices {
   void Prefetch(int saved, int64_t first, const Tensor& out);
   // The tensor of the slice that begins with sample `first` may be overwritten from now on.
   void BeforeOverwrite(int saved, int64_t first);
-  // Fills `out` with samples from number `first` on, unless they are kept in place, and, with
-  // `release`, forgets them: once for each sample. REQUIRES: they were Put.
-  void Get(int saved, int64_t first, const Tensor& out, bool release);
-  // Forgets `count` samples from number `first` on.
+  // Fills `out` with samples from number `first` on, unless they are kept in place. REQUIRES: they
+  // were Put, and not forgotten.
+  void Get(int saved, int64_t first, const Tensor& out);
+  // Forgets `count` samples from number `first` on: once for each sample.
   void Forget(int saved, int64_t first, int64_t count);
 
  private:

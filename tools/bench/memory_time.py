@@ -31,11 +31,9 @@ def command(options, mode, iterations, core, output):
     arguments += ["--batch", str(options.batch), "--iterations", str(iterations), "--output", output]
     settings = [f"activations.log_every={LOGGED}", f"activations.interval={INTERVAL}", "training.evaluate_every=1000000", f"data.test_size={options.batch}",
                 f"data.train_size={options.batch * options.iterations}"]
-    name, _, value = mode.partition("=")
-    if name == "limit":
-        settings.append(f"training.memory_limit={value}")
-    else:
-        settings.append(f"activations.{mode}")
+    for setting in mode.split(","):
+        name, _, value = setting.partition("=")
+        settings.append(f"training.memory_limit={value}" if name == "limit" else f"activations.{setting}")
     return arguments + [argument for setting in settings for argument in ("--set", setting)]
 
 
@@ -81,7 +79,7 @@ def main():
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--iterations", type=int, default=28)
     parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--mode", action="append", required=True, help="limit=SIZE, or a setting of `activations`: codec=dense")
+    parser.add_argument("--mode", action="append", required=True, help="limit=SIZE, or a setting of `activations`: codec=dense; several: codec=dense,rematerialize=0")
     parser.add_argument("--json")
     options = parser.parse_args()
     report = {"network": options.network, "batch": options.batch, "command": " ".join(sys.argv), "modes": {}}
