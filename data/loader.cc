@@ -19,7 +19,7 @@
 namespace encke {
 namespace {
 
-constexpr int64_t kChunk = 16;  // samples that a worker takes at once
+constexpr int64_t kMostChunk = 16;  // samples that a worker takes at once
 
 std::vector<int64_t> EpochOrder(int64_t size, bool shuffle, uint64_t seed, int64_t epoch) {
   std::vector<int64_t> order(static_cast<size_t>(size));
@@ -69,13 +69,14 @@ class BatchPool {
   std::vector<Entry> entries_;
 };
 
-// Batches in preparation lie in a ring of `prefetch` slots. Workers take chunks of samples in
-// order, up to the last batch that has a slot; Next hands over the oldest slot's batch and gives
-// the slot to the batch that is `prefetch` further on.
+// Batches in preparation lie in a ring of `prefetch` slots, or one. Workers take chunks of samples
+// in order, up to the last batch that has a slot; Next hands over the oldest slot's batch and gives
+// the slot to the batch that is `prefetch` further on. Without prefetching the slot goes to the
+// batch that Next is asked for.
 //
 //       next_ (handed over next)        cursor_ (taken by workers next)
 //         v                                v
-//   ... | ready | ready | in preparation | free |
+//   ... | ready | ready | in preparation | free | horizon_ (has no slot yet)
 //         `------------- slots ----------------'
 class ThreadedLoader : public Loader {
  public:
@@ -84,10 +85,12 @@ class ThreadedLoader : public Loader {
         records_(dataset.size()),
         batches_(options.drop_last ? records_ / options.batch
                                    : (records_ + options.batch - 1) / options.batch),
+        chunk_(std::clamp<int64_t>(options.batch / options.workers, 1, kMostChunk)),
         reader_(dataset, options),
         pool_(options, allocator),
-        slots_(static_cast<size_t>(options.prefetch)),
+        slots_(static_cast<size_t>(std::max(options.prefetch, 1))),
         next_(batches_),
+        horizon_(batches_),
         cursor_{batches_, 0} {
     try {
       for (int i = 0; i < options.workers; ++i) workers_.emplace_back([this] { Work(); });
@@ -121,9 +124,9 @@ class ThreadedLoader : public Loader {
     epoch_ = epoch;
     next_ = std::min(first_batch, batches_);
     slots_.assign(slots_.size(), Slot());
-    for (int64_t batch = next_; batch < Horizon(); ++batch) Prepare(batch);
     cursor_ = {next_, 0};
-    work_.notify_all();
+    horizon_ = next_;
+    PrepareUntil(next_ + options_.prefetch);
   }
 
   bool Next(Batch* batch) override {
@@ -131,16 +134,15 @@ class ThreadedLoader : public Loader {
     std::unique_lock<std::mutex> lock(mutex_);
     ENCKE_CHECK(epoch_ >= 0, "StartEpoch comes first");
     if (next_ == batches_) return false;
+    PrepareUntil(next_ + 1);
     Slot& slot = SlotOf(next_);
     Wait(lock, slot);
     if (slot.error) std::rethrow_exception(slot.error);
     *batch = std::move(slot.batch);
     skipped_ += slot.skipped;
     slot.batch = Batch();
-    const int64_t further = next_ + static_cast<int64_t>(slots_.size());
-    if (further < batches_) Prepare(further);
     ++next_;
-    work_.notify_all();
+    PrepareUntil(next_ + options_.prefetch);
     return true;
   }
 
@@ -164,16 +166,15 @@ class ThreadedLoader : public Loader {
 
   Slot& SlotOf(int64_t batch) { return slots_[static_cast<size_t>(batch) % slots_.size()]; }
 
-  // The first batch without a slot.
-  int64_t Horizon() const {
-    return std::min(batches_, next_ + static_cast<int64_t>(slots_.size()));
-  }
-
-  void Prepare(int64_t batch) {
-    Slot& slot = SlotOf(batch);
-    slot = Slot();
-    slot.left = std::min(options_.batch, records_ - batch * options_.batch);
-    slot.batch = pool_.Take(slot.left);
+  // Has workers fill the batches before number `end` of which none is under way yet.
+  void PrepareUntil(int64_t end) {
+    for (; horizon_ < std::min(end, batches_); ++horizon_) {
+      Slot& slot = SlotOf(horizon_);
+      slot = Slot();
+      slot.left = std::min(options_.batch, records_ - horizon_ * options_.batch);
+      slot.batch = pool_.Take(slot.left);
+    }
+    work_.notify_all();
   }
 
   void Wait(std::unique_lock<std::mutex>& lock, const Slot& slot) {
@@ -196,7 +197,7 @@ class ThreadedLoader : public Loader {
   void Work() {
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
-      work_.wait(lock, [this] { return stop_ || cursor_.batch < Horizon(); });
+      work_.wait(lock, [this] { return stop_ || cursor_.batch < horizon_; });
       if (stop_) return;
       const Chunk chunk = TakeChunk();
       ++active_;
@@ -217,7 +218,7 @@ class ThreadedLoader : public Loader {
   // REQUIRES: mutex_ is held, and the cursor is before the horizon. So for Finish.
   Chunk TakeChunk() {
     const Batch& batch = SlotOf(cursor_.batch).batch;
-    const int64_t begin = cursor_.sample, end = std::min(begin + kChunk, batch.size());
+    const int64_t begin = cursor_.sample, end = std::min(begin + chunk_, batch.size());
     const Chunk chunk{cursor_.batch, begin, end,
                       batch.images.data<uint8_t>() + begin * batch.images.shape().sample(),
                       batch.labels.data<int32_t>() + begin};
@@ -246,6 +247,7 @@ class ThreadedLoader : public Loader {
   const LoaderOptions options_;
   const int64_t records_;
   const int64_t batches_;
+  const int64_t chunk_;  // samples that a worker takes at once: all have some of a batch
   SampleReader reader_;
   BatchPool pool_;
   double wait_seconds_ = 0;
@@ -259,6 +261,7 @@ class ThreadedLoader : public Loader {
   int64_t epoch_ = -1;
   std::vector<Slot> slots_;
   int64_t next_;
+  int64_t horizon_;  // the first batch without a slot
   Position cursor_;
   int active_ = 0;  // workers that hold a chunk
   bool stop_ = false;
@@ -267,14 +270,14 @@ class ThreadedLoader : public Loader {
 };
 
 void CheckOptions(const LoaderOptions& options) {
-  const auto check = [](int64_t value, const char* name) {
-    if (value < 1) {
-      throw Error(ErrorKind::CONFIG, StrCat(name, " is ", value, ", and must be at least 1"));
+  const auto check = [](int64_t value, int64_t least, const char* name) {
+    if (value < least) {
+      throw Error(ErrorKind::CONFIG, StrCat(name, " is ", value, ", and must be at least ", least));
     }
   };
-  check(options.batch, "batch");
-  check(options.workers, "data.workers");
-  check(options.prefetch, "data.prefetch");
+  check(options.batch, 1, "batch");
+  check(options.workers, 1, "data.workers");
+  check(options.prefetch, 0, "data.prefetch");
   ENCKE_CHECK(options.channels == 1 || options.channels == 3, options.channels);
 }
 

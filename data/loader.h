@@ -34,7 +34,7 @@ struct LoaderOptions {
   AugmentOptions augmentation;
   int64_t resize_shorter = 0;  // 0: the larger of height and width
   int workers = 1;
-  int prefetch = 1;          // batches held ready at most
+  int prefetch = 1;          // batches held ready at most; 0: one is read when it is asked for
   bool skip_broken = false;  // replace an image that does not decode by the next one, and count it
   uint64_t seed = 1;
 };
@@ -67,8 +67,8 @@ class Loader {
   virtual int64_t skipped_records() const = 0;  // broken images skipped, since construction
 };
 
-// Error(CONFIG) when batch, workers or prefetch is below 1; Error(DATA) when drop_last leaves no
-// batch, or the system gives no threads for the workers.
+// Error(CONFIG) when batch or workers is below 1, prefetch below 0; Error(DATA) when drop_last
+// leaves no batch, or the system gives no threads for the workers.
 std::unique_ptr<Loader> NewLoader(const Dataset& dataset, const LoaderOptions& options,
                                   Allocator& allocator);
 

@@ -1,5 +1,6 @@
 #include "engine/config/recipe_check.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -35,7 +36,7 @@ constexpr Range kRanges[] = {
     {"data.test_size", 1, false},
     {"data.resize_shorter", 1, false},
     {"data.workers", 1, false, kMostThreads},
-    {"data.prefetch", 1, false, kMostPrefetched},
+    {"data.prefetch", 0, false, kMostPrefetched},
     {"data.augment.crop_padding", 0, false},
     {"data.augment.random_resized_crop.min_area", 0, true, 1},
     {"data.augment.random_resized_crop.max_area", 0, true, 1},
@@ -252,10 +253,12 @@ class RecipeCheck {
   }
 
   void CheckCodec(const std::string& field, const std::string& codec) {
-    if (FindCodec(codec) != nullptr) return;
+    std::vector<std::string> names = CodecNames();
+    names.push_back("auto");  // fast or dense, as it fits
+    if (std::find(names.begin(), names.end(), codec) != names.end()) return;
     std::string list;
-    for (const std::string& name : CodecNames()) list += (list.empty() ? "" : ", ") + name;
-    Report(field, "there is no codec '" + codec + "'" + DidYouMean(codec, CodecNames()) +
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    Report(field, "there is no codec '" + codec + "'" + DidYouMean(codec, names) +
                       " (legal: " + list + ")");
   }
 

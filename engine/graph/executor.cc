@@ -140,12 +140,14 @@ StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOpt
   } catch (const Error&) {
     RestoreStatistics();
     codings_.Forget();
+    codecs_.Forget();
     throw;
   }
   if (options.audit == Audit::ONE) ++audits_;
   result.finite = result.finite && GradientsFinite();
   if (!result.finite) RestoreStatistics();
   if (!result.finite || options.exact) codings_.Forget();
+  if (!result.finite) codecs_.Forget();
   return result;
 }
 

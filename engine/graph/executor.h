@@ -13,6 +13,7 @@
 #include "compression/bound_controller.h"
 #include "data/loader.h"
 #include "engine/backend/backend.h"
+#include "engine/graph/codec_choice.h"
 #include "engine/graph/graph.h"
 #include "engine/graph/memory_trace.h"
 #include "engine/graph/plan.h"
@@ -130,6 +131,7 @@ class Executor {
   int64_t audits() const { return audits_; }
   void set_audits(int64_t audits) { audits_ = audits; }
   SavedCodings& codings() { return codings_; }
+  CodecChoice& codecs() { return codecs_; }
   // Copies the saved values of the next Train to `folder` as .npy files; "" = no more.
   void DumpActivations(const std::string& folder) { dump_folder_ = folder; }
 
@@ -155,6 +157,7 @@ class Executor {
   Plan evaluation_plan_;  // for the largest batch evaluated so far
   std::unique_ptr<ActivationStore> store_;
   SavedCodings codings_;
+  CodecChoice codecs_;
   std::unique_ptr<BoundController> controller_;
   double momentum_ = 0;
   std::shared_ptr<Buffer> arena_;

@@ -16,6 +16,9 @@ namespace {
 // are placed: tried in turn. Then halves of what could be chosen and was not.
 constexpr double kShares[] = {0.9, 0.75, 0.5};
 constexpr int kTries = 12;
+// Likewise for parts of values, and how many of these are tried on their own.
+constexpr double kPartShares[] = {1, 0.75, 0.5, 0.25};
+constexpr size_t kPartTries = 24;
 // Shares of what is held beside parameters and the like by which the peak has to fall: whatever it
 // costs, and for all the arithmetic that may be spent.
 constexpr double kWorth = 0.01, kPrice = 0.1;
@@ -189,11 +192,12 @@ class SampleHolding {
         best_(best) {}
 
   void Extend() {
-    for (double share : kShares) {
+    if (Choice(1).empty()) return;
+    for (double share : kPartShares) {
       if (Add(Choice(share))) break;
     }
     std::set<int> tried;
-    while (tried.size() < kTries) {
+    while (tried.size() < kPartTries) {
       const internal::HeldSamples all = Choice(1);
       const auto next = std::find_if(all.begin(), all.end(), [&](const auto& chosen) {
         return tried.count(chosen.first) == 0;
@@ -201,14 +205,13 @@ class SampleHolding {
       if (next == all.end()) return;
       const auto [saved, samples] = *next;
       tried.insert(saved);
-      if (!Add({{saved, samples}})) Add({{saved, (Held(saved) + samples + 1) / 2}});
+      if (Add({{saved, samples}})) continue;
+      const int64_t half = (Held(saved) + samples + 1) / 2;
+      if (half < samples) Add({{saved, half}});
     }
   }
 
  private:
-  static constexpr double kShares[] = {1, 0.75, 0.5, 0.25};
-  static constexpr size_t kTries = 24;  // values that are tried on their own
-
   internal::HeldSamples Choice(double share) const {
     return internal::ChooseHeldSamples(setting_.graph, *best_, RoomBelow(*best_, ceiling_, share));
   }
@@ -265,6 +268,8 @@ const char* NameOf(SavedKind kind) {
   static constexpr const char* kNames[kSavedKinds] = {"relu", "norm_input", "value"};
   return kNames[static_cast<int>(kind)];
 }
+
+std::string NameOf(const SavedPolicy& policy) { return policy.adaptive ? "auto" : policy.codec; }
 
 SavedKind KindOf(const SavedValue& saved) {
   if (saved.mask || saved.keep == Keep::REBUILD) return SavedKind::RELU;

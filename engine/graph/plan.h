@@ -38,11 +38,15 @@ const char* NameOf(SavedKind kind);  // "relu", ...
 struct SavedPolicy {
   std::string codec = "fast";
   Tier tier = Tier::MEMORY;
+  bool adaptive = false;  // `codec` is dense; where the pool has room for it, fast (CodecChoice)
 
   bool operator==(const SavedPolicy& other) const {
-    return codec == other.codec && tier == other.tier;
+    return codec == other.codec && tier == other.tier && adaptive == other.adaptive;
   }
 };
+
+// Of its codec, as configs have it.
+std::string NameOf(const SavedPolicy& policy);
 
 // Assumed before anything is measured: raw over stored bytes of codec fast in a run's first
 // iterations, which set the peak, and how many times that is with codec dense.
@@ -108,6 +112,7 @@ struct SavedValue {
   int value = -1;
   Keep keep = Keep::RAW;
   std::string codec;                    // CODEC
+  bool adaptive = false;                // likewise, as SavedPolicy has it
   Tier tier = Tier::MEMORY;             // IN_PLACE: RAW
   bool mask = false;                    // the sign must survive
   std::vector<int> gradient_consumers;  // nodes whose weight gradient reads it (WEIGHT_GRADIENT)

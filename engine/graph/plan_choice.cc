@@ -67,7 +67,7 @@ std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
   if (!options.compress) return {options};
   std::vector<PlanOptions> alternatives = {options};
   PlanOptions dense = WithPolicies(options, [](SavedPolicy* policy) {
-    if (policy->codec == "fast") policy->codec = "dense";
+    if (policy->codec == "fast") *policy = {"dense", policy->tier, /*adaptive=*/true};
   });
   dense.assumed_ratio *= kDenseOverFast;
   const bool denser = dense.policies != options.policies;
@@ -156,7 +156,7 @@ std::string DescribeChoice(const Plan& plan) {
       slice == plan.batch ? "the batch at once" : StrCat("slices of ", slice, " and more samples");
   if (!plan.options.compress) return slices;
   std::set<std::string> codecs;
-  for (const SavedPolicy& policy : plan.options.policies) codecs.insert(policy.codec);
+  for (const SavedPolicy& policy : plan.options.policies) codecs.insert(NameOf(policy));
   std::string names;
   for (const std::string& codec : codecs) names += (names.empty() ? "" : " and ") + codec;
   const size_t twice = plan.rematerialized.size() + plan.rematerialized_gradients.size();
@@ -167,9 +167,10 @@ std::string DescribeChoice(const Plan& plan) {
       whole == 0 ? "" : StrCat(", ", whole, " saved values not compressed");
   const size_t once = plan.decoded_once.size();
   const size_t parts = plan.held_samples.size();
-  const std::string of_parts = parts == 0 ? "" : StrCat(", parts of ", parts, " more");
-  const std::string decoded =
-      once + parts == 0 ? "" : StrCat(", ", once, " saved values decoded once", of_parts);
+  const std::string decoded = once + parts == 0
+                                  ? ""
+                                  : StrCat(", ", once, " saved values decoded once",
+                                           parts == 0 ? "" : StrCat(" and parts of ", parts));
   const bool offloaded = plan.predicted_offloaded_bytes() > 0;
   const int segments = plan.options.recompute_segments;
   const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")

@@ -62,6 +62,9 @@ void ChooseKeep(const PlanOptions& options, bool value_form, SavedValue* saved) 
   } else {
     saved->keep = Keep::CODEC;
     saved->codec = saved->exact ? CodecForExact(policy.codec) : policy.codec;
+    ENCKE_CHECK(!policy.adaptive || policy.codec == "dense", policy.codec);
+    // What a file holds is not in the way of anybody.
+    saved->adaptive = policy.adaptive && !saved->exact && policy.tier == Tier::MEMORY;
     saved->tier = policy.tier;
   }
 }
@@ -245,6 +248,7 @@ class DeriveChoice {
     sum.saved.value = end.sum;
     sum.saved.keep = Keep::CODEC;
     sum.saved.codec = output.codec;
+    sum.saved.adaptive = output.adaptive;
     sum.saved.tier = output.tier;
     sum.saved.sides = true;
     sum.saved.serves = {end.output};

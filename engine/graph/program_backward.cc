@@ -253,7 +253,9 @@ void ProgramWriter::FetchKept(int s) {
   EmitFetch(step);
 }
 
-// Later sections count on the samples that are held, whether or not a derivation reads them now.
+// Later sections count on the samples that are held, whether or not a derivation reads them now,
+// and the executor forgets what a step that it skips would have given back: no FETCH of them is
+// skipped.
 void ProgramWriter::EmitFetch(PlanStep step) {
   Emit(step);
   if (HeldSamples(step.saved) > 0) plan_->steps.back().only_for = -1;

@@ -58,6 +58,7 @@ Executor::Run::Run(Executor* executor, const Plan& plan, const Batch& batch, Pha
       patterns_(&executor->backend_) {
   if (graph_.values[0].shape.n != batch.size()) graph_.InferShapes(batch.size());
   if (phase == Phase::TRAIN && plan.options.compress) {
+    executor_.codecs_.Start();
     refresh_ = executor_.controller_->Refreshes(update_);
     if (!options.exact && !plan.probes.empty()) probe_ = executor_.controller_->ProbeOf(update_);
   }

@@ -96,6 +96,7 @@ class Executor::Run {
   void Forward(const PlanStep& step);
   ForwardContext MakeForwardContext(const PlanStep& step) const;
   void Store(const PlanStep& step);
+  std::string CodecOf(int saved);
   void ObserveStored(int saved, const EncodeStatistics& statistics);
   void ObserveRebuilt(const PlanStep& step, const Tensor& tensor);
   void StoreMask(const PlanStep& step);
@@ -182,6 +183,8 @@ class Executor::Run {
   TrainOptions options_;
   ArenaLedger ledger_;
   SavedSlices stored_;
+  std::map<int, std::string> codec_of_;  // by saved value, of those whose policy is adaptive
+  int64_t foreseen_ = 0;                 // bytes that these may take, of those stored so far
   Now now_;
   bool fuses_ = true;  // else each node runs by itself
   std::vector<Unread> unread_;

@@ -29,10 +29,11 @@ void Executor::Run::Store(const PlanStep& step) {
   if (Audits(saved)) KeepExact(saved, tensor);
   KeepForProbes(step.saved, tensor);
   if (saved.keep == Keep::REBUILD) return ObserveRebuilt(step, tensor);
-  const std::string codec = options_.exact && !raw ? CodecForExact(saved.codec) : saved.codec;
+  const std::string codec = raw ? saved.codec : CodecOf(step.saved);
   const StoredValue stored =
       stored_.Put(step.saved, saved.value, now_.first, tensor,
                   {codec, codec_options, saved.tier, graph_.values[saved.value].name, saved.floor});
+  if (saved.adaptive && !raw && !options_.exact) executor_.codecs_.Stored(saved.value, stored);
   if (!raw && backend_.PoolWorksAside()) {
     unread_.push_back({step.saved, now_.first, RangeOf(step.buffer)});
   }
@@ -42,6 +43,21 @@ void Executor::Run::Store(const PlanStep& step) {
   record.offloaded_bytes += stored.offloaded_bytes;
   record.encode_us += stored.encode_seconds * 1e6;
   if (!raw) ObserveStored(step.saved, stored.statistics);
+}
+
+// The same for all slices.
+std::string Executor::Run::CodecOf(int s) {
+  const SavedValue& saved = plan_.saved[s];
+  if (options_.exact) return CodecForExact(saved.codec);
+  if (!saved.adaptive) return saved.codec;
+  const auto [found, added] = codec_of_.emplace(s, "");
+  if (!added) return found->second;
+  const int64_t raw =
+      batch_.size() * graph_.values[saved.value].shape.sample() * SizeOf(plan_.options.compute);
+  foreseen_ += saved.predicted_bytes * batch_.size() / plan_.batch;
+  const int64_t limit = executor_.options_.store.limit_bytes;
+  return found->second = executor_.codecs_.Choose(
+             saved.value, raw, limit > 0 ? std::min(foreseen_, limit) : foreseen_);
 }
 
 // Of a value that is not kept but made again from others: its active elements are theirs.
@@ -128,8 +144,7 @@ Tensor Executor::Run::StateTensor(const SavedState& state, int buffer) const {
 // What the step brings of the slice.
 Executor::Run::Brought Executor::Run::BroughtBy(const PlanStep& step) const {
   const int64_t end = now_.first + now_.count;
-  const int64_t held = step.buffer < 0 ? 0 : plan_.buffers[step.buffer].held;
-  const int64_t border = std::clamp(held, now_.first, end);
+  const int64_t border = std::clamp(plan_.buffers[step.buffer].held, now_.first, end);
   return {step.rest ? border : now_.first, border, end};
 }
 

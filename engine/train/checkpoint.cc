@@ -85,6 +85,7 @@ std::string StateText(const TrainingState& state) {
                        {"audits", state.audits},
                        {"controller", state.controller},
                        {"codings", state.codings},
+                       {"codecs", state.codecs},
                        {"meters", state.meters},
                        {"config", state.config}};
   return object.dump();
@@ -105,6 +106,7 @@ TrainingState ParseState(const std::string& text, const std::string& path) {
     object.at("audits").get_to(state.audits);
     object.at("controller").get_to(state.controller);
     state.codings = object.value("codings", state.codings);  // older files have none
+    state.codecs = object.value("codecs", state.codecs);
     object.at("meters").get_to(state.meters);
     object.at("config").get_to(state.config);
     return state;

@@ -37,6 +37,7 @@ struct TrainingState {
   int64_t audits = 0;               // Executor::audits
   std::string controller;           // BoundController::Save
   std::string codings = "{}";       // SavedCodings::Save
+  std::string codecs = "{}";        // CodecChoice::Save
   std::string meters;               // TrainingMeters::Save
   std::string config;               // as text
 };

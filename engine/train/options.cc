@@ -10,6 +10,11 @@ namespace {
 
 constexpr int kEvaluationPrefetch = 1;  // keeps the workers busy; memory counts
 
+// Batches that evaluation's loader has ready: none where training's has none, either.
+int EvaluationPrefetch(const config::Config& config) {
+  return std::min(config.data().prefetch(), kEvaluationPrefetch);
+}
+
 // Samples of a slice, at least: each reads all weights, which takes time where fc layers are large.
 constexpr int64_t kLeastSlice = 2;
 constexpr int kSmallImage = 64;  // pixels a side, up to which one worker keeps up with training
@@ -93,8 +98,9 @@ Tier TierOf(config::Policy::Keep keep) {
 
 // What is said of all, where nothing is said of this kind.
 SavedPolicy MakePolicy(const config::Activations& all, const config::Policy& kind) {
-  return {kind.has_codec() ? kind.codec() : all.codec(),
-          TierOf(kind.has_keep() ? kind.keep() : all.keep())};
+  const std::string& codec = kind.has_codec() ? kind.codec() : all.codec();
+  const bool adaptive = codec == "auto";
+  return {adaptive ? "dense" : codec, TierOf(kind.has_keep() ? kind.keep() : all.keep()), adaptive};
 }
 
 std::array<SavedPolicy, kSavedKinds> MakePolicies(const config::Activations& activations) {
@@ -147,7 +153,7 @@ LoaderOptions MakeLoaderOptions(const config::Config& config, Split split) {
   options.augmentation = MakeAugmentOptions(config.data().augment());
   options.resize_shorter = config.data().resize_shorter();
   options.workers = Workers(config);
-  options.prefetch = train ? config.data().prefetch() : kEvaluationPrefetch;
+  options.prefetch = train ? config.data().prefetch() : EvaluationPrefetch(config);
   options.skip_broken = config.data().skip_broken();
   options.seed = training.seed();
   return options;
@@ -178,7 +184,7 @@ PlanOptions MakePlanOptions(const config::Config& config, const Backend& backend
   // What training's loader has ready, beside the batch in use or, at least as many, evaluation's.
   const int64_t evaluation_batch =
       training.has_evaluation_batch() ? training.evaluation_batch() : training.batch();
-  const int64_t evaluated = (kEvaluationPrefetch + 1) * evaluation_batch;
+  const int64_t evaluated = (EvaluationPrefetch(config) + 1) * evaluation_batch;
   options.batches_held =
       config.data().prefetch() + (evaluated + training.batch() - 1) / training.batch();
   return options;

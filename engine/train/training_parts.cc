@@ -95,6 +95,7 @@ TrainingState TrainingParts::State(const TrainingPosition& position) {
   state.audits = executor_->audits();
   state.controller = executor_->controller().Save();
   state.codings = executor_->codings().Save();
+  state.codecs = executor_->codecs().Save();
   state.meters = position.meters.Save();
   state.config = file_.ToText();
   return state;
@@ -129,6 +130,7 @@ TrainingPosition TrainingParts::RestoreState(const Checkpoint& checkpoint) {
   position.meters.Restore(state.meters);
   executor_->controller().Restore(state.controller);
   executor_->codings().Restore(state.codings);
+  executor_->codecs().Restore(state.codecs);
   executor_->set_audits(state.audits);
   if (average_ != nullptr) average_->set_updates(state.average_updates);
   return position;

@@ -50,7 +50,8 @@ TEST(NetworkBuilder, NamesAndDefaults) {
                      "step { name: 'stem' conv { out: 8 kernel: 3 bn: true relu: true } }"
                      "step { conv { out: 4 kernel: 1 } }",
                      kEnd)));
-  EXPECT_THAT(NodeNames(graph), ElementsAre("conv1", "bn1", "stem", "stem.bn", "conv2", "pool1", "fc1", "loss"))
+  EXPECT_THAT(NodeNames(graph),
+              ElementsAre("conv1", "bn1", "stem", "stem.bn", "conv2", "pool1", "fc1", "loss"))
       << "ReLUs are part of the batch norms";
   std::vector<std::string> parameters;
   for (const Parameter& parameter : graph.parameters) parameters.push_back(parameter.name);
@@ -198,6 +199,14 @@ TEST(RecipeErrors, RangesAreChecked) {
                            "my.textproto:7:28: milestones must increase: 2 comes after 3"}) {
     EXPECT_THAT(what, HasSubstr(part));
   }
+}
+
+TEST(RecipeErrors, CodecAutoAndNoPrefetchingAreFine) {
+  const std::string what = RecipeMistakes(
+      "data { prefetch: 0 } activations { codec: 'auto' relu { codec: 'auto' } }\n"
+      "training { batch: 0 }");
+  EXPECT_EQ(what.find("codec"), std::string::npos) << what;
+  EXPECT_EQ(what.find("prefetch"), std::string::npos) << what;
 }
 
 TEST(RecipeErrors, NumbersAreFinite) {

@@ -229,6 +229,34 @@ TEST(LoaderTest, MemoryIsChargedAsDataAndUsedAgain) {
   EXPECT_EQ(data_bytes(), 0);
 }
 
+// One batch is there at a time, and the same batches come, broken records told as ever.
+TEST(LoaderTest, WithoutPrefetchingABatchIsReadWhenItIsAskedFor) {
+  const CountingDataset dataset(45), broken(45, {13});
+  LoaderOptions options = SmallOptions(), ahead = options;
+  options.prefetch = 0;
+  ahead.prefetch = 2;
+  options.drop_last = ahead.drop_last = false;
+  const auto allocator = NewCpuAllocator(), other = NewCpuAllocator();
+  const auto loader = NewLoader(dataset, options, *allocator);
+  const auto expected = NewLoader(dataset, ahead, *other);
+  const int64_t batch_bytes = RoundUp(8 * 16, 64) + RoundUp(8 * 4, 64);
+  for (int64_t first : {0, 2}) {
+    loader->StartEpoch(1, first);
+    expected->StartEpoch(1, first);
+    EXPECT_EQ(LabelsOfEpoch(*loader), LabelsOfEpoch(*expected));
+    EXPECT_LE(allocator->ledger().Peak().of(MemoryCategory::DATA), batch_bytes);
+  }
+  options.shuffle = false;
+  const auto failing = NewLoader(broken, options, *allocator);
+  failing->StartEpoch(0);
+  Batch batch;
+  EXPECT_TRUE(failing->Next(&batch));
+  for (int time : {1, 2}) {
+    SCOPED_TRACE(time);
+    ExpectDataError([&] { failing->Next(&batch); }, "the image does not decode");
+  }
+}
+
 TEST(LoaderTest, UnusableOptionsAreErrors) {
   const CountingDataset dataset(5);
   const auto allocator = NewCpuAllocator();
@@ -236,6 +264,9 @@ TEST(LoaderTest, UnusableOptionsAreErrors) {
                   "there are only 5 images");
   LoaderOptions options = SmallOptions();
   options.workers = 0;
+  EXPECT_THROW(NewLoader(dataset, options, *allocator), Error);
+  options.workers = 1;
+  options.prefetch = -1;
   EXPECT_THROW(NewLoader(dataset, options, *allocator), Error);
 }
 

@@ -60,6 +60,8 @@ TEST(ResumeTest, CompressedMode) {
   CheckResume("encke", {"activations.warmup=4", "activations.audit_every=5"}, {3, 7, 16, 41});
 }
 
+TEST(ResumeTest, CodecAuto) { CheckResume("auto", WithCodecAuto(), {3, 7, 16}); }
+
 TEST(ResumeTest, AccumulationAverageAndShortLastBatch) {
   CheckResume("accumulate",
               {"training.batch=20", "training.accumulate=2", "training.drop_last=false",

@@ -40,6 +40,33 @@ TEST(TrainingTest, BothModesLearnAndAgree) {
   EXPECT_FALSE(raw.interrupted);
 }
 
+// The batches are the same; what is foreseen of them is that one is there at a time.
+TEST(TrainingTest, WithoutPrefetchingItLearnsTheSame) {
+  const std::vector<std::string> few = {"training.iterations=9"};
+  std::vector<std::string> one = few;
+  one.push_back("data.prefetch=0");
+  const TrainingResult ahead = Train(TinyConfig(few), {}), asked = Train(TinyConfig(one), {});
+  EXPECT_EQ(asked.loss, ahead.loss);
+  EXPECT_LT(asked.peak.of(MemoryCategory::DATA), ahead.peak.of(MemoryCategory::DATA));
+  const auto backend = NewBackend({});
+  const ConfigFile config = TinyConfig(one);
+  EXPECT_EQ(MakePlanOptions(config.config(), *backend).batches_held, 1);
+}
+
+// As good as codec fast, in no more memory than planned; nobody can tell which value takes which.
+TEST(TrainingTest, CodecAutoIsDenseAtFirstAndFastLater) {
+  const std::string folder = TestFolder("codec_auto");
+  Train(TinyConfig(WithCodecAuto()), {folder, ""});
+  std::string first, all;
+  std::ifstream log(folder + "/activations.jsonl");
+  for (std::string line; std::getline(log, line);) {
+    (line.find("\"iteration\":1,") != std::string::npos ? first : all) += line;
+  }
+  EXPECT_NE(first.find("\"codec\":\"dense\""), std::string::npos);
+  EXPECT_EQ(first.find("\"codec\":\"fast\""), std::string::npos) << "nothing is known yet";
+  EXPECT_NE(all.find("\"codec\":\"fast\""), std::string::npos);
+}
+
 TEST(TrainingTest, Bfloat16LearnsInHalfTheBytes) {
   if (!NewBackend({})->Supports(DType::BF16)) GTEST_SKIP() << "no bfloat16 on this machine";
   const std::vector<std::string> plain = {"activations.mode=RAW", "training.iterations=2"};

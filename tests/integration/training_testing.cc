@@ -31,6 +31,13 @@ training { batch: 32 epochs: 3 seed: 7 threads: 2 }
                            "tiny.textproto", overrides);
 }
 
+std::vector<std::string> WithCodecAuto() {
+  return {"activations.codec=auto",          "activations.log_every=1",
+          "network.input.height=32",         "network.input.width=32",
+          "activations.channel_std_bound=1", "activations.inactive_std_bound=1",
+          "activations.tolerance=0.5",       "training.iterations=20"};
+}
+
 std::string TestFolder(const std::string& name) {
   const std::string path = testing::TempDir() + "/training_" + name;
   std::filesystem::remove_all(path);

@@ -12,6 +12,9 @@ namespace encke {
 // 16x16 images of four classes, two convolutions with batch norm, dropout, 16 iterations an epoch.
 ConfigFile TinyConfig(const std::vector<std::string>& overrides = {});
 
+// Overrides with which its values are dense at first, and fast later.
+std::vector<std::string> WithCodecAuto();
+
 // An empty folder of the test.
 std::string TestFolder(const std::string& name);
 

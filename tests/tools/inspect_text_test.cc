@@ -14,10 +14,10 @@ ActivationSeries Series(const std::string& layer, double raw, const std::vector<
   series.layer = layer;
   series.kind = "relu";
   series.shape = "2x3x8x8";
-  series.codec = "fast";
   for (size_t i = 0; i < stored.size(); ++i) {
     ActivationEntry entry;
     entry.iteration = static_cast<int64_t>(20 * i + 1);
+    entry.codec = "fast";
     entry.raw_bytes = raw;
     entry.stored_bytes = stored[i];
     entry.error_bound = 0.5;
@@ -67,6 +67,14 @@ TEST(OverviewText, PutsWhatHardlyMattersInOneRow) {
   EXPECT_NE(text.find("2 small ones                        128 B    128 B  1.00x"),
             std::string::npos)
       << text;
+}
+
+TEST(HistoryText, NamesEveryCodecThatKeptTheValue) {
+  ActivationSeries series = Series("conv1", 4096, {512, 512, 512, 512});
+  for (int i : {0, 2}) series.entries[i].codec = "dense";
+  const std::string text = HistoryText(series, 30);
+  EXPECT_NE(text.find("codec dense, fast\n"), std::string::npos) << text;
+  EXPECT_NE(CsvText({series}).find("\n41,conv1,0,relu,2x3x8x8,dense,"), std::string::npos);
 }
 
 TEST(HistoryText, ThinsOutLongHistories) {

@@ -14,7 +14,7 @@ from accuracy_study import mean, standard_error
 
 
 def name_of(mode, default_tolerance):
-    name = re.sub(r":codec=(fast|dense)", "", mode)
+    name = re.sub(r":codec=(fast|dense|auto)", "", mode)
     return f"encke:tolerance={default_tolerance}" if name == "encke" else name
 
 

@@ -35,6 +35,7 @@ std::string TextOf(const json& line, const char* field) {
 // Throws json::exception where a field that every line has is missing or of another type.
 ActivationEntry ParseEntry(const json& line) {
   ActivationEntry entry;
+  entry.codec = TextOf(line, "codec");
   entry.iteration = line.at("iteration").get<int64_t>();
   entry.raw_bytes = line.at("raw_bytes").get<double>();
   entry.stored_bytes = line.at("stored_bytes").get<double>();
@@ -126,7 +127,6 @@ class Reader {
     }
     ActivationSeries& series = log_.series[found->second];
     series.shape = TextOf(line, "shape");
-    series.codec = TextOf(line, "codec");
     return series;
   }
 

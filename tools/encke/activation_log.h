@@ -13,6 +13,7 @@ inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 // One value in one iteration. What the line does not say is kUnknown.
 struct ActivationEntry {
   int64_t iteration = 0;
+  std::string codec;  // may change from one to the next
   double raw_bytes = 0, stored_bytes = 0;
   double error_bound = kUnknown;
   double nonzero_fraction = kUnknown;
@@ -40,7 +41,7 @@ struct ActivationSeries {
   std::string layer;
   std::string kind;  // "relu", "norm_input", ... where the log says it
   int64_t value = 0;
-  std::string shape, codec;
+  std::string shape;
   std::vector<ActivationEntry> entries;
   std::vector<AuditEntry> audits;
 

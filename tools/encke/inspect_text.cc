@@ -164,6 +164,26 @@ std::string CsvLine(const std::vector<std::string>& texts, const std::vector<dou
   return line + "\n";
 }
 
+// "dense, fast": all that the value was kept with, in the order of time.
+std::string Codecs(const ActivationSeries& series) {
+  std::string list, last;
+  for (const ActivationEntry& entry : series.entries) {
+    if (entry.codec == last) continue;
+    last = entry.codec;
+    if ((", " + list + ",").find(", " + last + ",") != std::string::npos) continue;
+    list += (list.empty() ? "" : ", ") + last;
+  }
+  return list;
+}
+
+// With which it was kept in an iteration; "": the log does not say.
+std::string CodecIn(const ActivationSeries& series, int64_t iteration) {
+  const auto found =
+      std::find_if(series.entries.begin(), series.entries.end(),
+                   [&](const ActivationEntry& entry) { return entry.iteration == iteration; });
+  return found == series.entries.end() ? "" : found->codec;
+}
+
 }  // namespace
 
 void SortSeries(const std::string& key, std::vector<ActivationSeries>* series) {
@@ -213,7 +233,7 @@ std::string HistoryText(const ActivationSeries& series, int width) {
   const auto bound = [](const ActivationEntry& e) { return e.error_bound; };
   const auto nonzero = [](const ActivationEntry& e) { return e.nonzero_fraction; };
   std::string text =
-      StrCat(series.layer, ": ", series.kind, ", ", series.shape, ", codec ", series.codec, "\n",
+      StrCat(series.layer, ": ", series.kind, ", ", series.shape, ", codec ", Codecs(series), "\n",
              "ratio    ", Sparkline(Over(series, RatioOf), width), "\n");
   text += StrCat("bound    ", Sparkline(Over(series, bound), width), "\n");
   text += StrCat("nonzero  ", Sparkline(Over(series, nonzero), width), "\n\n");
@@ -246,13 +266,14 @@ std::string CsvText(const std::vector<ActivationSeries>& series) {
     const std::string value = std::to_string(s.value);
     for (const ActivationEntry& e : s.entries) {
       text += CsvLine(
-          {std::to_string(e.iteration), s.layer, value, s.kind, s.shape, s.codec, ""},
+          {std::to_string(e.iteration), s.layer, value, s.kind, s.shape, e.codec, ""},
           {e.raw_bytes, e.stored_bytes, e.ratio(), e.error_bound, e.nonzero_fraction, e.tolerance,
            e.encode_us, e.decode_us, e.predicted_sigma, kUnknown, kUnknown, kUnknown, kUnknown});
     }
     for (const AuditEntry& a : s.audits) {
       text += CsvLine(
-          {std::to_string(a.iteration), s.layer, value, "audit", s.shape, s.codec, a.consumer},
+          {std::to_string(a.iteration), s.layer, value, "audit", s.shape, CodecIn(s, a.iteration),
+           a.consumer},
           {kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown, kUnknown,
            a.predicted_sigma, a.measured_sigma, a.bias, a.max_abs_error, a.error_over_bound});
     }

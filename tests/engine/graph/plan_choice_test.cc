@@ -103,6 +103,8 @@ TEST_F(PlanChoiceTest, SlicesComeBeforeTheDenserCodec) {
   smallest.slice_bytes = 1 << 20;
   const Plan dense = Choose(4096, Peak(smallest, 4096) - 1);
   EXPECT_EQ(dense.options.policies[0].codec, "dense");
+  EXPECT_TRUE(dense.options.policies[0].adaptive);
+  EXPECT_NE(DescribeChoice(dense).find("codec auto"), std::string::npos);
   EXPECT_LT(dense.peak.use.total(), Peak(smallest, 4096));
 }
 
