@@ -90,6 +90,7 @@ class LateBackend : public cpu::CpuBackend {
 // But where the two plans differ in what is made twice: values are then stored in other sections,
 // with tables and centroids of other slices.
 TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
+  int64_t rest = 0;  // what is prefetched for buffers that hold samples
   for (int which = 0; which < kTestNetworks; ++which) {
     for (int64_t slice : {0, 1, 4}) {
       for (double twice : {0.0, 0.05}) {
@@ -111,9 +112,13 @@ TEST(PoolAsideTest, GradientsDoNotDependOnWhenItWorks) {
         }
         EXPECT_GT(calls.late, 0);
         EXPECT_GT(calls.early, 0);
+        rest += std::count_if(a.steps.begin(), a.steps.end(), [](const PlanStep& step) {
+          return step.kind == PlanStep::Kind::PREFETCH && step.rest;
+        });
       }
     }
   }
+  EXPECT_GT(rest, 0);
 }
 
 // A block's input is derived, then kept, then all is kept exactly; and a smaller batch.
