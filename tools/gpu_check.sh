@@ -296,7 +296,7 @@ compare limited_resnet50_bf16 resnet50 128 "$(limited 1.3GiB 2GiB 2.7GiB 4GiB)ra
 compare slices_resnet50 resnet50 128 raw,encke,encke:slice=8,encke:slice=32,encke:slice=128
 memory=$(sed -n 's/^  memory *\([0-9.]* [KMGT]iB\).*/\1/p' "${out}/devices.log" 2>/dev/null | tail -1)
 memory=${memory:-80 GiB}
-compare peak_resnet50_256 resnet50 256 "$(limited 2.57GiB)raw,encke,encke:codec=dense" --memory-limit "$memory"
+compare peak_resnet50_256 resnet50 256 "$(limited 2.57GiB)raw,encke,encke:codec=dense,encke:codec=auto" --memory-limit "$memory"
 long_part largest_resnet50 3600 run_largest "$memory"
 long_part accuracy 5400 run_accuracy
 

@@ -103,34 +103,77 @@ int64_t SpentAtMost(const PlanOptions& options) {
   return static_cast<int64_t>(kSpentOfLimit * static_cast<double>(options.memory_limit));
 }
 
-// Bytes that are free below `ceiling`, by step: a `share` of them.
-std::vector<int64_t> RoomBelow(const Plan& plan, int64_t ceiling, double share) {
-  std::vector<int64_t> room;
-  for (int64_t in_use : plan.predicted_in_use) {
-    room.push_back(static_cast<int64_t>(share * static_cast<double>(ceiling - in_use)));
-  }
-  return room;
-}
-
-// Does to saved values, `plan.*values`, what saves time, as long as the plan's peak stays below a
-// ceiling.
-class RoomUse {
+// A plan that spends what is free below a ceiling: its own peak, or what may be spent.
+class Spending {
  public:
   // `plan`: what `best` was made of; both change alike.
-  RoomUse(const Setting& setting, std::set<int> Plan::*values, int64_t ceiling, Plan* plan,
-          Plan* best)
-      : setting_(setting), values_(values), ceiling_(ceiling), plan_(plan), best_(best) {}
+  Spending(const Setting& setting, Plan* plan, Plan* best)
+      : setting_(setting),
+        ceiling_(std::max(best->peak.use.total(), SpentAtMost(plan->options))),
+        plan_(plan),
+        best_(best) {}
+
+ protected:
+  // Bytes that are free, by step: a `share` of them.
+  std::vector<int64_t> Room(double share) const {
+    std::vector<int64_t> room;
+    for (int64_t in_use : best_->predicted_in_use) {
+      room.push_back(static_cast<int64_t>(share * static_cast<double>(ceiling_ - in_use)));
+    }
+    return room;
+  }
+
+  // Whether the plan, changed to `with`, stays below the ceiling; if so, it is changed.
+  bool Change(Plan with) {
+    Plan next = Completed(with, setting_, best_, ceiling_);
+    if (next.peak.use.total() > ceiling_) return false;
+    *plan_ = std::move(with);
+    *best_ = std::move(next);
+    return true;
+  }
+
+  const Setting& setting_;
+  const int64_t ceiling_;
+  Plan* const plan_;
+  Plan* const best_;
+};
+
+// Does to saved values, `plan.*values`, what saves time.
+class RoomUse : Spending {
+ public:
+  RoomUse(const Setting& setting, std::set<int> Plan::*values, Plan* plan, Plan* best)
+      : Spending(setting, plan, best), values_(values) {}
+
+  // `choose`: the values, for so much room in the plan; what is taken can leave more than was
+  // thought, and then there is another round.
+  template <typename Choose>
+  void Spend(const Choose& choose) {
+    const auto choice = [&](double share) { return WithoutTaken(choose(*best_, Room(share))); };
+    while (true) {
+      const internal::ValueGroups most = choice(1);
+      if (most.empty()) return;
+      if (Add(most)) continue;
+      std::any_of(std::begin(kShares), std::end(kShares),
+                  [&](double share) { return Add(choice(share)); });
+      int tries = kTries;
+      return AddHalves(WithoutTaken(most), &tries);
+    }
+  }
+
+ private:
+  internal::ValueGroups WithoutTaken(const internal::ValueGroups& chosen) const {
+    internal::ValueGroups rest;
+    std::copy_if(chosen.begin(), chosen.end(), std::back_inserter(rest),
+                 [&](const auto& group) { return (plan_->*values_).count(group[0]) == 0; });
+    return rest;
+  }
 
   // Whether all of them can have it together.
   bool Add(const internal::ValueGroups& chosen) {
     if (chosen.empty()) return true;
     Plan with = *plan_;
     for (const auto& group : chosen) (with.*values_).insert(group.begin(), group.end());
-    Plan next = Completed(with, setting_, best_, ceiling_);
-    if (next.peak.use.total() > ceiling_) return false;
-    *plan_ = std::move(with);
-    *best_ = std::move(next);
-    return true;
+    return Change(std::move(with));
   }
 
   // Where they cannot, halves of them, and halves of these, until there were so many tries.
@@ -144,52 +187,14 @@ class RoomUse {
     }
   }
 
- private:
-  const Setting& setting_;
-  std::set<int> Plan::*values_;
-  const int64_t ceiling_;
-  Plan* plan_;
-  Plan* best_;
+  std::set<int> Plan::*const values_;
 };
 
-// The peak may be `best`'s, or what may be spent. `choose`: the values, for so much room in `best`;
-// what is taken can leave more than was thought, and then there is another round.
-template <typename Choose>
-void UseRoom(const Choose& choose, std::set<int> Plan::*values, const Setting& setting, Plan* plan,
-             Plan* best) {
-  const int64_t ceiling = std::max(best->peak.use.total(), SpentAtMost(plan->options));
-  RoomUse use(setting, values, ceiling, plan, best);
-  const auto without_taken = [&](const auto& chosen) {
-    internal::ValueGroups rest;
-    std::copy_if(chosen.begin(), chosen.end(), std::back_inserter(rest),
-                 [&](const auto& group) { return (plan->*values).count(group[0]) == 0; });
-    return rest;
-  };
-  const auto choice = [&](double share) {
-    return without_taken(choose(*best, RoomBelow(*best, ceiling, share)));
-  };
-  while (true) {
-    const internal::ValueGroups most = choice(1);
-    if (most.empty()) return;
-    if (use.Add(most)) continue;
-    std::any_of(std::begin(kShares), std::end(kShares),
-                [&](double share) { return use.Add(choice(share)); });
-    int tries = kTries;
-    return use.AddHalves(without_taken(most), &tries);
-  }
-}
-
-// Has samples of saved values decoded once, as many as there is room for below the peak, or what
-// may be spent: all that could be together, or fewer of each, then more of one value after the
-// other.
-class SampleHolding {
+// Has samples of saved values decoded once, as many as there is room for: all that could be
+// together, or fewer of each, then more of one value after the other.
+class SampleHolding : Spending {
  public:
-  // `plan`: what `best` was made of; both change alike.
-  SampleHolding(const Setting& setting, Plan* plan, Plan* best)
-      : setting_(setting),
-        ceiling_(std::max(best->peak.use.total(), SpentAtMost(plan->options))),
-        plan_(plan),
-        best_(best) {}
+  using Spending::Spending;
 
   void Extend() {
     if (Choice(1).empty()) return;
@@ -213,7 +218,7 @@ class SampleHolding {
 
  private:
   internal::HeldSamples Choice(double share) const {
-    return internal::ChooseHeldSamples(setting_.graph, *best_, RoomBelow(*best_, ceiling_, share));
+    return internal::ChooseHeldSamples(setting_.graph, *best_, Room(share));
   }
 
   int64_t Held(int saved) const {
@@ -225,17 +230,8 @@ class SampleHolding {
   bool Add(const internal::HeldSamples& chosen) {
     Plan with = *plan_;
     for (const auto& [saved, samples] : chosen) with.held_samples[saved] = samples;
-    Plan next = Completed(with, setting_, best_, ceiling_);
-    if (next.peak.use.total() > ceiling_) return false;
-    *plan_ = std::move(with);
-    *best_ = std::move(next);
-    return true;
+    return Change(std::move(with));
   }
-
-  const Setting& setting_;
-  const int64_t ceiling_;
-  Plan* plan_;
-  Plan* best_;
 };
 
 // Whether saving time is in vain.
@@ -267,6 +263,11 @@ const char* NameOf(Keep keep) {
 const char* NameOf(SavedKind kind) {
   static constexpr const char* kNames[kSavedKinds] = {"relu", "norm_input", "value"};
   return kNames[static_cast<int>(kind)];
+}
+
+SavedPolicy PolicyOf(const std::string& codec, Tier tier) {
+  const bool adaptive = codec == "auto";
+  return {adaptive ? "dense" : codec, tier, adaptive};
 }
 
 std::string NameOf(const SavedPolicy& policy) { return policy.adaptive ? "auto" : policy.codec; }
@@ -339,17 +340,17 @@ Plan MakePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions& 
     const auto choose = [&](const Plan& made, std::vector<int64_t> room) {
       return internal::ChooseUncompressed(graph, made, std::move(room));
     };
-    UseRoom(choose, &Plan::uncompressed, setting, &plan, &best);
+    RoomUse(setting, &Plan::uncompressed, &plan, &best).Spend(choose);
   }
   if (Sliced(best) && options.training) {
     const auto choose = [&](const Plan& made, std::vector<int64_t> room) {
       return internal::ChooseDecodedOnce(graph, made, std::move(room));
     };
-    UseRoom(choose, &Plan::decoded_once, setting, &plan, &best);
+    RoomUse(setting, &Plan::decoded_once, &plan, &best).Spend(choose);
     SampleHolding(setting, &plan, &best).Extend();
   }
   if (plan.prefetch && options.training) {
-    UseRoom(internal::ChooseLingering, &Plan::lingering, setting, &plan, &best);
+    RoomUse(setting, &Plan::lingering, &plan, &best).Spend(internal::ChooseLingering);
   }
   return best;
 }

@@ -45,7 +45,8 @@ struct SavedPolicy {
   }
 };
 
-// Of its codec, as configs have it.
+// For a codec as configs name it, "auto" or one of CodecNames(); and back.
+SavedPolicy PolicyOf(const std::string& codec, Tier tier = Tier::MEMORY);
 std::string NameOf(const SavedPolicy& policy);
 
 // Assumed before anything is measured: raw over stored bytes of codec fast in a run's first

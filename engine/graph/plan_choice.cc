@@ -67,7 +67,7 @@ std::vector<PlanOptions> PlanAlternatives(const PlanOptions& options) {
   if (!options.compress) return {options};
   std::vector<PlanOptions> alternatives = {options};
   PlanOptions dense = WithPolicies(options, [](SavedPolicy* policy) {
-    if (policy->codec == "fast") *policy = {"dense", policy->tier, /*adaptive=*/true};
+    if (policy->codec == "fast") *policy = PolicyOf("auto", policy->tier);
   });
   dense.assumed_ratio *= kDenseOverFast;
   const bool denser = dense.policies != options.policies;

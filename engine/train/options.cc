@@ -98,9 +98,8 @@ Tier TierOf(config::Policy::Keep keep) {
 
 // What is said of all, where nothing is said of this kind.
 SavedPolicy MakePolicy(const config::Activations& all, const config::Policy& kind) {
-  const std::string& codec = kind.has_codec() ? kind.codec() : all.codec();
-  const bool adaptive = codec == "auto";
-  return {adaptive ? "dense" : codec, TierOf(kind.has_keep() ? kind.keep() : all.keep()), adaptive};
+  return PolicyOf(kind.has_codec() ? kind.codec() : all.codec(),
+                  TierOf(kind.has_keep() ? kind.keep() : all.keep()));
 }
 
 std::array<SavedPolicy, kSavedKinds> MakePolicies(const config::Activations& activations) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
 
 #include "tests/emulated_gpu/emulated_gpu.h"
 #include "tests/engine/graph/test_networks.h"
@@ -17,7 +18,8 @@ class SteadyState : public ::testing::TestWithParam<const char*> {};  // codec
 // Probes, statistics and slices included.
 TEST_P(SteadyState, TakesNothingFromTheDriver) {
   PlanOptions plan = InSlices(3);
-  for (SavedPolicy& policy : plan.policies) policy.codec = GetParam();
+  for (SavedPolicy& policy : plan.policies) policy = PolicyOf(GetParam());
+  if (GetParam() == std::string("auto")) plan.assumed_ratio = 0.5;  // from dense to fast
   for (const auto& network : {ResidualNetwork, PreActivationNetwork}) {
     Trainee trainee(network(), plan, 0.05, 6, NewBackend({Device::Type::CUDA, 0}));
     for (int64_t i = 1; i < kFirst; ++i) trainee.executor().Train(trainee.batch(), i);
@@ -31,7 +33,7 @@ TEST_P(SteadyState, TakesNothingFromTheDriver) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Codecs, SteadyState, ::testing::Values("fast", "dense"));
+INSTANTIATE_TEST_SUITE_P(Codecs, SteadyState, ::testing::Values("fast", "dense", "auto"));
 
 }  // namespace
 }  // namespace encke

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <string>
 
 #include "engine/core/error.h"
 #include "tests/engine/graph/test_networks.h"
@@ -37,7 +38,7 @@ PlanOptions Raw() {
 
 PlanOptions Compressed(const char* codec, int64_t slice) {
   PlanOptions options = InSlices(slice);
-  for (SavedPolicy& policy : options.policies) policy.codec = codec;
+  for (SavedPolicy& policy : options.policies) policy = PolicyOf(codec);
   return options;
 }
 
@@ -72,10 +73,12 @@ TEST_F(GpuTrainingTest, NoiseIsOfTheCpusSize) {
   for (int which = 0; which < kTestNetworks; ++which) {
     Trainee raw(TestNetwork(which), Raw());
     const std::vector<float> expected = raw.Gradients();
-    for (const char* codec : {"fast", "dense"}) {
+    for (const char* codec : {"fast", "dense", "auto"}) {
       SCOPED_TRACE(StrCat(which, " ", codec));
-      Trainee cpu(TestNetwork(which), Compressed(codec, 2));
-      Trainee gpu(TestNetwork(which), Compressed(codec, 2), 0.05, 6, NewGpu());
+      PlanOptions plan = Compressed(codec, 2);
+      if (codec == std::string("auto")) plan.assumed_ratio = 0.5;  // from dense to fast
+      Trainee cpu(TestNetwork(which), plan);
+      Trainee gpu(TestNetwork(which), plan, 0.05, 6, NewGpu());
       for (int64_t iteration : {1, 2, 3}) {
         const double noise = RelativeDifference(gpu.Gradients({}, iteration), expected);
         EXPECT_GT(noise, 0);
@@ -87,7 +90,7 @@ TEST_F(GpuTrainingTest, NoiseIsOfTheCpusSize) {
 
 // Beside what the backend holds whether or not it trains.
 TEST_F(GpuTrainingTest, ThePeakIsThePredictedOne) {
-  for (const char* codec : {"fast", "dense"}) {
+  for (const char* codec : {"fast", "dense", "auto"}) {
     for (int64_t slice : {0, 32}) {
       SCOPED_TRACE(StrCat(codec, " ", slice));
       std::unique_ptr<Backend> backend = NewGpu();

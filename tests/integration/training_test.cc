@@ -53,7 +53,7 @@ TEST(TrainingTest, WithoutPrefetchingItLearnsTheSame) {
   EXPECT_EQ(MakePlanOptions(config.config(), *backend).batches_held, 1);
 }
 
-// As good as codec fast, in no more memory than planned; nobody can tell which value takes which.
+// Bounds are tight at first, and what fast would take is not known.
 TEST(TrainingTest, CodecAutoIsDenseAtFirstAndFastLater) {
   const std::string folder = TestFolder("codec_auto");
   Train(TinyConfig(WithCodecAuto()), {folder, ""});

@@ -22,8 +22,8 @@ std::string Describe(const SavedValue& saved, const PlanOptions& options) {
     case Keep::RAW:
       return NameOf(options.compute);
     case Keep::CODEC:
-      return StrCat(saved.adaptive ? "auto" : saved.codec, ", ", DescribeBound(saved), saved.mask ? ", mask" : "",
-                    saved.tier == Tier::OFFLOADED ? ", offloaded" : "");
+      return StrCat(saved.adaptive ? "auto" : saved.codec, ", ", DescribeBound(saved),
+                    saved.mask ? ", mask" : "", saved.tier == Tier::OFFLOADED ? ", offloaded" : "");
     case Keep::MASK:
       return "1-bit mask";
     case Keep::IMAGE:

@@ -82,7 +82,7 @@ TEST(CodecChoiceTest, ThePoolKeepsToThePlan) {
     SCOPED_TRACE(ratio);
     PlanOptions plan = InSlices(16);
     plan.assumed_ratio = ratio;
-    for (SavedPolicy& policy : plan.policies) policy = {"dense", Tier::MEMORY, true};
+    for (SavedPolicy& policy : plan.policies) policy = PolicyOf("auto");
     Trainee trainee(ResidualNetwork(), plan, 0.05, 64);
     for (int64_t iteration = 1; iteration <= 4; ++iteration) {
       trainee.Gradients({}, iteration);
