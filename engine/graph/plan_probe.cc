@@ -7,12 +7,16 @@
 namespace encke::internal {
 namespace {
 
-constexpr int64_t kMostBytes = int64_t{1} << 20;  // of a copy or a gradient, where a channel fits
-constexpr int64_t kShare = 8;                     // of the channels at most one in so many
+// Of a copy and of a gradient, where a channel fits, and of a turn, where its largest probe does.
+// Smaller than they could be: the memory is held all the time.
+constexpr int64_t kCopyBytes = int64_t{1} << 19;
+constexpr int64_t kGradientBytes = int64_t{1} << 18;
+constexpr int64_t kTurnBytes = int64_t{3} << 19;
+constexpr int64_t kShare = 8;  // of the channels at most one in so many
 
 int64_t Aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// As many channels of each group as kMostBytes and kShare admit, and at least one.
+// As many channels of each group as these admit, and at least one.
 PlannedProbe ProbeOf(const Graph& graph, const Plan& plan, int saved, int n) {
   const Shape x = ProbedInput(graph, n);
   const Shape& w = graph.parameters[graph.nodes[n].parameters[0]].spec.shape;
@@ -22,7 +26,7 @@ PlannedProbe ProbeOf(const Graph& graph, const Plan& plan, int saved, int n) {
   probe.group_channels = w.c;
   const int64_t copy = x.n * x.h * x.w * (x.c / w.c) * SizeOf(plan.options.compute);
   const int64_t gradient = w.n * w.h * w.w * SizeOf(DType::F32);
-  const int64_t fitting = kMostBytes / std::max(copy, gradient);
+  const int64_t fitting = std::min(kCopyBytes / copy, kGradientBytes / gradient);
   probe.channels = std::max<int64_t>(1, std::min(fitting, w.c / kShare));
   probe.copy_bytes = Aligned(probe.channels * copy);
   probe.gradient_bytes = Aligned(probe.channels * gradient);
@@ -37,8 +41,9 @@ int64_t BytesOf(const PlannedProbe& probe) {
 
 // Probes share a turn as long as they take no more than twice what the largest takes.
 void TakeTurns(Plan* plan) {
-  int64_t budget = 0, used = 0;
-  for (const PlannedProbe& probe : plan->probes) budget = std::max(budget, 2 * BytesOf(probe));
+  int64_t largest = 0, used = 0;
+  for (const PlannedProbe& probe : plan->probes) largest = std::max(largest, BytesOf(probe));
+  const int64_t budget = std::max(largest, std::min(2 * largest, kTurnBytes));
   for (PlannedProbe& probe : plan->probes) {
     if (plan->probe_turns == 0 || used + BytesOf(probe) > budget) {
       ++plan->probe_turns;

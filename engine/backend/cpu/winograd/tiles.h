@@ -45,11 +45,12 @@ struct TileSquares {
 inline int64_t OddLines(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 // Tiles that a thread holds transformed at once: enough that filters are worth fetching for them,
-// and no more, so that they stay near its second-level cache and the workspace small.
+// and no more, so that they stay near its second-level cache and the workspace small. With 64 in
+// place of 32 the filters' gradients are up to 3% faster, the rest is not.
 inline int64_t ChunkFor(int64_t channels) {
   constexpr int64_t kMaxFloats = int64_t{5} << 17;  // 2.5 MiB
   const int64_t fit = kMaxFloats / (kPositions * channels) / kRowStep * kRowStep;
-  return std::clamp<int64_t>(fit, 16, 64);
+  return std::clamp<int64_t>(fit, 16, 32);
 }
 
 // `chunk` transformed tiles: position p of tile i begins at p * stride + i * row.
