@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "engine/core/error.h"
+#include "engine/core/units.h"
 
 namespace encke {
 namespace {
@@ -111,15 +112,15 @@ std::shared_ptr<Buffer> Allocator::Allocate(int64_t bytes, MemoryCategory catego
   const int64_t held = ledger_.Current().total();
   if (too_much()) {
     throw Error(ErrorKind::MEMORY,
-                StrCat("the memory limit of ", limit, " bytes does not allow ", bytes,
-                       " bytes more for ", NameOf(category), " memory; ", held, " are held"),
+                StrCat("the memory limit of ", FormatBytes(limit), " does not allow ",
+                       FormatBytes(bytes), " more; ", FormatBytes(held), " are held"),
                 device().ToString(), "raise --memory-limit or take a smaller batch");
   }
   void* data = DoAllocate(bytes);
   if (data == nullptr) {
     throw Error(ErrorKind::MEMORY,
-                StrCat("out of memory: ", bytes, " bytes asked for ", NameOf(category), " memory, ",
-                       held, " held"),
+                StrCat("out of memory: ", FormatBytes(bytes), " asked for beside ",
+                       FormatBytes(held), " that are held"),
                 device().ToString(), "take a smaller batch");
   }
   ledger_.Charge(category, bytes);

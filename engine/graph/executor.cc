@@ -13,6 +13,11 @@
 #include "layers/initialize.h"
 
 namespace encke {
+namespace {
+
+constexpr double kFewerThanAssumed = 0.75;  // of the assumed ratio, where that was too much
+
+}  // namespace
 
 Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options)
     : graph_(std::move(graph)),
@@ -47,11 +52,35 @@ void Executor::InitializeParameters() {
 }
 
 void Executor::Prepare(int64_t batch) {
-  PlanOptions plan_options = options_.plan;
-  plan_options.training = true;
+  asked_ = options_.plan;
+  asked_.training = true;
   const int64_t limit = backend_.allocator().limit();
-  plan_ = ChoosePlan(graph_, backend_, batch, plan_options, limit);
-  RequireFits(graph_, backend_, plan_, plan_options, limit, "");
+  Plan plan = ChoosePlan(graph_, backend_, batch, asked_, limit);
+  RequireFits(graph_, backend_, plan, asked_, limit, "");
+  Adopt(std::move(plan));
+}
+
+bool Executor::PrepareForMore() {
+  const int64_t limit = backend_.allocator().limit();
+  if (limit == 0 || !plan_.options.compress) return false;
+  PlanOptions options = asked_;
+  options.assumed_ratio *= kFewerThanAssumed;
+  Plan plan = ChoosePlan(graph_, backend_, plan_.batch, options, limit);
+  if (plan.peak.use.total() > limit) return false;
+  asked_ = options;
+  // What the plan before held gives way to what this one holds.
+  store_ = backend_.NewActivationStore(options_.store);
+  arena_.reset();
+  probe_memory_.reset();
+  evaluation_plan_ = Plan();
+  codings_.Forget();
+  codecs_.Forget();
+  Adopt(std::move(plan));
+  return true;
+}
+
+void Executor::Adopt(Plan plan) {
+  plan_ = std::move(plan);
   options_.plan = plan_.options;
   if (plan_.predicted_offloaded_bytes() > 0 && !options_.store.offload && !options_.store.spill) {
     options_.store.offload = true;

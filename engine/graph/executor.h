@@ -89,6 +89,10 @@ class Executor {
   // Plans for training with this batch and allocates; called again, plans anew. Error(MEMORY) when
   // the plan needs more than the allocator's limit, with the largest batch that would fit.
   void Prepare(int64_t batch);
+  // Plans anew for saved values that take a third more, after a Train() that ended in
+  // Error(MEMORY). False, and nothing has changed, where there is no memory limit to plan for or no
+  // plan keeps it.
+  bool PrepareForMore();
 
   // Forward and backward, pass number `iteration` (1, 2, ...; chooses dropout masks and, unless
   // options.update does, the controller's phase). The batch may be smaller than the prepared one.
@@ -138,6 +142,7 @@ class Executor {
  private:
   class Run;  // one pass through a plan's program
 
+  void Adopt(Plan plan);  // to train by
   void NoteDerivation(const std::string& layer, const Derivation& derivation);
   void ReserveArena(int64_t bytes);
   // Where the run notes what it holds; null for evaluations, audits and searches for a fault.
@@ -153,6 +158,7 @@ class Executor {
   Graph graph_;
   Backend& backend_;
   ExecutorOptions options_;
+  PlanOptions asked_;     // of which plan_ was chosen
   Plan plan_;             // of training
   Plan evaluation_plan_;  // for the largest batch evaluated so far
   std::unique_ptr<ActivationStore> store_;

@@ -90,7 +90,8 @@ struct PlanOptions {
   bool derive = true;
   DType compute = DType::F32;
   bool training = true;  // false: an evaluation program, nothing saved
-  // Raw over stored bytes of the lossy values together: a prediction before anything was measured.
+  // Bytes as floats over stored bytes of the lossy values together, whatever `compute` is: a
+  // prediction before anything was measured.
   double assumed_ratio = kFastRatio;
   double optimizer_copies =
       1.0;                   // optimizer state over trained parameters (momentum 1, with EMA 2)

@@ -96,6 +96,7 @@ int64_t PredictExactBytes(const SavedValue& saved, const Shape& shape) {
 
 // Lossy values together take what the assumed ratio says.
 void PredictBytes(const Graph& graph, Plan* plan) {
+  const double floats = SizeOf(DType::F32) / static_cast<double>(SizeOf(plan->options.compute));
   double raw = 0, weighted = 0;
   for (const SavedValue& saved : plan->saved) {
     if (!Estimated(saved)) continue;
@@ -105,9 +106,9 @@ void PredictBytes(const Graph& graph, Plan* plan) {
   for (SavedValue& saved : plan->saved) {
     const double share =
         static_cast<double>(saved.raw_bytes) * WeightOf(saved) / std::max(weighted, 1.0);
-    saved.predicted_bytes = Estimated(saved)
-                                ? static_cast<int64_t>(share * raw / plan->options.assumed_ratio)
-                                : PredictExactBytes(saved, graph.values[saved.value].shape);
+    saved.predicted_bytes =
+        Estimated(saved) ? static_cast<int64_t>(share * raw * floats / plan->options.assumed_ratio)
+                         : PredictExactBytes(saved, graph.values[saved.value].shape);
   }
 }
 

@@ -1,6 +1,8 @@
 #include "engine/train/update_step.h"
 
 #include "engine/core/log.h"
+#include "engine/core/units.h"
+#include "engine/graph/plan_choice.h"
 
 namespace encke {
 namespace {
@@ -37,7 +39,7 @@ StepResult UpdateStep::TrainBatch(const Batch& batch, const UpdatePlan& plan, in
   options.loss_scale_count = static_cast<float>(plan.samples);
   options.audit = index == 0 ? plan.audit : Audit::NONE;
   options.update = plan.iteration;
-  const StepResult step = executor_.Train(batch, plan.first_pass + index, options);
+  const StepResult step = TrainWithinLimit(batch, plan, index, options);
   if (step.finite) return step;
   executor_.controller().ObserveNonFinite();
   const bool compressed = executor_.plan().options.compress;
@@ -45,6 +47,21 @@ StepResult UpdateStep::TrainBatch(const Batch& batch, const UpdatePlan& plan, in
   LogWarning(StrCat("iteration ", plan.iteration,
                     ": loss or gradients are not finite; the update is left out"));
   return step;
+}
+
+StepResult UpdateStep::TrainWithinLimit(const Batch& batch, const UpdatePlan& plan, int64_t index,
+                                        const TrainOptions& options) {
+  try {
+    return executor_.Train(batch, plan.first_pass + index, options);
+  } catch (const Error& error) {
+    // Gradients that were being added up are spoilt.
+    const bool repeatable = error.kind() == ErrorKind::MEMORY && index == 0;
+    if (!repeatable || !executor_.PrepareForMore()) throw;
+    LogWarning(StrCat("iteration ", plan.iteration, ": saved values take more than was foreseen (",
+                      error.message(), "); repeated with ", DescribeChoice(executor_.plan()),
+                      ", predicted peak ", FormatBytes(executor_.plan().peak.use.total())));
+  }
+  return TrainWithinLimit(batch, plan, index, options);
 }
 
 StepResult UpdateStep::RepeatExactly(const Batch& batch, const UpdatePlan& plan,

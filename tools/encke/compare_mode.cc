@@ -28,7 +28,7 @@ struct CompareModeArguments {
   std::string memory_limit;
 };
 
-// Raw over stored of the values that the codec took, so that the plan predicts what was measured.
+// The ratio of the values that the codec took with which the plan predicts what was measured.
 double CodecRatio(const Plan& plan, int64_t stored_bytes) {
   int64_t raw = 0, others = plan.predicted_saved_bytes();
   for (const SavedValue& saved : plan.saved) {
@@ -37,8 +37,9 @@ double CodecRatio(const Plan& plan, int64_t stored_bytes) {
     others -= saved.predicted_bytes;
   }
   const int64_t coded = stored_bytes - others;
-  return raw > 0 && coded > 0 ? static_cast<double>(raw) / static_cast<double>(coded)
-                              : plan.options.assumed_ratio;
+  const double floats =
+      static_cast<double>(raw) * SizeOf(DType::F32) / SizeOf(plan.options.compute);
+  return raw > 0 && coded > 0 ? floats / static_cast<double>(coded) : plan.options.assumed_ratio;
 }
 
 int64_t PlannedLargestBatch(const ConfigFile& config, const std::string& device, int64_t limit,

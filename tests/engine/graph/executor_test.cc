@@ -8,7 +8,6 @@
 #include <cmath>
 
 #include "engine/core/rng.h"
-#include "engine/graph/plan_choice.h"
 #include "tests/engine/graph/test_networks.h"
 #include "tests/engine/graph/trainee.h"
 
@@ -363,28 +362,6 @@ TEST(ExecutorTest, CompressionLowersStoredBytesAndThePeak) {
   EXPECT_EQ(raw.executor().stored_bytes(), raw.executor().raw_saved_bytes());
   EXPECT_GT(encke.executor().raw_saved_bytes(), 5 * encke.executor().stored_bytes());
   EXPECT_LT(encke.ledger().Peak().in_use(), raw.ledger().Peak().in_use());
-}
-
-// The limit is set when the pool is there already, and needs its file only then.
-TEST(ExecutorTest, AMemoryLimitCanPutSavedValuesIntoAFile) {
-  ExecutorOptions options;
-  options.plan.batches_held = 1;
-  const auto backend = NewBackend({});
-  Graph graph = ResidualNetwork();
-  int64_t limit = 0;
-  for (const PlanOptions& o : PlanAlternatives(options.plan)) {
-    if (o.policies[0].tier == Tier::OFFLOADED) break;
-    const int64_t peak = MakePlan(graph, *backend, 1024, o).peak.use.total();
-    limit = limit == 0 ? peak : std::min(limit, peak);
-  }
-  Executor executor(ResidualNetwork(), *backend, options);
-  backend->allocator().set_limit(limit - 1);
-  executor.InitializeParameters();
-  executor.Prepare(1024);
-  const Batch batch = MakeBatch(backend->allocator(), executor.graph().values[0].shape, 1024, 5);
-  EXPECT_TRUE(executor.Train(batch, 1).finite);
-  EXPECT_GT(executor.offloaded_bytes(), 0);
-  EXPECT_LT(backend->allocator().ledger().Peak().total(), limit);
 }
 
 TEST(ExecutorTest, AuditsMeasureTheNoiseThatTheFormulaPredicts) {
