@@ -74,6 +74,16 @@ void CheckClasses(const Classes& classes, const std::string& path, const std::st
   }
 }
 
+// For people.
+std::string FirstOf(const std::vector<std::string>& names) {
+  constexpr size_t kNamed = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kNamed); ++i) {
+    text += (i > 0 ? ", " : "") + names[i];
+  }
+  return text + (names.size() > kNamed ? ", ..." : "");
+}
+
 std::vector<std::string> NamesOf(const Classes& classes) {
   std::vector<std::string> names;
   for (const auto& entry : classes) names.push_back(entry.first);
@@ -129,8 +139,11 @@ std::unique_ptr<Dataset> OpenFolder(const DatasetOptions& options, Split split) 
   if (options.classes != 0 && options.classes != static_cast<int>(names.size())) {
     throw Error(ErrorKind::DATA,
                 StrCat("there are ", names.size(), " class folders, not ", options.classes,
-                       " as the config says"),
-                source.path);
+                       " as the config says: ", FirstOf(names)),
+                source.path,
+                StrCat("set network.classes=", names.size(),
+                       "; where classes are folders of these, set data.train_prefix and "
+                       "data.test_prefix"));
   }
   std::vector<ImageRecord> records;
   for (const auto& [name, members] : classes) {

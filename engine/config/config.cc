@@ -22,6 +22,7 @@ ConfigFile ConfigFile::Parse(const std::string& text, const std::string& name,
   }
   diagnostics.Throw();
   ConfigFile file;
+  file.name_ = name;
   file.config_ = std::move(parsed.config);
   file.sources_ = std::move(parsed.sources);
   return file;
@@ -46,7 +47,7 @@ ConfigSource ConfigFile::SourceOf(const std::string& field) const {
       if (found != sources_.end()) return found->second;
     }
     const size_t end = path.find_last_of(".[");
-    if (end == std::string::npos) return {};
+    if (end == std::string::npos) return {name_, 0, 0, ""};
     path.resize(end);
   }
 }

@@ -32,13 +32,14 @@ class ConfigFile {
   // if it was not given.
   std::string Place(const std::string& field) const;
   // Where the field was given (a list: its first element); if it was not, the nearest group around
-  // it that was.
+  // it that was, or else the file.
   ConfigSource SourceOf(const std::string& field) const;
   // An error at a field, with source line and caret where the place is known.
   Error ErrorAt(const std::string& field, const std::string& message,
                 const std::string& hint = "") const;
 
  private:
+  std::string name_;
   config::Config config_;
   std::map<std::string, ConfigSource> sources_;  // by field path
 };

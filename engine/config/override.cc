@@ -55,11 +55,6 @@ struct Target {
   const FieldDescriptor* field = nullptr;  // not a message
 };
 
-std::string UnknownField(const Descriptor& message, const std::string& name) {
-  return "'" + message.name() + "' has no field '" + name + "'" +
-         DidYouMean(name, FieldNames(message));
-}
-
 // The message inside `field` that the path goes on in; nullptr with `mistake` if it cannot.
 Message* Descend(Message* message, const FieldDescriptor& field, int index, std::string* mistake) {
   const auto* reflection = message->GetReflection();

@@ -115,10 +115,16 @@ void EraseSources(const std::string& prefix, SourceMap* sources) {
   }
 }
 
-std::vector<std::string> FieldNames(const Descriptor& message) {
+std::string UnknownField(const Descriptor& message, const std::string& name) {
   std::vector<std::string> names;
-  for (int i = 0; i < message.field_count(); ++i) names.push_back(message.field(i)->name());
-  return names;
+  std::string list;
+  for (int i = 0; i < message.field_count(); ++i) {
+    names.push_back(message.field(i)->name());
+    list += (i == 0 ? "" : ", ") + names.back();
+  }
+  const std::string meant = DidYouMean(name, names);
+  return "'" + message.name() + "' has no field '" + name + "'" +
+         (meant.empty() ? " (it has: " + list + ")" : meant);
 }
 
 std::string ParseScalar(const std::string& value, const FieldDescriptor& field, Message* message) {

@@ -38,7 +38,7 @@ void DiagnoseText(const std::string& text, const SourceLines& lines,
 std::string ParseScalar(const std::string& value, const google::protobuf::FieldDescriptor& field,
                         google::protobuf::Message* message);
 
-// Names of the fields of a message.
-std::vector<std::string> FieldNames(const google::protobuf::Descriptor& message);
+// That a message has no field of that name, with the nearest one, or else all that it has.
+std::string UnknownField(const google::protobuf::Descriptor& message, const std::string& name);
 
 }  // namespace encke

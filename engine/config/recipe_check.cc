@@ -15,6 +15,12 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// 1048576 rather than 1.04858e+06.
+std::string Plain(double number) {
+  const bool whole = std::abs(number) < 1e15 && number == std::floor(number);
+  return whole ? StrCat(static_cast<int64_t>(number)) : StrCat(number);
+}
 constexpr double kMostThreads = 1024;       // beyond are slips of the keyboard
 constexpr double kMostPixels = 65536;       // a side
 constexpr double kMostImages = 1 << 20;     // in a batch
@@ -175,9 +181,9 @@ class RecipeCheck {
     if (!GivenNumber(config_, range.field, &number) || !std::isfinite(number)) return;
     const bool low = range.open ? !(number > range.least) : !(number >= range.least);
     if (!low && number <= range.most) return;
-    std::string must = StrCat(range.open ? "above " : "at least ", range.least);
-    if (range.most != kInfinity) must += StrCat(" and at most ", range.most);
-    Report(range.field, StrCat("'", range.field, "' must be ", must, ", not ", number));
+    std::string must = StrCat(range.open ? "above " : "at least ", Plain(range.least));
+    if (range.most != kInfinity) must += StrCat(" and at most ", Plain(range.most));
+    Report(range.field, StrCat("'", range.field, "' must be ", must, ", not ", Plain(number)));
   }
 
   void CheckData() {
@@ -186,6 +192,10 @@ class RecipeCheck {
       Report("data.train",
              "data of kind " + config::Data::Kind_Name(data.kind()) + " needs 'train', its path",
              "give data { train: \"...\" } or --set data.train=...");
+    }
+    if (!data.has_kind() && !data.train().empty()) {
+      Report("data.train", "'data.train' is given without 'kind', so images would be made up",
+             "give data { kind: FOLDER }, or IDX, CIFAR or LIST; or leave 'train' out");
     }
     if (data.test_fraction() == 1) {
       Report("data.test_fraction", "'data.test_fraction' must be below 1",

@@ -129,8 +129,7 @@ class SyntaxCheck {
     Advance();
     const FieldDescriptor* field = message.FindFieldByName(name.text);
     if (field == nullptr) {
-      Report(name, "'" + message.name() + "' has no field '" + name.text + "'" +
-                       DidYouMean(name.text, FieldNames(message)));
+      Report(name, UnknownField(message, name.text));
       Consume(":");
       SkipValue();
     } else {

@@ -50,6 +50,13 @@ std::string FormatBytes(int64_t bytes) {
   return text;
 }
 
+std::string FormatFixed(double value, int decimals) {
+  if (!std::isfinite(value)) return "-";
+  char text[400];  // the greatest double has 309 digits
+  std::snprintf(text, sizeof(text), "%.*f", decimals, value);
+  return text;
+}
+
 int64_t ParseBytes(const std::string& text) {
   const std::string compact = LowerWithoutSpaces(text);
   char* end = nullptr;

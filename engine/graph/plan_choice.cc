@@ -167,10 +167,10 @@ std::string DescribeChoice(const Plan& plan) {
       whole == 0 ? "" : StrCat(", ", whole, " saved values not compressed");
   const size_t once = plan.decoded_once.size();
   const size_t parts = plan.held_samples.size();
-  const std::string decoded = once + parts == 0
-                                  ? ""
-                                  : StrCat(", ", once, " saved values decoded once",
-                                           parts == 0 ? "" : StrCat(" and parts of ", parts));
+  std::string decoded;
+  if (once > 0) decoded = StrCat(", ", once, " saved values decoded once");
+  if (parts > 0) decoded += StrCat(once > 0 ? " and" : ",", " parts of ", parts);
+  if (parts > 0 && once == 0) decoded += " saved values decoded once";
   const bool offloaded = plan.predicted_offloaded_bytes() > 0;
   const int segments = plan.options.recompute_segments;
   const std::string kept = segments > 0 ? StrCat("about ", segments, " segments computed again")

@@ -135,6 +135,32 @@ std::string Mismatch(const SafetensorsReader& reader, const CheckpointTensor& ta
   return "";
 }
 
+// "best.safetensors, epoch_0003.safetensors" beside this one; "" where there are none.
+std::string OthersBeside(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  const fs::path folder = fs::path(path).parent_path();
+  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored)) {
+    const fs::path& other = entry.path();
+    if (other.extension() == ".safetensors" && other.filename() != fs::path(path).filename())
+      names.push_back(other.filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+SafetensorsReader Opened(const std::string& path) {
+  try {
+    return SafetensorsReader(path);
+  } catch (const Error& error) {
+    const std::string others = OthersBeside(path);
+    if (!error.hint().empty() || others.empty()) throw;
+    throw Error(error.kind(), error.message(), error.place(), "beside it there are " + others);
+  }
+}
+
 }  // namespace
 
 void SaveCheckpoint(const std::string& path, const std::vector<CheckpointTensor>& tensors,
@@ -150,7 +176,7 @@ void SaveCheckpoint(const std::string& path, const std::vector<CheckpointTensor>
   writer.Write(path);
 }
 
-Checkpoint::Checkpoint(const std::string& path) : reader_(path) {
+Checkpoint::Checkpoint(const std::string& path) : reader_(Opened(path)) {
   const auto found = reader_.metadata().find(kStateKey);
   if (found == reader_.metadata().end()) return;
   has_state_ = true;

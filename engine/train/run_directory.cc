@@ -1,5 +1,10 @@
 #include "engine/train/run_directory.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -51,6 +56,21 @@ std::optional<int64_t> IterationOfCsv(const std::string& line) {
   return iteration;
 }
 
+// Holds the folder for this process until the last copy is gone. File systems that know no locks
+// hold nothing.
+std::shared_ptr<const int> Lock(const std::string& path) {
+  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return nullptr;
+  std::shared_ptr<const int> lock(new int(folder), [](const int* descriptor) {
+    close(*descriptor);
+    delete descriptor;
+  });
+  if (flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw Error(ErrorKind::USAGE, "another process is training this run", path,
+                "wait until it has ended, or stop it by Ctrl-C");
+  return lock;
+}
+
 void CutLines(const fs::path& path, int64_t last) {
   std::ifstream in(path);
   std::string kept;
@@ -75,6 +95,8 @@ std::string NewRunPath(const std::string& output, const std::string& name) {
   return path;
 }
 
+RunDirectory::RunDirectory(const std::string& path) : path_(path), lock_(Lock(path)) {}
+
 RunDirectory RunDirectory::Create(const std::string& path) {
   if (fs::exists(fs::path(path) / "config.textproto"))
     throw Error(ErrorKind::USAGE, "there is a run in this folder already", path,
@@ -87,11 +109,12 @@ RunDirectory RunDirectory::Create(const std::string& path) {
 }
 
 RunDirectory RunDirectory::Resume(const std::string& path, int64_t iteration) {
+  RunDirectory directory(path);
   for (const char* name : kLogs) {
-    const fs::path file = fs::path(path) / name;
+    const std::string file = directory.File(name);
     if (fs::exists(file)) CutLines(file, iteration);
   }
-  return RunDirectory(path);
+  return directory;
 }
 
 void RunDirectory::Write(const std::string& name, const std::string& text) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace encke {
@@ -14,11 +15,12 @@ std::string NewRunPath(const std::string& output, const std::string& name);
 // Files of lines: JSON objects with an "iteration", or CSV with the iteration in the first column.
 class RunDirectory {
  public:
-  // Creates the folder. Error(USAGE) when there is one already with a run in it, Error(DATA) when
-  // it cannot be created.
+  // Creates the folder, and keeps other processes from training in it. Error(USAGE) when there is
+  // one already with a run in it, Error(DATA) when it cannot be created.
   static RunDirectory Create(const std::string& path);
   // Goes on in a folder whose run stood at `iteration`: lines of later iterations, and a last line
   // that was cut off, are removed from the files of lines. Other files stay as they are.
+  // Error(USAGE) when another process trains in it.
   static RunDirectory Resume(const std::string& path, int64_t iteration);
 
   const std::string& path() const { return path_; }
@@ -30,9 +32,10 @@ class RunDirectory {
   void Append(const std::string& name, const std::string& line, const std::string& header = "");
 
  private:
-  explicit RunDirectory(const std::string& path) : path_(path) {}
+  explicit RunDirectory(const std::string& path);
 
   std::string path_;
+  std::shared_ptr<const int> lock_;  // a file descriptor
   std::map<std::string, std::ofstream> open_;
 };
 

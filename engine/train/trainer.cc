@@ -125,6 +125,12 @@ void Trainer::Impl::OpenDirectory() {
 }
 
 void Trainer::Impl::OpenRun() {
+  if (position_.iteration > timetable().iterations()) {
+    throw Error(ErrorKind::USAGE,
+                StrCat("this training has done ", position_.iteration,
+                       " iterations, more than the ", timetable().iterations(), " asked for"),
+                checkpoint_, "to go on give --epochs or --iterations for all of them together");
+  }
   step_ = std::make_unique<UpdateStep>(parts_.executor(), parts_.optimizer(), parts_.average());
   if (options_.write_run) {
     OpenDirectory();
@@ -144,12 +150,19 @@ void Trainer::Impl::Announce() {
                  " parameters, batch ", plan.batch, ", ", timetable().iterations(),
                  " iterations of ", timetable().iterations_per_epoch(), " an epoch, on ",
                  parts_.backend().name()));
+  const config::Data& data = config_.data();
+  const bool made_up = data.kind() == config::Data::SYNTHETIC;
+  LogInfo(StrCat("data: ", made_up ? "made up" : data.train(), ", ",
+                 parts_.loader().samples_per_epoch(), " images to train on, ",
+                 parts_.test_data().size(), " to test"));
   LogInfo(StrCat("saved values: ", FormatBytes(plan.raw_saved_bytes()), " raw, about ",
                  FormatBytes(plan.predicted_saved_bytes()), " stored; predicted peak ",
                  FormatBytes(plan.peak.use.total()), " at ", plan.peak.where));
   if (directory_ != nullptr) LogInfo("run directory: " + directory_->path());
   if (!checkpoint_.empty())
     LogInfo(StrCat("resumed from ", checkpoint_, " after iteration ", position_.iteration));
+  if (timetable().IsLast(position_.iteration) && !position_.evaluation_pending)
+    LogWarning("all iterations are done; for more give --epochs or --iterations");
 }
 
 // ------------------------------------------------------------------------------------------ the
@@ -242,7 +255,8 @@ void Trainer::Impl::UpdateProgress(double learning_rate) {
 void Trainer::Impl::LogIteration(bool audited) {
   const int64_t every = config_.activations().log_every();
   const bool due = every > 0 && position_.iteration % every == 0;
-  if (due || audited) log_.Activations(position_.iteration, parts_.executor().records());
+  if (due || audited || Finished())
+    log_.Activations(position_.iteration, parts_.executor().records());
   if (due || Finished()) log_.Memory(parts_.executor());
   if (due || position_.iteration == 1) {
     for (const std::string& note : parts_.executor().TakeNotes()) LogInfo(note);
@@ -261,8 +275,9 @@ void Trainer::Impl::EvaluateIfPending() {
   position_.evaluation_pending = false;
   evaluation_ = result;
   log_.Evaluation(progress_, result);
-  LogInfo(StrCat("iteration ", position_.iteration, ": test loss ", result.loss, ", top-1 ",
-                 result.top1, "%, top-5 ", result.top5, "%"));
+  LogInfo(StrCat("iteration ", position_.iteration, ": test loss ", FormatFixed(result.loss, 4),
+                 ", top-1 ", FormatFixed(result.top1, 2), "%, top-5 ", FormatFixed(result.top5, 2),
+                 "%"));
   if (!std::isfinite(result.loss) || result.top1 <= position_.best_top1) return;
   position_.best_top1 = result.top1;
   is_best_ = true;

@@ -116,6 +116,21 @@ TEST(ResumeTest, AChangedConfigIsNamedAndNothingIsOverwritten) {
   EXPECT_EQ(longer.iterations, 32) << "more epochs are fine";
 }
 
+TEST(ResumeTest, FewerIterationsThanAreDoneAreRefused) {
+  const std::string folder = TestFolder("fewer");
+  Train(TinyConfig({"training.iterations=4"}), {folder, ""});
+  const std::string config = ReadText(folder + "/config.textproto");
+  EXPECT_EQ(Train(TinyConfig({"training.iterations=4"}), {"", folder}).iterations, 4) << "done";
+  try {
+    Train(TinyConfig({"training.iterations=3"}), {"", folder});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::USAGE);
+    EXPECT_NE(error.message().find("has done 4 iterations"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(ReadText(folder + "/config.textproto"), config);
+}
+
 TEST(ResumeTest, ANewRunDoesNotGoIntoAnOldFolder) {
   const std::string folder = TestFolder("occupied");
   Train(TinyConfig({"training.iterations=2"}), {folder, ""});

@@ -148,6 +148,30 @@ TEST(Data, MissingDataExitsWith3ButOnlyWarnsInCheck) {
   EXPECT_TRUE(Has(checked.out, "ok: tiny")) << checked.out;
 }
 
+TEST(Data, WhatTrainWouldRefuseCheckRefuses) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  for (const char* command : {"check", "train"}) {
+    const Outcome few =
+        sandbox.Run({command, config, "--batch", "1000", "--set", "training.drop_last=true"});
+    EXPECT_EQ(few.exit_code, 3) << command << few.err;
+    EXPECT_TRUE(Has(few.err, "less than one batch")) << few.err;
+  }
+  std::string recipe = TinyRecipe();
+  recipe.replace(recipe.find("kind: SYNTHETIC"), 15, "train: \"/mine\"");
+  const Outcome made_up = sandbox.Run({"check", sandbox.Write("mine.textproto", recipe)});
+  EXPECT_EQ(made_up.exit_code, 2);
+  EXPECT_TRUE(Has(made_up.err, "without 'kind'")) << made_up.err;
+}
+
+TEST(Usage, UnknownOptionsAreNamedWithTheNearest) {
+  const Sandbox sandbox;
+  const Outcome outcome = sandbox.Run({"train", "lenet5", "--epoch", "3"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_TRUE(Has(outcome.err, "there is no option '--epoch'; did you mean '--epochs'?"))
+      << outcome.err;
+}
+
 TEST(Memory, TooSmallALimitExitsWith4AndNamesTheBatchThatFits) {
   const Sandbox sandbox;
   const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());

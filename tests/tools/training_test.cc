@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/tools/program.h"
@@ -127,20 +128,63 @@ TEST(Train, SaysHowManyBrokenImagesItSkipped) {
   EXPECT_TRUE(Has(trained.out, "skipped   2 broken images")) << trained.out;
 }
 
-TEST(Train, SigtermEndsItWithACheckpointAndExitCode0) {
-  const Sandbox sandbox;
-  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
-  const pid_t process = sandbox.Start({"train", config, "--epochs", "100000"});
-  for (int tries = 0; tries < 200 && !Has(sandbox.Read("stderr.txt"), "epoch "); ++tries) {
+// Of a training that was started, till `text` shows.
+void WaitFor(const Sandbox& sandbox, const std::string& text) {
+  for (int tries = 0; tries < 200 && !Has(sandbox.Read("stderr.txt"), text); ++tries) {
     usleep(50000);
   }
-  kill(process, SIGTERM);
-  const Outcome stopped = sandbox.Finish(process);
-  ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
-  EXPECT_TRUE(Has(stopped.out, "encke train --resume ")) << stopped.out;
+}
+
+TEST(Train, SignalsEndItWithACheckpointAndExitCode0) {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    const Sandbox sandbox;
+    const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+    const pid_t process = sandbox.Start({"train", config, "--epochs", "100000"});
+    WaitFor(sandbox, "epoch ");
+    kill(process, signal);
+    kill(process, signal);  // of the process group, say
+    const Outcome stopped = sandbox.Finish(process);
+    ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
+    EXPECT_TRUE(Has(stopped.out, "encke train --resume ")) << stopped.out;
+    const std::string run = sandbox.OnlyFolderIn("runs");
+    const Outcome test = sandbox.Run({"test", config, "--checkpoint", run});
+    EXPECT_EQ(test.exit_code, 0) << test.err;
+  }
+}
+
+TEST(Train, ARunFolderIsAConfigAndAFailedStartIsNoRun) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  ASSERT_EQ(sandbox.Run({"train", config, "--iterations", "3"}).exit_code, 0);
   const std::string run = sandbox.OnlyFolderIn("runs");
-  const Outcome test = sandbox.Run({"test", config, "--checkpoint", run});
-  EXPECT_EQ(test.exit_code, 0) << test.err;
+  EXPECT_EQ(sandbox.Run({"summary", run}).exit_code, 0);
+  std::filesystem::create_directory(sandbox.path() + "/runs/99999999-999999-tiny");
+  sandbox.Write("runs/99999999-999999-tiny/config.textproto", TinyRecipe());
+  const Outcome inspected = sandbox.Run({"inspect"});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.err;
+  EXPECT_TRUE(Has(inspected.out, run + ", iteration 3")) << "the last one is logged, too";
+  const Outcome resumed = sandbox.Run({"train", config, "--iterations", "4", "--resume"});
+  EXPECT_TRUE(Has(resumed.err, "resumed from " + run)) << resumed.err;
+}
+
+TEST(Compare, KeepsWhatIsThereAndTakesSignals) {
+  const Sandbox sandbox;
+  const std::string config = sandbox.Write("tiny.textproto", TinyRecipe());
+  ASSERT_EQ(sandbox.Run({"compare", config, "--iterations", "2"}).exit_code, 0);
+  const std::string first = sandbox.Read("runs/compare-tiny.json");
+  ASSERT_EQ(json::parse(first).at("modes").size(), 2u);
+  const pid_t process =
+      sandbox.Start({"compare", config, "--epochs", "100000", "--json", "runs/compare-tiny.json"});
+  WaitFor(sandbox, "/100000 ");
+  kill(process, SIGINT);
+  const Outcome stopped = sandbox.Finish(process);
+  EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+  EXPECT_TRUE(Has(stopped.out, "stopped on request")) << stopped.out;
+  EXPECT_TRUE(Has(stopped.out, "not saved")) << stopped.out;
+  EXPECT_EQ(sandbox.Read("runs/compare-tiny.json"), first);
+  const Outcome again = sandbox.Run({"compare", config, "--iterations", "2", "--modes", "raw"});
+  EXPECT_TRUE(Has(again.out, "saved to runs/compare-tiny-2.json")) << again.out;
+  EXPECT_EQ(sandbox.Read("runs/compare-tiny.json"), first);
 }
 
 TEST(Compare, WritesTheFiguresOfEveryMode) {

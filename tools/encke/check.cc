@@ -1,14 +1,18 @@
 // `encke check`: everything that can be found wrong with a config without training.
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "data/dataset.h"
+#include "data/loader.h"
 #include "engine/backend/backend.h"
 #include "engine/core/error.h"
 #include "engine/core/log.h"
+#include "engine/core/parallel.h"
 #include "engine/core/units.h"
 #include "engine/graph/plan_choice.h"
 #include "engine/train/options.h"
+#include "engine/train/timetable.h"
 #include "tools/encke/command.h"
 #include "tools/encke/config_options.h"
 #include "tools/encke/format.h"
@@ -16,20 +20,32 @@
 namespace encke::cli {
 namespace {
 
-// Missing data is no mistake of the config: another machine may have it.
-bool WarnWhereDataIsMissing(const config::Config& config, Split split) {
+// Null, with a warning, where there is nothing at the data's path, which is no mistake of the
+// config: another machine may have it.
+std::unique_ptr<Dataset> OpenIfThere(const config::Config& config, Split split) {
+  const DatasetOptions options = MakeDatasetOptions(config, split);
   try {
-    OpenDataset(MakeDatasetOptions(config, split), split);
-    return true;
+    return OpenDataset(options, split);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::DATA) throw;
+    const bool own = split == Split::TEST && !options.test.empty();
+    std::error_code ignored;
+    const bool there = std::filesystem::exists(own ? options.test : options.train, ignored);
+    if (error.kind() != ErrorKind::DATA || there) throw;
     LogWarning(error.what());
-    return false;
+    return nullptr;
   }
+}
+
+// Throws where the images do not do for the batch.
+void CheckLength(const config::Config& config, const Dataset& data, Backend* backend) {
+  const auto loader =
+      NewLoader(data, MakeLoaderOptions(config, Split::TRAIN), backend->host_allocator());
+  Timetable(config.training(), loader->batches_per_epoch(), loader->samples_per_epoch());
 }
 
 int Check(const ConfigOptions& arguments) {
   const ConfigFile file = arguments.Load();
+  SetThreads(file.config().training().threads());
   Graph graph = BuildNetwork(file);
   const auto backend =
       NewBackend(Device::Parse(arguments.device), MakeBackendOptions(file.config()));
@@ -40,15 +56,15 @@ int Check(const ConfigOptions& arguments) {
   StoreOptions store = MakeStoreOptions(file.config().activations());
   store.offload = store.offload || plan.predicted_offloaded_bytes() > 0;
   backend->NewActivationStore(store);
-  const bool train = WarnWhereDataIsMissing(file.config(), Split::TRAIN);
-  const bool test = train && WarnWhereDataIsMissing(file.config(), Split::TEST);
+  const auto train = OpenIfThere(file.config(), Split::TRAIN);
+  if (train != nullptr) CheckLength(file.config(), *train, backend.get());
+  const bool all = train != nullptr && OpenIfThere(file.config(), Split::TEST) != nullptr;
   std::printf("ok: %s, %zu layers, %s parameters, %s MACs an image, batch %lld, %s, peak %s%s\n",
               RunName(file.config()).c_str(), graph.nodes.size(),
               FormatCount(graph.TrainedParameters()).c_str(),
               FormatSi(static_cast<double>(graph.Macs()) / static_cast<double>(plan.batch)).c_str(),
               static_cast<long long>(plan.batch), plan.options.compress ? "encke" : "raw",
-              FormatBytes(plan.peak.use.total()).c_str(),
-              train && test ? "" : "; data missing, see above");
+              FormatBytes(plan.peak.use.total()).c_str(), all ? "" : "; data missing, see above");
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -18,20 +19,39 @@ namespace {
   throw Error(ErrorKind::DEVICE, action + ": " + std::strerror(errno));
 }
 
-// Ctrl-C is the child's business while this lives.
-class InterruptIgnored {
+std::atomic<pid_t> running_child{0};
+static_assert(std::atomic<pid_t>::is_always_lock_free, "must be safe in a signal handler");
+
+// A terminal's Ctrl-C reaches the child by itself; what is sent to this process alone does not.
+void HandOn(int number, siginfo_t* info, void*) {
+  const pid_t child = running_child;
+  const bool sent_by_process = info->si_code <= 0;
+  if (sent_by_process && child > 0) kill(child, number);
+}
+
+// Requests to stop are the child's business while this lives.
+class SignalsHandedOn {
  public:
-  InterruptIgnored() {
-    struct sigaction ignore {};
-    ignore.sa_handler = SIG_IGN;
-    sigaction(SIGINT, &ignore, &before_);
+  SignalsHandedOn() {
+    struct sigaction action {};
+    action.sa_sigaction = HandOn;
+    action.sa_flags = SA_SIGINFO;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < kSignals.size(); ++i) {
+      sigaction(kSignals[i], nullptr, &before_[i]);
+      if (before_[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
+    }
   }
-  ~InterruptIgnored() { sigaction(SIGINT, &before_, nullptr); }
-  InterruptIgnored(const InterruptIgnored&) = delete;
-  InterruptIgnored& operator=(const InterruptIgnored&) = delete;
+  ~SignalsHandedOn() {
+    running_child = 0;
+    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  SignalsHandedOn(const SignalsHandedOn&) = delete;
+  SignalsHandedOn& operator=(const SignalsHandedOn&) = delete;
 
  private:
-  struct sigaction before_ {};
+  static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kSignals.size()> before_{};
 };
 
 // Between fork and exec: only calls that are safe there.
@@ -75,7 +95,7 @@ ChildResult RunSelf(const std::vector<std::string>& arguments) {
 
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) ThrowSystem("cannot make a pipe");
-  const InterruptIgnored interrupt_ignored;
+  const SignalsHandedOn signals_handed_on;
   const pid_t child = fork();
   if (child == 0) {
     close(ends[0]);
@@ -86,6 +106,7 @@ ChildResult RunSelf(const std::vector<std::string>& arguments) {
     close(ends[0]);
     ThrowSystem("cannot start a process");
   }
+  running_child = child;
   ChildResult result;
   result.result = ReadAll(ends[0]);
   close(ends[0]);

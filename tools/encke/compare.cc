@@ -121,6 +121,27 @@ void Print(const ordered_json& header, const Figures& figures, const std::string
   std::fputs(text.c_str(), stdout);
 }
 
+// "runs/compare-NAME.json", with a number where that is there already.
+std::string NewComparisonPath(const std::string& name) {
+  const std::string base = "runs/compare-" + name;
+  std::string path = base + ".json";
+  std::error_code ignored;
+  for (int number = 2; fs::exists(path, ignored); ++number)
+    path = StrCat(base, "-", number, ".json");
+  return path;
+}
+
+// A part of a comparison does not take the place of what is there.
+void Save(const ordered_json& result, bool interrupted, const std::string& path) {
+  std::error_code ignored;
+  if (interrupted && fs::exists(path, ignored)) {
+    std::printf("\nnot saved: stopped on request, and %s is there from before\n", path.c_str());
+    return;
+  }
+  WriteTextFile(path, result.dump(2) + "\n");
+  std::printf("\nsaved to %s\n", path.c_str());
+}
+
 int Compare(const CompareArguments& arguments) {
   if (!arguments.memory_limit.empty()) ParseBytes(arguments.memory_limit);
   const std::string path = FindConfig(arguments.config.config);
@@ -128,7 +149,7 @@ int Compare(const CompareArguments& arguments) {
   ordered_json result = Header(arguments, path);
   result["modes"] = ordered_json::object();
   const std::string json = arguments.json.empty()
-                               ? "runs/compare-" + result.at("name").get<std::string>() + ".json"
+                               ? NewComparisonPath(result.at("name").get<std::string>())
                                : arguments.json;
   MakeRoomFor(json);
   Figures figures;
@@ -143,8 +164,7 @@ int Compare(const CompareArguments& arguments) {
     if (figures.interrupted()) break;
   }
   Print(result, figures, arguments.memory_limit);
-  WriteTextFile(json, result.dump(2) + "\n");
-  std::printf("\nsaved to %s\n", json.c_str());
+  Save(result, figures.interrupted(), json);
   return 0;
 }
 
@@ -178,7 +198,8 @@ Command CompareCommand() {
                    "Also show the largest batch that fits, e.g. in 4GiB")
         ->type_name("SIZE");
     app.add_option("--json", arguments->json,
-                   "Where to save the figures; default runs/compare-NAME.json")
+                   "Where to save the figures; default runs/compare-NAME.json, or numbered "
+                   "where that is there")
         ->type_name("FILE");
     return [arguments] { return Compare(*arguments); };
   };

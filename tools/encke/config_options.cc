@@ -52,6 +52,8 @@ std::string Upper(std::string text) {
 std::string FindConfig(const std::string& name) {
   std::error_code ignored;
   if (fs::is_regular_file(name, ignored)) return name;
+  const fs::path of_run = fs::path(name) / "config.textproto";
+  if (fs::is_regular_file(of_run, ignored)) return of_run.string();
   const bool is_path = name.find('/') != std::string::npos || fs::path(name).has_extension();
   if (!is_path) {
     for (const fs::path& folder : ZooFolders()) {
@@ -66,8 +68,9 @@ std::string FindConfig(const std::string& name) {
 }
 
 void ConfigOptions::AddTo(CLI::App& app, bool config_required) {
-  app.add_option("CONFIG", config,
-                 "Recipe or network: a .textproto file, or the name of one in models/")
+  app.add_option(
+         "CONFIG", config,
+         "Recipe or network: a .textproto file, the name of one in models/, or a run directory")
       ->required(config_required);
   app.add_option("--set", set, "Override a field of the config; may be given several times")
       ->type_name("FIELD=VALUE")

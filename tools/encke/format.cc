@@ -69,10 +69,6 @@ std::string FormatDuration(double seconds) {
   return Print("%lldh %02lldm", total / 3600, total / 60 % 60);
 }
 
-std::string FormatFixed(double value, int decimals) {
-  return std::isfinite(value) ? Print("%.*f", decimals, value) : "-";
-}
-
 std::string FormatSigned(double value, int decimals) {
   return std::isfinite(value) ? Print("%+.*f", decimals, value) : "-";
 }

@@ -1,9 +1,11 @@
-// Numbers as people read them. Bytes are in engine/core/units.h.
+// Numbers as people read them, beside those of engine/core/units.h.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "engine/core/units.h"
 
 namespace encke::cli {
 
@@ -13,9 +15,7 @@ std::string FormatCount(int64_t count);
 std::string FormatSi(double value);
 // 3.25 -> "3.2s", 77 -> "1m 17s", 7500 -> "2h 05m"; "-" when not finite or negative.
 std::string FormatDuration(double seconds);
-// printf's %.*f; "-" when not finite.
-std::string FormatFixed(double value, int decimals);
-// The same with the sign always shown.
+// FormatFixed with the sign always shown.
 std::string FormatSigned(double value, int decimals);
 // `digits` significant digits, in plain notation where that is short: 0.000123, 1.2e-07, 4510.
 std::string FormatSignificant(double value, int digits);

@@ -48,7 +48,8 @@ std::vector<ActivationSeries> OnlyLayer(const std::string& layer,
 }
 
 int Inspect(const InspectArguments& arguments) {
-  const std::string run = arguments.run.empty() ? NewestRun("runs", "") : arguments.run;
+  const std::string run =
+      arguments.run.empty() ? NewestRun("runs", "", "activations.jsonl") : arguments.run;
   ActivationLog log = ReadActivationLog(run, arguments.iteration);
   for (const std::string& warning : log.warnings) LogWarning(warning);
   if (!arguments.layer.empty()) log.series = OnlyLayer(arguments.layer, log.series);

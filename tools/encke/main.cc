@@ -81,6 +81,25 @@ struct Program {
                 "", "`encke help` lists the commands");
   }
 
+  // The first argument that the command has no place for.
+  [[noreturn]] void ThrowUnexpected() const {
+    std::string first, meant;
+    for (const CLI::App* sub : apps) {
+      if (!sub->parsed() || sub->remaining_size() == 0) continue;
+      first = sub->remaining().front();
+      std::vector<std::string> options;
+      for (const CLI::Option* option : sub->get_options()) {
+        for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
+      }
+      meant = DidYouMean(first.substr(0, first.find('=')), options);
+    }
+    const bool option = !first.empty() && first[0] == '-';
+    throw Error(ErrorKind::USAGE,
+                option ? "there is no option '" + first + "'" + meant
+                       : "there is no place for the argument '" + first + "'",
+                "", "`" + HelpCommand() + "` shows the options");
+  }
+
   // App::help() would speak of the command that was parsed.
   std::string Overview() const {
     return app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal);
@@ -126,6 +145,8 @@ int Parse(Program& program, int argc, char** argv) {
   } catch (const CLI::Success& success) {  // --help, --version
     program.app.exit(success);
     return 0;
+  } catch (const CLI::ExtrasError&) {
+    program.ThrowUnexpected();
   } catch (const CLI::ParseError& error) {
     throw Error(ErrorKind::USAGE, error.what(), "",
                 "`" + program.HelpCommand() + "` shows the options");

@@ -5,8 +5,8 @@
 
 namespace encke::cli {
 
-// The newest run in `output` (its name starts with the time); with `name` not empty only runs of
-// that name. Error(USAGE) when there is none.
-std::string NewestRun(const std::string& output, const std::string& name);
+// The newest run in `output` (its name starts with the time) that has come to write `file`; with
+// `name` not empty only runs of that name. Error(USAGE) when there is none.
+std::string NewestRun(const std::string& output, const std::string& name, const std::string& file);
 
 }  // namespace encke::cli

@@ -21,7 +21,7 @@ struct ReportArguments {
 
 int Report(const ReportArguments& arguments) {
   std::vector<std::string> paths = arguments.runs;
-  if (paths.empty()) paths.push_back(NewestRun("runs", ""));
+  if (paths.empty()) paths.push_back(NewestRun("runs", "", "metrics.jsonl"));
   std::vector<report::RunData> runs;
   for (const std::string& path : paths) {
     runs.push_back(report::ReadRun(path));

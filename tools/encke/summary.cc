@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "engine/backend/backend.h"
+#include "engine/core/parallel.h"
 #include "engine/graph/plan_choice.h"
 #include "engine/train/options.h"
 #include "tools/encke/command.h"
@@ -20,6 +21,7 @@ struct SummaryArguments {
 
 int Summary(const SummaryArguments& arguments) {
   const ConfigFile config = arguments.config.Load();
+  SetThreads(config.config().training().threads());
   Graph graph = BuildNetwork(config);
   const auto backend =
       NewBackend(Device::Parse(arguments.config.device), MakeBackendOptions(config.config()));

@@ -134,7 +134,8 @@ int Train(TrainArguments* arguments) {
   options.resume = arguments->resume;
   options.weights = arguments->weights;
   if (arguments->resume == kNewest) {
-    options.resume = NewestRun(config.config().training().output(), RunName(config.config()));
+    options.resume = NewestRun(config.config().training().output(), RunName(config.config()),
+                               "last.safetensors");
   }
   options.dump_activations = arguments->dump_folder;
   options.dump_at_iteration = arguments->dump_iteration;
@@ -149,6 +150,13 @@ int Train(TrainArguments* arguments) {
     result = trainer.Train();
   }
   PrintResult(result);
+  if (!arguments->dump_folder.empty()) {
+    std::error_code ignored;
+    std::printf(fs::is_empty(arguments->dump_folder, ignored)
+                    ? "dump      nothing: iteration %lld was not trained\n"
+                    : "dump      iteration %lld in %s\n",
+                static_cast<long long>(arguments->dump_iteration), arguments->dump_folder.c_str());
+  }
   return 0;
 }
 

@@ -53,6 +53,18 @@ TEST(RunDirectoryTest, ResumingCutsWhatWillBeWrittenAgain) {
   EXPECT_EQ(Slurp(path + "/exported.csv"), "layer,ratio\nconv1,12\n") << "the user's own";
 }
 
+TEST(RunDirectoryTest, OneProcessTrainsInIt) {
+  const std::string path = Folder("locked");
+  {
+    RunDirectory run = RunDirectory::Create(path);
+    run.Append("metrics.jsonl", "{\"iteration\":10}");
+    EXPECT_THROW(RunDirectory::Resume(path, 5), Error);
+    EXPECT_EQ(Slurp(path + "/metrics.jsonl"), "{\"iteration\":10}\n") << "not cut";
+  }
+  RunDirectory::Resume(path, 5);
+  EXPECT_EQ(Slurp(path + "/metrics.jsonl"), "");
+}
+
 TEST(RunDirectoryTest, DoesNotOverwriteARun) {
   const std::string path = Folder("overwrite");
   RunDirectory::Create(path).Write("config.textproto", "name: \"first\"\n");
