@@ -71,7 +71,7 @@ glibc_of() { objdump -T "$@" 2>/dev/null | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIB
 
 fill() {
   local folder=$1
-  mkdir -p "$folder"/{bin,lib/c++,libexec,share/encke,share/doc/encke}
+  mkdir -p "$folder"/{bin,lib/c++,libexec,share/encke,share/doc/encke/doc/results}
   install -m 755 "$repository/tools/launcher.sh" "$folder/bin/encke"
   install -m 755 "$program" "$folder/libexec/encke"
   libraries_of "$program" $extras >"$folder/libraries"
@@ -82,8 +82,10 @@ fill() {
     esac
   done <"$folder/libraries"
   rm "$folder/libraries"
-  (cd "$repository" && find models -name '*.textproto' -exec cp --parents -t "$folder/share/encke" {} +)
-  install -m 644 "$repository"/{README.md,LICENSE} "$repository"/doc/*.md "$folder/share/doc/encke/"
+  (cd "$repository" && find models \( -name '*.textproto' -o -name '*.proto' \) -exec cp --parents -t "$folder/share/encke" {} +)
+  install -m 644 "$repository"/{README.md,LICENSE} "$folder/share/doc/encke/"
+  install -m 644 "$repository"/doc/*.md "$folder/share/doc/encke/doc/"
+  install -m 644 "$repository"/doc/results/* "$folder/share/doc/encke/doc/results/"
   if $cuda; then
     install -m 755 "$repository/tools/gpu_check.sh" "$folder/bin/gpu_check.sh"
     install -m 755 "$repository"/tools/bench/{pytorch_baseline,gpu_goals,cuda_trace}.py "$folder/libexec/"

@@ -18,9 +18,31 @@ constexpr int64_t kAlignment = 64;
 constexpr int64_t kLarge = 256 << 10;  // from here on whole pages are asked of the kernel
 constexpr int64_t kHugePage = 2 << 20;
 
+// The number that the file begins with; 0 where there is none ("max").
+int64_t NumberIn(const char* path) {
+  std::FILE* file = std::fopen(path, "r");
+  if (file == nullptr) return 0;
+  long long number = 0;
+  const int fields = std::fscanf(file, "%lld", &number);
+  std::fclose(file);
+  return fields == 1 ? number : 0;
+}
+
+// The machine's memory, or what a container may have of it.
+int64_t MachineBytes() {
+  int64_t bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    const int64_t most = NumberIn(path);
+    if (most > 0) bytes = std::min(bytes, most);
+  }
+  return bytes;
+}
+
 class CpuAllocator : public Allocator {
  public:
   Device device() const override { return {}; }
+  int64_t capacity() const override { return MachineBytes(); }
 
  protected:
   void* DoAllocate(int64_t bytes) override {
@@ -111,10 +133,10 @@ std::shared_ptr<Buffer> Allocator::Allocate(int64_t bytes, MemoryCategory catego
   if (too_much()) DoTrim();
   const int64_t held = ledger_.Current().total();
   if (too_much()) {
-    throw Error(ErrorKind::MEMORY,
-                StrCat("the memory limit of ", FormatBytes(limit), " does not allow ",
-                       FormatBytes(bytes), " more; ", FormatBytes(held), " are held"),
-                device().ToString(), "raise --memory-limit or take a smaller batch");
+    throw MemoryLimitError(ErrorKind::MEMORY,
+                           StrCat("the memory limit of ", FormatBytes(limit), " does not allow ",
+                                  FormatBytes(bytes), " more; ", FormatBytes(held), " are held"),
+                           device().ToString(), "raise --memory-limit or take a smaller batch");
   }
   void* data = DoAllocate(bytes);
   if (data == nullptr) {

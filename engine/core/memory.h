@@ -16,6 +16,7 @@
 #include <mutex>
 
 #include "engine/core/device.h"
+#include "engine/core/error.h"
 
 namespace encke {
 
@@ -62,6 +63,12 @@ class MemoryLedger {
   int64_t peak_total_ = 0;
 };
 
+// The allocator's own limit does not allow what is asked for; kind MEMORY.
+class MemoryLimitError : public Error {
+ public:
+  using Error::Error;
+};
+
 class Allocator;
 
 // A piece of device memory, 64-byte aligned; freed and discharged on destruction. The allocator
@@ -85,8 +92,8 @@ class Buffer {
   MemoryCategory category_;
 };
 
-// Thread-safe. Allocate throws Error(MEMORY) when the device has no more, or when `limit` would be
-// passed.
+// Thread-safe. Allocate throws Error(MEMORY) when the device has no more, and MemoryLimitError when
+// `limit` would be passed.
 class Allocator {
  public:
   virtual ~Allocator() = default;
@@ -95,6 +102,8 @@ class Allocator {
   std::shared_ptr<Buffer> Allocate(int64_t bytes, MemoryCategory category);
 
   virtual Device device() const = 0;
+  // Bytes that the device has, what others hold included; 0 = not known.
+  virtual int64_t capacity() const { return 0; }
   MemoryLedger& ledger() { return ledger_; }
 
   // The most bytes the ledger's total may reach; 0 means no limit.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -13,12 +14,6 @@
 #include "layers/initialize.h"
 
 namespace encke {
-namespace {
-
-constexpr double kFewerThanAssumed = 0.75;  // of the assumed ratio, where that was too much
-
-}  // namespace
-
 Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options)
     : graph_(std::move(graph)),
       backend_(backend),
@@ -52,38 +47,37 @@ void Executor::InitializeParameters() {
 }
 
 void Executor::Prepare(int64_t batch) {
-  asked_ = options_.plan;
-  asked_.training = true;
   const int64_t limit = backend_.allocator().limit();
-  Plan plan = ChoosePlan(graph_, backend_, batch, asked_, limit);
-  RequireFits(graph_, backend_, plan, asked_, limit, "");
+  Plan plan = ChoosePlan(graph_, backend_, batch, options_.plan, limit);
+  RequireFits(graph_, backend_, plan, options_.plan, limit, "");
   Adopt(std::move(plan));
 }
 
-bool Executor::PrepareForMore() {
+bool Executor::PrepareForRatio(double ratio) {
   const int64_t limit = backend_.allocator().limit();
-  if (limit == 0 || !plan_.options.compress) return false;
-  PlanOptions options = asked_;
-  options.assumed_ratio *= kFewerThanAssumed;
+  if (limit == 0 || !options_.plan.compress) return false;
+  PlanOptions options = options_.plan;
+  options.assumed_ratio = ratio;
   Plan plan = ChoosePlan(graph_, backend_, plan_.batch, options, limit);
   if (plan.peak.use.total() > limit) return false;
-  asked_ = options;
+  options_.plan = options;
   // What the plan before held gives way to what this one holds.
-  store_ = backend_.NewActivationStore(options_.store);
+  backend_.Synchronize();
+  store_.reset();
   arena_.reset();
   probe_memory_.reset();
   evaluation_plan_ = Plan();
-  codings_.Forget();
-  codecs_.Forget();
+  memory_trace_ = MemoryTrace();
   Adopt(std::move(plan));
   return true;
 }
 
 void Executor::Adopt(Plan plan) {
   plan_ = std::move(plan);
-  options_.plan = plan_.options;
-  if (plan_.predicted_offloaded_bytes() > 0 && !options_.store.offload && !options_.store.spill) {
-    options_.store.offload = true;
+  const bool offloads = plan_.predicted_offloaded_bytes() > 0 && !options_.store.spill;
+  if (store_ == nullptr || (offloads && !options_.store.offload)) {
+    options_.store.offload = options_.store.offload || offloads;
+    store_.reset();
     store_ = backend_.NewActivationStore(options_.store);
     store_->Borrow(arena_);
   }
@@ -162,6 +156,7 @@ Batch Executor::OnDevice(const Batch& batch) {
 StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOptions& options) {
   ENCKE_CHECK(batch.size() > 0 && batch.size() <= plan_.batch, batch.size(), " of ", plan_.batch);
   records_.clear();
+  dumped_.clear();
   TakeStatistics();
   StepResult result;
   try {
@@ -170,6 +165,7 @@ StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOpt
     RestoreStatistics();
     codings_.Forget();
     codecs_.Forget();
+    RemoveDumps();
     throw;
   }
   if (options.audit == Audit::ONE) ++audits_;
@@ -180,9 +176,15 @@ StepResult Executor::Train(const Batch& batch, int64_t iteration, const TrainOpt
   return result;
 }
 
+void Executor::RemoveDumps() {
+  std::error_code ignored;
+  for (const std::string& path : dumped_) std::filesystem::remove(path, ignored);
+  dumped_.clear();
+}
+
 StepResult Executor::Evaluate(const Batch& batch) {
   if (evaluation_plan_.batch < batch.size()) {
-    PlanOptions plan_options = options_.plan;
+    PlanOptions plan_options = plan_.batch > 0 ? plan_.options : options_.plan;
     plan_options.training = false;
     evaluation_plan_ = MakePlan(graph_, backend_, batch.size(), plan_options);
     ReserveArena(evaluation_plan_.arena_bytes);

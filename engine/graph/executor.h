@@ -89,10 +89,11 @@ class Executor {
   // Plans for training with this batch and allocates; called again, plans anew. Error(MEMORY) when
   // the plan needs more than the allocator's limit, with the largest batch that would fit.
   void Prepare(int64_t batch);
-  // Plans anew for saved values that take a third more, after a Train() that ended in
-  // Error(MEMORY). False, and nothing has changed, where there is no memory limit to plan for or no
-  // plan keeps it.
-  bool PrepareForMore();
+  // Plans anew, under a memory limit, for saved values of another ratio (PlanOptions), say after a
+  // Train() that ended in MemoryLimitError. False, and nothing has changed, where there is no
+  // limit, nothing is compressed, or no plan keeps the limit.
+  bool PrepareForRatio(double ratio);
+  double assumed_ratio() const { return options_.plan.assumed_ratio; }
 
   // Forward and backward, pass number `iteration` (1, 2, ...; chooses dropout masks and, unless
   // options.update does, the controller's phase). The batch may be smaller than the prepared one.
@@ -143,6 +144,7 @@ class Executor {
   class Run;  // one pass through a plan's program
 
   void Adopt(Plan plan);  // to train by
+  void RemoveDumps();     // of the last Train
   void NoteDerivation(const std::string& layer, const Derivation& derivation);
   void ReserveArena(int64_t bytes);
   // Where the run notes what it holds; null for evaluations, audits and searches for a fault.
@@ -158,7 +160,6 @@ class Executor {
   Graph graph_;
   Backend& backend_;
   ExecutorOptions options_;
-  PlanOptions asked_;     // of which plan_ was chosen
   Plan plan_;             // of training
   Plan evaluation_plan_;  // for the largest batch evaluated so far
   std::unique_ptr<ActivationStore> store_;
@@ -181,6 +182,7 @@ class Executor {
   std::vector<ActivationRecord> records_;
   MemoryTrace memory_trace_;
   std::string dump_folder_;
+  std::vector<std::string> dumped_;  // files, by the last Train
 };
 
 }  // namespace encke

@@ -138,16 +138,17 @@ int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOp
 void RequireFits(Graph& graph, Backend& backend, const Plan& plan, const PlanOptions& options,
                  int64_t limit, const std::string& place) {
   const int64_t needed = plan.peak.use.total();
-  if (limit == 0 || needed <= limit) return;
-  const int64_t batch = LargestBatch(graph, backend, limit, options);
-  throw Error(ErrorKind::MEMORY,
-              StrCat("training with a batch of ", plan.batch, " needs at least about ",
-                     FormatBytes(needed), " (at ", plan.peak.where, ", ", DescribeChoice(plan),
-                     "), the memory limit is ", FormatBytes(limit)),
-              place,
-              batch > 0
-                  ? StrCat("the largest batch that fits is ", batch)
-                  : "not even a batch of 1 fits; `encke summary` shows what takes the memory");
+  const int64_t most = limit > 0 ? limit : backend.allocator().capacity();
+  if (most == 0 || needed <= most) return;
+  const int64_t batch = LargestBatch(graph, backend, most, options);
+  throw Error(
+      ErrorKind::MEMORY,
+      StrCat("training with a batch of ", plan.batch, " needs at least about ", FormatBytes(needed),
+             " (at ", plan.peak.where, ", ", DescribeChoice(plan),
+             limit > 0 ? "), the memory limit is " : "), this machine has ", FormatBytes(most)),
+      place,
+      batch > 0 ? StrCat("the largest batch that fits is ", batch)
+                : "not even a batch of 1 fits; `encke summary` shows what takes the memory");
 }
 
 std::string DescribeChoice(const Plan& plan) {

@@ -26,8 +26,8 @@ Plan ChoosePlan(Graph& graph, Backend& backend, int64_t batch, const PlanOptions
 // sample does.
 int64_t LargestBatch(Graph& graph, Backend& backend, int64_t bytes, const PlanOptions& options);
 
-// Error(MEMORY) when the plan, chosen for `options`, needs more than `limit` (0: no limit), with
-// the largest batch that would fit. `place` of the limit in the config, or "".
+// Error(MEMORY) when the plan, chosen for `options`, needs more than `limit` (0: than the device
+// has), with the largest batch that would fit. `place` of the limit in the config, or "".
 void RequireFits(Graph& graph, Backend& backend, const Plan& plan, const PlanOptions& options,
                  int64_t limit, const std::string& place);
 

@@ -270,18 +270,23 @@ void Executor::Run::DumpValue(const SavedValue& saved, const Tensor& tensor,
   std::snprintf(number, sizeof(number), "%04d_", saved.value);
   if (now_.first > 0) name += StrCat("_from", now_.first);  // a slice of the batch
   const std::string path = executor_.dump_folder_ + "/" + number + name;
+  const auto write = [&](const std::string& end, const std::vector<int64_t>& extents,
+                         const std::vector<float>& numbers) {
+    executor_.dumped_.push_back(path + end);
+    WriteNpy(path + end, extents, numbers.data());
+  };
   const Shape& shape = tensor.shape();
-  WriteNpy(path + ".npy", {shape.n, shape.h, shape.w, shape.c}, HostFloats(tensor).data());
+  write(".npy", {shape.n, shape.h, shape.w, shape.c}, HostFloats(tensor));
   std::vector<float> bounds = options.bound.channel;
   if (bounds.empty()) bounds = {options.bound.uniform};
-  WriteNpy(path + (saved.mask ? ".mask" : "") + ".bound.npy", {static_cast<int64_t>(bounds.size())},
-           bounds.data());
+  write(saved.mask ? ".mask.bound.npy" : ".bound.npy", {static_cast<int64_t>(bounds.size())},
+        bounds);
   const Activity& activity = options.activity;
   if (activity.empty()) return;
   std::vector<float> rows = activity.threshold;
   rows.insert(rows.end(), activity.sign.begin(), activity.sign.end());
   rows.insert(rows.end(), activity.inactive_bound.begin(), activity.inactive_bound.end());
-  WriteNpy(path + ".activity.npy", {3, shape.c}, rows.data());
+  write(".activity.npy", {3, shape.c}, rows);
 }
 
 }  // namespace encke

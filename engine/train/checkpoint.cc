@@ -86,6 +86,7 @@ std::string StateText(const TrainingState& state) {
                        {"controller", state.controller},
                        {"codings", state.codings},
                        {"codecs", state.codecs},
+                       {"assumed_ratio", state.assumed_ratio},
                        {"meters", state.meters},
                        {"config", state.config}};
   return object.dump();
@@ -107,6 +108,7 @@ TrainingState ParseState(const std::string& text, const std::string& path) {
     object.at("controller").get_to(state.controller);
     state.codings = object.value("codings", state.codings);  // older files have none
     state.codecs = object.value("codecs", state.codecs);
+    state.assumed_ratio = object.value("assumed_ratio", state.assumed_ratio);
     object.at("meters").get_to(state.meters);
     object.at("config").get_to(state.config);
     return state;
@@ -135,19 +137,23 @@ std::string Mismatch(const SafetensorsReader& reader, const CheckpointTensor& ta
   return "";
 }
 
-// "best.safetensors, epoch_0003.safetensors" beside this one; "" where there are none.
+// "best.safetensors, epoch_0003.safetensors", the newest at most three beside this one; "" where
+// there are none.
 std::string OthersBeside(const std::string& path) {
+  constexpr size_t kNamed = 3;
   std::vector<std::string> names;
-  std::error_code ignored;
+  std::error_code failure;
   const fs::path folder = fs::path(path).parent_path();
-  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored)) {
-    const fs::path& other = entry.path();
-    if (other.extension() == ".safetensors" && other.filename() != fs::path(path).filename())
-      names.push_back(other.filename().string());
+  fs::directory_iterator entry(folder.empty() ? "." : folder, failure);
+  for (; !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
+    const fs::path other = entry->path().filename();
+    if (other.extension() == ".safetensors" && other != fs::path(path).filename())
+      names.push_back(other.string());
   }
-  std::sort(names.begin(), names.end());
+  std::sort(names.rbegin(), names.rend());
   std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  for (size_t i = 0; i < std::min(names.size(), kNamed); ++i)
+    text += (i > 0 ? ", " : "") + names[i];
   return text;
 }
 

@@ -38,6 +38,7 @@ struct TrainingState {
   std::string controller;           // BoundController::Save
   std::string codings = "{}";       // SavedCodings::Save
   std::string codecs = "{}";        // CodecChoice::Save
+  double assumed_ratio = 0;         // Executor::assumed_ratio; 0: not known
   std::string meters;               // TrainingMeters::Save
   std::string config;               // as text
 };

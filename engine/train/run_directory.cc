@@ -56,17 +56,18 @@ std::optional<int64_t> IterationOfCsv(const std::string& line) {
   return iteration;
 }
 
-// Holds the folder for this process until the last copy is gone. File systems that know no locks
-// hold nothing.
-std::shared_ptr<const int> Lock(const std::string& path) {
-  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return nullptr;
-  std::shared_ptr<const int> lock(new int(folder), [](const int* descriptor) {
+// Holds the folder for this process until the last copy is gone, by its log, which is written to
+// its end only. File systems that know no locks hold nothing.
+std::shared_ptr<const int> Lock(const std::string& folder) {
+  const std::string log = folder + "/log.txt";
+  const int file = open(log.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (file < 0) return nullptr;
+  std::shared_ptr<const int> lock(new int(file), [](const int* descriptor) {
     close(*descriptor);
     delete descriptor;
   });
-  if (flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    throw Error(ErrorKind::USAGE, "another process is training this run", path,
+  if (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw Error(ErrorKind::USAGE, "another process is training this run", folder,
                 "wait until it has ended, or stop it by Ctrl-C");
   return lock;
 }
@@ -95,6 +96,16 @@ std::string NewRunPath(const std::string& output, const std::string& name) {
   return path;
 }
 
+bool IsRunOf(const std::string& folder, const std::string& name) {
+  constexpr size_t kTime = 16;  // "20260131-142501-"
+  if (folder.size() < kTime) return false;
+  const std::string own = folder.substr(kTime), asked = FolderName(name);
+  if (own == asked) return true;
+  if (own.compare(0, asked.size() + 1, asked + "-") != 0) return false;
+  const std::string number = own.substr(asked.size() + 1);
+  return !number.empty() && number.find_first_not_of("0123456789") == std::string::npos;
+}
+
 RunDirectory::RunDirectory(const std::string& path) : path_(path), lock_(Lock(path)) {}
 
 RunDirectory RunDirectory::Create(const std::string& path) {
@@ -108,13 +119,12 @@ RunDirectory RunDirectory::Create(const std::string& path) {
   return RunDirectory(path);
 }
 
-RunDirectory RunDirectory::Resume(const std::string& path, int64_t iteration) {
-  RunDirectory directory(path);
+RunDirectory RunDirectory::Resume(const std::string& path) { return RunDirectory(path); }
+
+void RunDirectory::CutAfter(int64_t iteration) const {
   for (const char* name : kLogs) {
-    const std::string file = directory.File(name);
-    if (fs::exists(file)) CutLines(file, iteration);
+    if (fs::exists(File(name))) CutLines(File(name), iteration);
   }
-  return directory;
 }
 
 void RunDirectory::Write(const std::string& name, const std::string& text) const {

@@ -11,6 +11,8 @@ namespace encke {
 
 // "OUTPUT/20260131-142501-NAME", with a number behind where that exists already.
 std::string NewRunPath(const std::string& output, const std::string& name);
+// Whether a folder of this name was made for a run of that one.
+bool IsRunOf(const std::string& folder, const std::string& name);
 
 // Files of lines: JSON objects with an "iteration", or CSV with the iteration in the first column.
 class RunDirectory {
@@ -18,10 +20,12 @@ class RunDirectory {
   // Creates the folder, and keeps other processes from training in it. Error(USAGE) when there is
   // one already with a run in it, Error(DATA) when it cannot be created.
   static RunDirectory Create(const std::string& path);
-  // Goes on in a folder whose run stood at `iteration`: lines of later iterations, and a last line
-  // that was cut off, are removed from the files of lines. Other files stay as they are.
-  // Error(USAGE) when another process trains in it.
-  static RunDirectory Resume(const std::string& path, int64_t iteration);
+  // Goes on in a folder. Error(USAGE) when another process trains in it.
+  static RunDirectory Resume(const std::string& path);
+
+  // Removes lines of later iterations, and a last line that was cut off, from the files of lines.
+  // Other files stay as they are.
+  void CutAfter(int64_t iteration) const;
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return path_ + "/" + name; }

@@ -53,6 +53,8 @@ class Trainer::Impl {
   void SetObserver(std::function<void(const Progress&)> observer) { observer_ = observer; }
 
  private:
+  void HoldDirectory();
+  void CheckWhatIsLeft() const;
   void OpenRun();
   void OpenDirectory();
   void Announce();
@@ -105,32 +107,47 @@ Trainer::Impl::Impl(const ConfigFile& file, const TrainerOptions& options)
   if (!options_.weights.empty()) parts_.LoadWeights(FindCheckpoint(options_.weights));
   if (options_.resume.empty()) return;
   checkpoint_ = FindCheckpoint(options_.resume);
+  HoldDirectory();
   position_ = parts_.Restore(checkpoint_, options_.evaluate_only);
 }
 
-// Goes on in the folder of the checkpoint, when that is a run's and no other was asked for.
-void Trainer::Impl::OpenDirectory() {
+// The folder of the checkpoint, when that is a run's and no other was asked for, in which training
+// will go on; before the checkpoint is read, which another process may be about to replace.
+void Trainer::Impl::HoldDirectory() {
   const fs::path folder = fs::path(checkpoint_).parent_path();
   const bool same = options_.run_directory.empty() ||
                     fs::weakly_canonical(options_.run_directory) == fs::weakly_canonical(folder);
-  if (!checkpoint_.empty() && same && fs::exists(folder / "config.textproto")) {
-    directory_ =
-        std::make_unique<RunDirectory>(RunDirectory::Resume(folder.string(), position_.iteration));
-    return;
-  }
+  const bool writes = options_.write_run && !options_.evaluate_only;
+  if (writes && same && fs::exists(folder / "config.textproto"))
+    directory_ = std::make_unique<RunDirectory>(RunDirectory::Resume(folder.string()));
+}
+
+void Trainer::Impl::OpenDirectory() {
+  if (directory_ != nullptr) return directory_->CutAfter(position_.iteration);
   const std::string path = options_.run_directory.empty()
                                ? NewRunPath(config_.training().output(), RunName(config_))
                                : options_.run_directory;
   directory_ = std::make_unique<RunDirectory>(RunDirectory::Create(path));
 }
 
-void Trainer::Impl::OpenRun() {
+void Trainer::Impl::CheckWhatIsLeft() const {
   if (position_.iteration > timetable().iterations()) {
     throw Error(ErrorKind::USAGE,
                 StrCat("this training has done ", position_.iteration,
                        " iterations, more than the ", timetable().iterations(), " asked for"),
                 checkpoint_, "to go on give --epochs or --iterations for all of them together");
   }
+  const int64_t dumped = options_.dump_at_iteration;
+  if (dumped > 0 && (dumped <= position_.iteration || dumped > timetable().iterations())) {
+    throw Error(ErrorKind::USAGE,
+                StrCat("iteration ", dumped, " is not among those to be trained, ",
+                       position_.iteration + 1, " to ", timetable().iterations()),
+                "--at-iteration");
+  }
+}
+
+void Trainer::Impl::OpenRun() {
+  CheckWhatIsLeft();
   step_ = std::make_unique<UpdateStep>(parts_.executor(), parts_.optimizer(), parts_.average());
   if (options_.write_run) {
     OpenDirectory();
@@ -254,10 +271,9 @@ void Trainer::Impl::UpdateProgress(double learning_rate) {
 
 void Trainer::Impl::LogIteration(bool audited) {
   const int64_t every = config_.activations().log_every();
-  const bool due = every > 0 && position_.iteration % every == 0;
-  if (due || audited || Finished())
-    log_.Activations(position_.iteration, parts_.executor().records());
-  if (due || Finished()) log_.Memory(parts_.executor());
+  const bool due = every > 0 && position_.iteration % every == 0, last = Finished();
+  if (due || audited || last) log_.Activations(position_.iteration, parts_.executor().records());
+  if (due || last) log_.Memory(parts_.executor());
   if (due || position_.iteration == 1) {
     for (const std::string& note : parts_.executor().TakeNotes()) LogInfo(note);
   }

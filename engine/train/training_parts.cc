@@ -96,6 +96,7 @@ TrainingState TrainingParts::State(const TrainingPosition& position) {
   state.controller = executor_->controller().Save();
   state.codings = executor_->codings().Save();
   state.codecs = executor_->codecs().Save();
+  state.assumed_ratio = executor_->assumed_ratio();
   state.meters = position.meters.Save();
   state.config = file_.ToText();
   return state;
@@ -128,6 +129,9 @@ TrainingPosition TrainingParts::RestoreState(const Checkpoint& checkpoint) {
   position.best_top1 = state.best_top1;
   position.evaluation_pending = state.evaluation_pending;
   position.meters.Restore(state.meters);
+  // By the plan that the memory limit had led to.
+  const bool tighter = state.assumed_ratio > 0 && state.assumed_ratio < executor_->assumed_ratio();
+  if (tighter) executor_->PrepareForRatio(state.assumed_ratio);
   executor_->controller().Restore(state.controller);
   executor_->codings().Restore(state.codings);
   executor_->codecs().Restore(state.codecs);

@@ -1,11 +1,13 @@
 #include "engine/train/update_step.h"
 
 #include "engine/core/log.h"
-#include "engine/core/units.h"
+#include "engine/core/memory.h"
 #include "engine/graph/plan_choice.h"
 
 namespace encke {
 namespace {
+
+constexpr double kFewerThanAssumed = 0.75;  // of the assumed ratio, where that was too much
 
 void Add(const StepResult& step, StepResult* sum) {
   sum->loss += step.loss;
@@ -50,18 +52,28 @@ StepResult UpdateStep::TrainBatch(const Batch& batch, const UpdatePlan& plan, in
 }
 
 StepResult UpdateStep::TrainWithinLimit(const Batch& batch, const UpdatePlan& plan, int64_t index,
-                                        const TrainOptions& options) {
-  try {
-    return executor_.Train(batch, plan.first_pass + index, options);
-  } catch (const Error& error) {
-    // Gradients that were being added up are spoilt.
-    const bool repeatable = error.kind() == ErrorKind::MEMORY && index == 0;
-    if (!repeatable || !executor_.PrepareForMore()) throw;
-    LogWarning(StrCat("iteration ", plan.iteration, ": saved values take more than was foreseen (",
-                      error.message(), "); repeated with ", DescribeChoice(executor_.plan()),
-                      ", predicted peak ", FormatBytes(executor_.plan().peak.use.total())));
+                                        TrainOptions options) {
+  while (true) {
+    try {
+      return executor_.Train(batch, plan.first_pass + index, options);
+    } catch (const MemoryLimitError& error) {
+      if (index > 0) throw;  // gradients that were being added up are spoilt
+      const bool audited = options.audit != Audit::NONE;
+      if (!audited && !PlanForMore()) throw;
+      LogWarning(StrCat("iteration ", plan.iteration,
+                        audited ? ": there is no room for an audit ("
+                                : ": saved values take more than was foreseen (",
+                        error.message(), ")",
+                        audited ? "" : "; repeated with " + DescribeChoice(executor_.plan())));
+      options.audit = Audit::NONE;
+    }
   }
-  return TrainWithinLimit(batch, plan, index, options);
+}
+
+// At last every value takes what it does uncompressed.
+bool UpdateStep::PlanForMore() {
+  const double ratio = kFewerThanAssumed * executor_.assumed_ratio();
+  return ratio >= 1 && executor_.PrepareForRatio(ratio);
 }
 
 StepResult UpdateStep::RepeatExactly(const Batch& batch, const UpdatePlan& plan,

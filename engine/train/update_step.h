@@ -40,7 +40,8 @@ class UpdateStep {
   StepResult TrainBatch(const Batch& batch, const UpdatePlan& plan, int64_t index);
   // Under a memory limit, with a new plan where saved values take more than was foreseen.
   StepResult TrainWithinLimit(const Batch& batch, const UpdatePlan& plan, int64_t index,
-                              const TrainOptions& options);
+                              TrainOptions options);
+  bool PlanForMore();
   StepResult RepeatExactly(const Batch& batch, const UpdatePlan& plan, TrainOptions options);
   [[noreturn]] void Fail(const Batch& batch, const UpdatePlan& plan, int64_t index);
   void Update(double learning_rate);

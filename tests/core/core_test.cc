@@ -101,7 +101,7 @@ TEST(AllocatorTest, LimitIsAnErrorThatSaysWhatIsHeld) {
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::MEMORY);
-    EXPECT_NE(error.message().find("700 are held"), std::string::npos) << error.what();
+    EXPECT_NE(error.message().find("700 B are held"), std::string::npos) << error.what();
   }
   EXPECT_EQ(allocator->ledger().Current().total(), 700);
 }

@@ -180,6 +180,28 @@ TEST(TrainingTest, RefusesWhatDoesNotFitInMemory) {
   }
 }
 
+// Bounds so tight that values take several times what is foreseen.
+TEST(TrainingTest, AMemoryLimitIsKeptByPlanningAnew) {
+  const std::string folder = TestFolder("limit");
+  const std::vector<std::string> tight = {"training.memory_limit=3100KiB",
+                                          "training.batch=256",
+                                          "training.iterations=3",
+                                          "activations.slice=8",
+                                          "activations.tolerance=1e-4",
+                                          "activations.channel_std_bound=1e-3",
+                                          "activations.inactive_std_bound=1e-3"};
+  const TrainingResult result = Train(TinyConfig(tight), {folder, ""});
+  EXPECT_EQ(result.iterations, 3);
+  EXPECT_LE(result.peak.total(), 3100 << 10);
+  const std::string log = ReadText(folder + "/log.txt");
+  EXPECT_NE(log.find("repeated with"), std::string::npos) << log;
+  std::vector<std::string> longer = tight;
+  longer.push_back("training.iterations=4");
+  Train(TinyConfig(longer), {"", folder});
+  const std::string more = ReadText(folder + "/log.txt").substr(log.size());
+  EXPECT_EQ(more.find("repeated with"), std::string::npos) << "the checkpoint knows: " << more;
+}
+
 TEST(TrainingTest, WhatThePlanAdmitsAlsoEvaluatesWithinTheLimit) {
   const std::string mode = "activations.mode=RAW", batch = "training.evaluation_batch=64";
   const ConfigFile config = TinyConfig({mode, batch});

@@ -142,7 +142,7 @@ TEST(Train, SignalsEndItWithACheckpointAndExitCode0) {
     const pid_t process = sandbox.Start({"train", config, "--epochs", "100000"});
     WaitFor(sandbox, "epoch ");
     kill(process, signal);
-    kill(process, signal);  // of the process group, say
+    kill(process, SIGINT);  // the same request, by another way
     const Outcome stopped = sandbox.Finish(process);
     ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
     EXPECT_TRUE(Has(stopped.out, "encke train --resume ")) << stopped.out;

@@ -5,7 +5,7 @@ Every (mode, seed) is one `encke train` in a folder of its own under --work; one
 that was cut off goes on from its checkpoint. Differences are taken between runs of the same seed.
 
     tools/bench/accuracy_study.py resnet20_fashion --epochs 2 --seeds 1,2,3 --modes raw,encke:tolerance=0.1 \\
-        --work /tmp/study --json doc/results/accuracy_resnet20_fashion.json
+        --work study --json doc/results/accuracy_resnet20_fashion.json
 """
 import argparse
 import concurrent.futures

@@ -5,7 +5,7 @@ In an audit every convolution and fc layer also gets its exact weight gradient; 
 measured / predicted by the formula of doc/error-propagation.md. Also gives the stored ratio by kind of value.
 
     tools/bench/audit_study.py resnet18_fashion --iterations 600 --at 50,200,600 --set activations.tolerance=0.1 \\
-        --json doc/results/audit_resnet18_fashion_0.1.json --work /tmp/audit
+        --json doc/results/audit_resnet18_fashion_0.1.json --work audit
 """
 import argparse
 import json

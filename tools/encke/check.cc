@@ -49,7 +49,8 @@ int Check(const ConfigOptions& arguments) {
   Graph graph = BuildNetwork(file);
   const auto backend =
       NewBackend(Device::Parse(arguments.device), MakeBackendOptions(file.config()));
-  const int64_t limit = MemoryLimit(file.config());
+  const int64_t asked = MemoryLimit(file.config());
+  const int64_t limit = asked > 0 ? asked : backend->allocator().limit();  // a GPU's
   const PlanOptions options = MakePlanOptions(file.config(), *backend);
   const Plan plan = ChoosePlan(graph, *backend, file.config().training().batch(), options, limit);
   RequireFits(graph, *backend, plan, options, limit, file.Place("training.memory_limit"));

@@ -19,39 +19,61 @@ namespace {
   throw Error(ErrorKind::DEVICE, action + ": " + std::strerror(errno));
 }
 
+constexpr std::array<int, 3> kRequests = {SIGINT, SIGTERM, SIGHUP};  // to stop
+
 std::atomic<pid_t> running_child{0};
-static_assert(std::atomic<pid_t>::is_always_lock_free, "must be safe in a signal handler");
+std::atomic<bool> stop_requested{false};
+static_assert(std::atomic<pid_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
+              "must be safe in a signal handler");
 
 // A terminal's Ctrl-C reaches the child by itself; what is sent to this process alone does not.
 void HandOn(int number, siginfo_t* info, void*) {
+  stop_requested = true;
   const pid_t child = running_child;
   const bool sent_by_process = info->si_code <= 0;
   if (sent_by_process && child > 0) kill(child, number);
 }
 
-// Requests to stop are the child's business while this lives.
+// Requests to stop are the child's business while this lives; they wait until Begin().
 class SignalsHandedOn {
  public:
   SignalsHandedOn() {
+    sigset_t requests;
+    sigemptyset(&requests);
+    for (const int number : kRequests) sigaddset(&requests, number);
+    sigprocmask(SIG_BLOCK, &requests, &mask_before_);
     struct sigaction action {};
     action.sa_sigaction = HandOn;
     action.sa_flags = SA_SIGINFO;
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < kSignals.size(); ++i) {
-      sigaction(kSignals[i], nullptr, &before_[i]);
-      if (before_[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
+    for (size_t i = 0; i < kRequests.size(); ++i) {
+      sigaction(kRequests[i], nullptr, &before_[i]);
+      if (before_[i].sa_handler != SIG_IGN) sigaction(kRequests[i], &action, nullptr);
     }
+    stop_requested = false;
   }
   ~SignalsHandedOn() {
-    running_child = 0;
-    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+    End();
+    Restore();
   }
   SignalsHandedOn(const SignalsHandedOn&) = delete;
   SignalsHandedOn& operator=(const SignalsHandedOn&) = delete;
 
+  void Begin(pid_t child) {
+    running_child = child;
+    sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
+  }
+  // Before the child's number may become another process's.
+  void End() { running_child = 0; }
+  // As they were; in the child before it becomes another program, too.
+  void Restore() {
+    for (size_t i = 0; i < kRequests.size(); ++i) sigaction(kRequests[i], &before_[i], nullptr);
+    sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
+  }
+
  private:
-  static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
-  std::array<struct sigaction, kSignals.size()> before_{};
+  std::array<struct sigaction, kRequests.size()> before_{};
+  sigset_t mask_before_{};
 };
 
 // Between fork and exec: only calls that are safe there.
@@ -77,7 +99,14 @@ std::string ReadAll(int descriptor) {
   }
 }
 
-int WaitFor(pid_t child) {
+// Ended, but still there.
+void WaitForEnd(pid_t child) {
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  }
+}
+
+int StatusOf(pid_t child) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -95,9 +124,10 @@ ChildResult RunSelf(const std::vector<std::string>& arguments) {
 
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) ThrowSystem("cannot make a pipe");
-  const SignalsHandedOn signals_handed_on;
+  SignalsHandedOn signals;
   const pid_t child = fork();
   if (child == 0) {
+    signals.Restore();
     close(ends[0]);
     BecomeChild(ends[1], pointers.data());
   }
@@ -106,13 +136,16 @@ ChildResult RunSelf(const std::vector<std::string>& arguments) {
     close(ends[0]);
     ThrowSystem("cannot start a process");
   }
-  running_child = child;
+  signals.Begin(child);
   ChildResult result;
   result.result = ReadAll(ends[0]);
   close(ends[0]);
-  const int status = WaitFor(child);
+  WaitForEnd(child);
+  signals.End();
+  const int status = StatusOf(child);
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  result.stop_requested = stop_requested;
   return result;
 }
 

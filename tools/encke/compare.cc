@@ -103,20 +103,20 @@ void MakeRoomFor(const std::string& path) {
 struct Figures {
   std::vector<std::string> names;
   std::vector<ordered_json> modes;
+  bool stopped = false;  // on request, before all modes had run to their end
 
   void Add(const std::string& name, ordered_json mode) {
     names.push_back(name);
     modes.push_back(std::move(mode));
   }
   int64_t iterations() const { return modes.back().at("iterations").get<int64_t>(); }
-  bool interrupted() const { return modes.back().at("interrupted").get<bool>(); }
 };
 
 void Print(const ordered_json& header, const Figures& figures, const std::string& memory_limit) {
   const std::string text =
       StrCat("\n", header.at("name").get<std::string>(), ": batch ",
              header.at("batch").get<int64_t>(), ", ", figures.iterations(), " iterations, seed ",
-             header.at("seed").get<uint64_t>(), figures.interrupted() ? ", stopped on request" : "",
+             header.at("seed").get<uint64_t>(), figures.stopped ? ", stopped on request" : "",
              "\n\n", CompareTable(figures.names, figures.modes, memory_limit));
   std::fputs(text.c_str(), stdout);
 }
@@ -132,9 +132,9 @@ std::string NewComparisonPath(const std::string& name) {
 }
 
 // A part of a comparison does not take the place of what is there.
-void Save(const ordered_json& result, bool interrupted, const std::string& path) {
+void Save(const ordered_json& result, bool stopped, const std::string& path) {
   std::error_code ignored;
-  if (interrupted && fs::exists(path, ignored)) {
+  if (stopped && fs::exists(path, ignored)) {
     std::printf("\nnot saved: stopped on request, and %s is there from before\n", path.c_str());
     return;
   }
@@ -161,10 +161,13 @@ int Compare(const CompareArguments& arguments) {
     if (child.exit_code != 0) return child.exit_code;
     figures.Add(mode.name, ordered_json::parse(child.result));
     result["modes"][mode.name] = figures.modes.back();
-    if (figures.interrupted()) break;
+    const bool last = figures.modes.size() == modes.size();
+    const bool interrupted = figures.modes.back().at("interrupted").get<bool>();
+    figures.stopped = interrupted || (child.stop_requested && !last);
+    if (figures.stopped) break;
   }
   Print(result, figures, arguments.memory_limit);
-  Save(result, figures.interrupted(), json);
+  Save(result, figures.stopped, json);
   return 0;
 }
 

@@ -81,22 +81,22 @@ struct Program {
                 "", "`encke help` lists the commands");
   }
 
-  // The first argument that the command has no place for.
+  // The first argument that the program or the command has no place for.
   [[noreturn]] void ThrowUnexpected() const {
-    std::string first, meant;
+    const std::vector<std::string> all = app.remaining(/*recurse=*/true);
+    const std::string first = all.empty() ? "" : all.front();
+    std::vector<std::string> options;
     for (const CLI::App* sub : apps) {
-      if (!sub->parsed() || sub->remaining_size() == 0) continue;
-      first = sub->remaining().front();
-      std::vector<std::string> options;
+      if (!sub->parsed()) continue;
       for (const CLI::Option* option : sub->get_options()) {
         for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
       }
-      meant = DidYouMean(first.substr(0, first.find('=')), options);
     }
-    const bool option = !first.empty() && first[0] == '-';
+    const bool is_option = !first.empty() && first[0] == '-';
     throw Error(ErrorKind::USAGE,
-                option ? "there is no option '" + first + "'" + meant
-                       : "there is no place for the argument '" + first + "'",
+                is_option ? "there is no option '" + first + "'" +
+                                DidYouMean(first.substr(0, first.find('=')), options)
+                          : "there is no place for the argument '" + first + "'",
                 "", "`" + HelpCommand() + "` shows the options");
   }
 

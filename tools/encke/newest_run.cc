@@ -3,16 +3,9 @@
 #include <filesystem>
 
 #include "engine/core/error.h"
+#include "engine/train/run_directory.h"
 
 namespace encke::cli {
-namespace {
-
-bool EndsWith(const std::string& text, const std::string& end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
-}  // namespace
-
 std::string NewestRun(const std::string& output, const std::string& name, const std::string& file) {
   namespace fs = std::filesystem;
   std::string newest;
@@ -21,7 +14,7 @@ std::string NewestRun(const std::string& output, const std::string& name, const 
     const std::string run = entry.path().filename().string();
     if (!fs::exists(entry.path() / "config.textproto", ignored)) continue;
     if (!fs::exists(entry.path() / file, ignored)) continue;
-    if (!name.empty() && !EndsWith(run, "-" + name)) continue;
+    if (!name.empty() && !IsRunOf(run, name)) continue;
     if (newest.empty() || run > fs::path(newest).filename().string()) {
       newest = entry.path().string();
     }

@@ -150,11 +150,8 @@ int Train(TrainArguments* arguments) {
     result = trainer.Train();
   }
   PrintResult(result);
-  if (!arguments->dump_folder.empty()) {
-    std::error_code ignored;
-    std::printf(fs::is_empty(arguments->dump_folder, ignored)
-                    ? "dump      nothing: iteration %lld was not trained\n"
-                    : "dump      iteration %lld in %s\n",
+  if (arguments->dump_iteration > 0 && result.iterations >= arguments->dump_iteration) {
+    std::printf("dump      iteration %lld in %s\n",
                 static_cast<long long>(arguments->dump_iteration), arguments->dump_folder.c_str());
   }
   return 0;

@@ -49,24 +49,23 @@ TEST(MemoryLimitTest, PlansAnewWhereSavedValuesTakeMoreThanForeseen) {
     e->InitializeParameters();
     e->Prepare(512);
   }
-  EXPECT_FALSE(other.PrepareForMore()) << "there is no limit";
+  EXPECT_FALSE(other.PrepareForRatio(30)) << "there is no limit";
   EXPECT_TRUE(other.Train(batch, 1).finite);
-  EXPECT_THROW(executor.Train(batch, 1), Error);
-  bool trained = false;
-  while (!trained) {
-    ASSERT_TRUE(executor.PrepareForMore());
+  EXPECT_THROW(executor.Train(batch, 1), MemoryLimitError);
+  for (bool trained = false; !trained;) {
+    ASSERT_TRUE(executor.PrepareForRatio(executor.assumed_ratio() / 2));
+    EXPECT_TRUE(executor.memory_trace().steps().empty()) << "of another plan's steps";
     try {
       trained = executor.Train(batch, 1).finite;
-    } catch (const Error& error) {
-      ASSERT_EQ(error.kind(), ErrorKind::MEMORY) << error.message();
+    } catch (const MemoryLimitError&) {
     }
   }
   EXPECT_LE(limited->allocator().ledger().Peak().total(), limit);
   EXPECT_LT(RelativeDifference(Flatten(executor.gradients()), Flatten(other.gradients())), 0.05);
   limited->allocator().set_limit(limit / 4);
-  const double ratio = executor.plan().options.assumed_ratio;
-  EXPECT_FALSE(executor.PrepareForMore());
-  EXPECT_EQ(executor.plan().options.assumed_ratio, ratio);
+  const double ratio = executor.assumed_ratio();
+  EXPECT_FALSE(executor.PrepareForRatio(ratio / 2)) << "no plan keeps this limit";
+  EXPECT_EQ(executor.assumed_ratio(), ratio);
 }
 
 // What a value takes depends on its bound, not on the bytes of its elements.

@@ -165,5 +165,19 @@ TEST_F(PlanChoiceTest, WhatCannotFitIsRefusedWithTheBatchThatCan) {
   }
 }
 
+TEST_F(PlanChoiceTest, WithoutALimitTheMachinesMemoryIsOne) {
+  const int64_t machine = backend_->allocator().capacity();
+  ASSERT_GT(machine, Peak(options_, 64));
+  RequireFits(graph_, *backend_, Choose(64, 0), options_, 0, "");
+  try {
+    const int64_t batch = 4 * machine / (Peak(options_, 128) - Peak(options_, 64)) * 64;
+    RequireFits(graph_, *backend_, Choose(batch, 0), options_, 0, "");
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::MEMORY);
+    EXPECT_NE(error.message().find("this machine has "), std::string::npos) << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace encke

@@ -161,6 +161,13 @@ TEST_F(CheckpointTest, ATruncatedFileIsNamed) {
     EXPECT_EQ(error.place(), path);
     EXPECT_NE(error.message().find("truncated"), std::string::npos) << error.what();
   }
+  fs::copy_file(path, fs::path(path).parent_path() / "best.safetensors");
+  try {
+    const Checkpoint checkpoint(path);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(error.hint().find("best.safetensors"), std::string::npos) << error.what();
+  }
   EXPECT_THROW(FindCheckpoint(path + ".nowhere"), Error);
 }
 

@@ -43,7 +43,8 @@ TEST(RunDirectoryTest, ResumingCutsWhatWillBeWrittenAgain) {
   std::ofstream(path + "/metrics.jsonl", std::ios::app) << "{\"iteration\":1";  // torn by a kill
   std::ofstream(path + "/log.txt") << "kept as it is\n";
   std::ofstream(path + "/exported.csv") << "layer,ratio\nconv1,12\n";
-  RunDirectory run = RunDirectory::Resume(path, 20);
+  RunDirectory run = RunDirectory::Resume(path);
+  run.CutAfter(20);
   run.Append("metrics.jsonl", "{\"iteration\":30}");
   run.Append("memory.csv", "30,8", "iteration,bytes");
   EXPECT_EQ(Slurp(path + "/metrics.jsonl"),
@@ -53,16 +54,23 @@ TEST(RunDirectoryTest, ResumingCutsWhatWillBeWrittenAgain) {
   EXPECT_EQ(Slurp(path + "/exported.csv"), "layer,ratio\nconv1,12\n") << "the user's own";
 }
 
+// A second open file is to the lock what a second process is.
 TEST(RunDirectoryTest, OneProcessTrainsInIt) {
   const std::string path = Folder("locked");
   {
-    RunDirectory run = RunDirectory::Create(path);
-    run.Append("metrics.jsonl", "{\"iteration\":10}");
-    EXPECT_THROW(RunDirectory::Resume(path, 5), Error);
-    EXPECT_EQ(Slurp(path + "/metrics.jsonl"), "{\"iteration\":10}\n") << "not cut";
+    const RunDirectory run = RunDirectory::Create(path);
+    EXPECT_THROW(RunDirectory::Resume(path), Error);
   }
-  RunDirectory::Resume(path, 5);
-  EXPECT_EQ(Slurp(path + "/metrics.jsonl"), "");
+  RunDirectory::Resume(path);
+}
+
+TEST(RunDirectoryTest, KnowsWhoseRunAFolderIs) {
+  EXPECT_TRUE(IsRunOf("20260131-142501-tiny", "tiny"));
+  EXPECT_TRUE(IsRunOf("20260131-142501-tiny-2", "tiny"));
+  EXPECT_TRUE(IsRunOf("20260131-142501-two-words", "two words"));
+  EXPECT_FALSE(IsRunOf("20260131-142501-tiny-bn", "tiny"));
+  EXPECT_FALSE(IsRunOf("20260131-142501-my-tiny", "tiny"));
+  EXPECT_FALSE(IsRunOf("tiny", "tiny"));
 }
 
 TEST(RunDirectoryTest, DoesNotOverwriteARun) {
