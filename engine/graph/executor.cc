@@ -18,6 +18,7 @@ Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options
     : graph_(std::move(graph)),
       backend_(backend),
       options_(options),
+      held_before_(backend.allocator().ledger().Current().total()),
       store_(backend.NewActivationStore(options.store)),
       controller_(std::make_unique<BoundController>(options.controller)) {
   if (!backend_.Supports(options.plan.compute)) {
@@ -46,15 +47,20 @@ void Executor::InitializeParameters() {
   }
 }
 
-void Executor::Prepare(int64_t batch) {
+int64_t Executor::PlanLimit() const {
   const int64_t limit = backend_.allocator().limit();
+  return limit == 0 ? 0 : std::max<int64_t>(limit - held_before_, 1);
+}
+
+void Executor::Prepare(int64_t batch) {
+  const int64_t limit = PlanLimit();
   Plan plan = ChoosePlan(graph_, backend_, batch, options_.plan, limit);
   RequireFits(graph_, backend_, plan, options_.plan, limit, "");
   Adopt(std::move(plan));
 }
 
 bool Executor::PrepareForRatio(double ratio) {
-  const int64_t limit = backend_.allocator().limit();
+  const int64_t limit = PlanLimit();
   if (limit == 0 || !options_.plan.compress) return false;
   PlanOptions options = options_.plan;
   options.assumed_ratio = ratio;

@@ -143,8 +143,9 @@ class Executor {
  private:
   class Run;  // one pass through a plan's program
 
-  void Adopt(Plan plan);  // to train by
-  void RemoveDumps();     // of the last Train
+  int64_t PlanLimit() const;  // what the allocator's limit leaves for a plan; 0: there is none
+  void Adopt(Plan plan);      // to train by
+  void RemoveDumps();         // of the last Train
   void NoteDerivation(const std::string& layer, const Derivation& derivation);
   void ReserveArena(int64_t bytes);
   // Where the run notes what it holds; null for evaluations, audits and searches for a fault.
@@ -160,6 +161,7 @@ class Executor {
   Graph graph_;
   Backend& backend_;
   ExecutorOptions options_;
+  int64_t held_before_;   // by the backend itself
   Plan plan_;             // of training
   Plan evaluation_plan_;  // for the largest batch evaluated so far
   std::unique_ptr<ActivationStore> store_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -70,6 +71,7 @@ pid_t Sandbox::Start(const std::vector<std::string>& arguments) const {
       const rlimit limit{static_cast<rlim_t>(file_limit_), RLIM_INFINITY};
       setrlimit(RLIMIT_FSIZE, &limit);
     }
+    for (const int request : {SIGINT, SIGTERM, SIGHUP}) signal(request, SIG_DFL);  // under nohup
     execv(program_.c_str(), pointers.data());
     _exit(127);
   }
