@@ -136,6 +136,12 @@ TEST_F(FolderTest, WrongNumberOfClassesIsAnError) {
   ExpectDataError([&] { Open(); }, "there are 2 class folders, not 10");
 }
 
+TEST_F(FolderTest, APartWithoutImagesIsAnError) {
+  WriteFolder(TwoClasses("", 4));
+  options_.test_fraction = 1e-6;
+  ExpectDataError([&] { Open(Split::TEST); }, "leaves no image to test with");
+}
+
 TEST_F(FolderTest, MissingEmptyAndDamagedSourcesAreErrors) {
   options_.train = folder_.path() + "/nowhere";
   ExpectDataError([&] { Open(); }, "https://image-net.org");
