@@ -22,6 +22,8 @@ constexpr size_t kPartTries = 24;
 // Shares of what is held beside parameters and the like by which the peak has to fall: whatever it
 // costs, and for all the arithmetic that may be spent.
 constexpr double kWorth = 0.01, kPrice = 0.1;
+// Steps with so much of the peak are taken on together.
+constexpr double kNearlyPeak[] = {0.97, 0.98, 0.95};
 
 // What the pool takes for its work, on one slice of a value at a time, as it was stored.
 void AskPool(const Graph& graph, const Backend& backend, Plan* plan) {
@@ -87,13 +89,19 @@ void RepeatAs(const Plan& other, Plan* plan) {
 }
 
 // The plan with what is computed twice or later, more and more of it, as it was when its peak was
-// lowest. What did not help on its own stays where something after it does.
-Plan SpareMemory(Plan plan, const Setting& setting) {
-  Plan best = Completed(plan, setting);
-  for (Plan next = best; Sliced(next) && internal::Rematerialize(setting.graph, &next);) {
-    RepeatAs(next, &plan);
-    next = Completed(plan, setting);
-    if (IsLower(next, best, setting)) best = next;
+// lowest. What did not help on its own stays where something after it does. Budgets end before all
+// that might help is tried, so that it counts what is tried together: several ways are.
+Plan SpareMemory(const Plan& plan, const Setting& setting) {
+  const Plan first = Completed(plan, setting);
+  Plan best = first;
+  if (!Sliced(first)) return best;
+  for (const double full : kNearlyPeak) {
+    Plan base = plan;
+    for (Plan next = first; internal::Rematerialize(setting.graph, full, &next);) {
+      RepeatAs(next, &base);
+      next = Completed(base, setting);
+      if (IsLower(next, best, setting)) best = next;
+    }
   }
   return best;
 }

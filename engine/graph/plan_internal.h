@@ -142,9 +142,9 @@ void ChooseProbes(const Graph& graph, Plan* plan);
 Shape ProbedInput(const Graph& graph, int node);
 
 // Adds to what is computed twice or later (plan.rematerialized and behind), as far as the options'
-// budget goes, what stands highest where memory is fullest; whether there was anything.
-// REQUIRES: `plan` is complete.
-bool Rematerialize(const Graph& graph, Plan* plan);
+// budget goes, what stands highest where memory is fullest, in steps with at least `full` of the
+// peak; whether there was anything. REQUIRES: `plan` is complete.
+bool Rematerialize(const Graph& graph, double full, Plan* plan);
 
 // Of an iteration's arithmetic, the share that goes into what is made twice.
 double ShareMadeTwice(const Graph& graph, const Plan& plan);

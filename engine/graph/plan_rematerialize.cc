@@ -10,8 +10,7 @@
 namespace encke::internal {
 namespace {
 
-constexpr int64_t kMacsOfStep = 3;    // training takes three times forward's arithmetic
-constexpr double kNearlyPeak = 0.97;  // steps with so much of the peak are taken on together
+constexpr int64_t kMacsOfStep = 3;  // training takes three times forward's arithmetic
 
 // A tensor of the whole batch that would not be there for so long.
 struct Candidate {
@@ -190,13 +189,12 @@ bool GradientsApart(const Graph& graph, const Plan& plan, const std::vector<int>
          });
 }
 
-// Steps at which nearly as much as ever is held, or of the arena taken.
-std::vector<bool> FullSteps(const Plan& plan) {
+// Steps at which at least `share` of the most is held, or of the arena taken.
+std::vector<bool> FullSteps(const Plan& plan, double share) {
   const std::vector<int64_t> taken = BytesAlive(plan);
   std::vector<bool> full(plan.steps.size());
   for (const auto* use : {&taken, &plan.predicted_in_use}) {
-    const double high =
-        kNearlyPeak * static_cast<double>(*std::max_element(use->begin(), use->end()));
+    const double high = share * static_cast<double>(*std::max_element(use->begin(), use->end()));
     for (size_t s = 0; s < full.size(); ++s) full[s] = full[s] || (*use)[s] >= high;
   }
   return full;
@@ -218,7 +216,7 @@ double ShareMadeTwice(const Graph& graph, const Plan& plan) {
   return static_cast<double>(MacsSpent(graph, plan)) / macs;
 }
 
-bool Rematerialize(const Graph& graph, Plan* plan) {
+bool Rematerialize(const Graph& graph, double full, Plan* plan) {
   const PlanOptions& options = plan->options;
   if (options.rematerialize <= 0 || !options.compress || !options.training) return false;
   std::vector<Candidate> candidates = ListCandidates(graph, *plan);
@@ -230,10 +228,10 @@ bool Rematerialize(const Graph& graph, Plan* plan) {
                      return static_cast<double>(a.bytes) / static_cast<double>(a.macs + 1) >
                             static_cast<double>(b.bytes) / static_cast<double>(b.macs + 1);
                    });
-  const std::vector<bool> full = FullSteps(*plan);
+  const std::vector<bool> full_steps = FullSteps(*plan, full);
   bool added = false;
   for (const Candidate& candidate : candidates) {
-    const auto begin = full.begin();
+    const auto begin = full_steps.begin();
     const bool in_the_way =
         std::count(begin + candidate.first, begin + candidate.last + 1, true) > 0;
     const bool gradient = candidate.choice == &Plan::rematerialized_gradients;
