@@ -59,13 +59,7 @@ std::unique_ptr<Dataset> OpenDataset(const DatasetOptions& options, Split split)
   CheckExists(options, PathOf(options, split));
   std::unique_ptr<Dataset> dataset = OpenKind(options, split);
   if (dataset->size() == 0) {
-    const bool parted = options.test_fraction > 0 && options.test.empty();
-    throw Error(ErrorKind::DATA,
-                parted
-                    ? StrCat("data.test_fraction ", options.test_fraction, " leaves no image to ",
-                             split == Split::TEST ? "test with" : "train on")
-                    : "there is no image in it",
-                PathOf(options, split));
+    throw Error(ErrorKind::DATA, "there is no image in it", PathOf(options, split));
   }
   return options.limit > 0 && options.limit < dataset->size()
              ? Subset(std::move(dataset), options.limit, options.seed)

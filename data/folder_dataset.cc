@@ -74,16 +74,6 @@ void CheckClasses(const Classes& classes, const std::string& path, const std::st
   }
 }
 
-// For people.
-std::string FirstOf(const std::vector<std::string>& names) {
-  constexpr size_t kNamed = 3;
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kNamed); ++i) {
-    text += (i > 0 ? ", " : "") + names[i];
-  }
-  return text + (names.size() > kNamed ? ", ..." : "");
-}
-
 std::vector<std::string> NamesOf(const Classes& classes) {
   std::vector<std::string> names;
   for (const auto& entry : classes) names.push_back(entry.first);
@@ -137,9 +127,11 @@ std::unique_ptr<Dataset> OpenFolder(const DatasetOptions& options, Split split) 
   CheckClasses(classes, source.path, source.prefix);
   std::vector<std::string> names = TrainingNames(options, source, *files, classes);
   if (options.classes != 0 && options.classes != static_cast<int>(names.size())) {
+    constexpr size_t kNamed = 3;
     throw Error(ErrorKind::DATA,
                 StrCat("there are ", names.size(), " class folders, not ", options.classes,
-                       " as the config says: ", FirstOf(names)),
+                       " as the config says: ", Joined(names, kNamed),
+                       names.size() > kNamed ? ", ..." : ""),
                 source.path,
                 StrCat("set network.classes=", names.size(),
                        "; where classes are folders of these, set data.train_prefix and "
@@ -153,6 +145,12 @@ std::unique_ptr<Dataset> OpenFolder(const DatasetOptions& options, Split split) 
       const bool in_test = source.is_shared && IsHeldOut(path, options.test_fraction);
       if (!source.is_shared || in_test == (split == Split::TEST)) records.push_back({file, label});
     }
+  }
+  if (source.is_shared && records.empty()) {
+    throw Error(ErrorKind::DATA,
+                StrCat("data.test_fraction ", options.test_fraction, " leaves no image to ",
+                       split == Split::TEST ? "test with" : "train on"),
+                source.path);
   }
   const int count = static_cast<int>(names.size());
   return std::make_unique<ImageFiles>(std::move(files), std::move(records), count, std::move(names),

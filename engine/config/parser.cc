@@ -97,13 +97,11 @@ std::string TypeName(const FieldDescriptor& field) {
 
 std::string EnumMistake(const std::string& value, const FieldDescriptor& field) {
   std::vector<std::string> names;
-  std::string list;
   for (int i = 0; i < field.enum_type()->value_count(); ++i) {
     names.push_back(field.enum_type()->value(i)->name());
-    list += (i == 0 ? "" : ", ") + names.back();
   }
   return "'" + value + "' is not a value of '" + field.name() + "'" + DidYouMean(value, names) +
-         " (legal: " + list + ")";
+         " (legal: " + Joined(names) + ")";
 }
 
 }  // namespace
@@ -117,14 +115,10 @@ void EraseSources(const std::string& prefix, SourceMap* sources) {
 
 std::string UnknownField(const Descriptor& message, const std::string& name) {
   std::vector<std::string> names;
-  std::string list;
-  for (int i = 0; i < message.field_count(); ++i) {
-    names.push_back(message.field(i)->name());
-    list += (i == 0 ? "" : ", ") + names.back();
-  }
+  for (int i = 0; i < message.field_count(); ++i) names.push_back(message.field(i)->name());
   const std::string meant = DidYouMean(name, names);
   return "'" + message.name() + "' has no field '" + name + "'" +
-         (meant.empty() ? " (it has: " + list + ")" : meant);
+         (meant.empty() ? " (it has: " + Joined(names) + ")" : meant);
 }
 
 std::string ParseScalar(const std::string& value, const FieldDescriptor& field, Message* message) {

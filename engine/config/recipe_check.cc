@@ -15,16 +15,16 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kMostThreads = 1024;       // beyond are slips of the keyboard
+constexpr double kMostPixels = 65536;       // a side
+constexpr double kMostImages = 1 << 20;     // in a batch
+constexpr double kMostPrefetched = 100000;  // batches; likewise
 
 // 1048576 rather than 1.04858e+06.
 std::string Plain(double number) {
   const bool whole = std::abs(number) < 1e15 && number == std::floor(number);
   return whole ? StrCat(static_cast<int64_t>(number)) : StrCat(number);
 }
-constexpr double kMostThreads = 1024;       // beyond are slips of the keyboard
-constexpr double kMostPixels = 65536;       // a side
-constexpr double kMostImages = 1 << 20;     // in a batch
-constexpr double kMostPrefetched = 100000;  // batches; likewise
 
 // What a number may be.
 struct Range {
@@ -266,10 +266,8 @@ class RecipeCheck {
     std::vector<std::string> names = CodecNames();
     names.push_back("auto");  // fast or dense, as it fits
     if (std::find(names.begin(), names.end(), codec) != names.end()) return;
-    std::string list;
-    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
     Report(field, "there is no codec '" + codec + "'" + DidYouMean(codec, names) +
-                      " (legal: " + list + ")");
+                      " (legal: " + Joined(names) + ")");
   }
 
   void CheckSize(const std::string& field, const std::string& size) {

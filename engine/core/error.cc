@@ -1,5 +1,6 @@
 #include "engine/core/error.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -39,6 +40,13 @@ Error::Error(ErrorKind kind, const std::string& message, const std::string& plac
       message_(message),
       place_(place),
       hint_(hint) {}
+
+std::string Joined(const std::vector<std::string>& texts, size_t most) {
+  std::string joined;
+  for (size_t i = 0; i < std::min(texts.size(), most); ++i)
+    joined += (i > 0 ? ", " : "") + texts[i];
+  return joined;
+}
 
 namespace internal {
 

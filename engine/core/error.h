@@ -5,9 +5,12 @@
 // a programmer can cause is ENCKE_CHECK, which prints the condition with its values and aborts.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace encke {
 
@@ -50,6 +53,9 @@ std::string StrCat(const Args&... args) {
   (out << ... << args);
   return out.str();
 }
+
+// "a, b, c", the first `most` of them.
+std::string Joined(const std::vector<std::string>& texts, size_t most = SIZE_MAX);
 
 namespace internal {
 [[noreturn]] void CheckFailed(const char* file, int line, const char* condition,

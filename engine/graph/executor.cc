@@ -14,6 +14,7 @@
 #include "layers/initialize.h"
 
 namespace encke {
+
 Executor::Executor(Graph graph, Backend& backend, const ExecutorOptions& options)
     : graph_(std::move(graph)),
       backend_(backend),
@@ -108,16 +109,15 @@ void Executor::NoteDerivation(const std::string& layer, const Derivation& deriva
 }
 
 std::vector<std::string> Executor::TakeNotes() {
-  std::map<std::string, std::string> layers;  // by what is said of them
+  std::map<std::string, std::vector<std::string>> layers;  // by what is said of them
   for (auto& [layer, decision] : decisions_) {
     if (std::exchange(decision.reported, decision.derived) == decision.derived) continue;
     const char* what = decision.derived ? "inputs made from their block's output"
                                         : "inputs kept beside their block's output";
-    std::string& list = layers[StrCat(what, ", ", decision.reason)];
-    list += (list.empty() ? "" : ", ") + layer;
+    layers[StrCat(what, ", ", decision.reason)].push_back(layer);
   }
   std::vector<std::string> notes;
-  for (const auto& [what, list] : layers) notes.push_back(StrCat(what, ": ", list));
+  for (const auto& [what, list] : layers) notes.push_back(StrCat(what, ": ", Joined(list)));
   return notes;
 }
 

@@ -39,7 +39,8 @@ int64_t BytesOf(const PlannedProbe& probe) {
          Aligned(kRepeatedBytes);
 }
 
-// Probes share a turn as long as they take no more than twice what the largest takes.
+// Probes share a turn as long as they take no more than twice what the largest takes, and than
+// kTurnBytes.
 void TakeTurns(Plan* plan) {
   int64_t largest = 0, used = 0;
   for (const PlannedProbe& probe : plan->probes) largest = std::max(largest, BytesOf(probe));

@@ -151,10 +151,7 @@ std::string OthersBeside(const std::string& path) {
       names.push_back(other.string());
   }
   std::sort(names.rbegin(), names.rend());
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kNamed); ++i)
-    text += (i > 0 ? ", " : "") + names[i];
-  return text;
+  return Joined(names, kNamed);
 }
 
 SafetensorsReader Opened(const std::string& path) {

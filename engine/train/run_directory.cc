@@ -89,11 +89,14 @@ void CutLines(const fs::path& path, int64_t last) {
 
 }  // namespace
 
-std::string NewRunPath(const std::string& output, const std::string& name) {
-  const std::string base = (fs::path(output) / (Now() + "-" + FolderName(name))).string();
-  std::string path = base;
-  for (int number = 2; fs::exists(path); ++number) path = StrCat(base, "-", number);
+std::string UnusedPath(const std::string& base, const std::string& end) {
+  std::string path = base + end;
+  for (int number = 2; fs::exists(path); ++number) path = StrCat(base, "-", number, end);
   return path;
+}
+
+std::string NewRunPath(const std::string& output, const std::string& name) {
+  return UnusedPath((fs::path(output) / (Now() + "-" + FolderName(name))).string());
 }
 
 bool IsRunOf(const std::string& folder, const std::string& name) {

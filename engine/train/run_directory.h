@@ -9,6 +9,8 @@
 
 namespace encke {
 
+// `base` and `end`, with "-2", "-3", ... between them where that exists already.
+std::string UnusedPath(const std::string& base, const std::string& end = "");
 // "OUTPUT/20260131-142501-NAME", with a number behind where that exists already.
 std::string NewRunPath(const std::string& output, const std::string& name);
 // Whether a folder of this name was made for a run of that one.

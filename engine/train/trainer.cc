@@ -170,7 +170,7 @@ void Trainer::Impl::Announce() {
   const config::Data& data = config_.data();
   const bool made_up = data.kind() == config::Data::SYNTHETIC;
   LogInfo(StrCat("data: ", made_up ? "made up" : data.train(), ", ",
-                 parts_.loader().samples_per_epoch(), " images to train on, ",
+                 parts_.loader().samples_per_epoch(), " images an epoch, ",
                  parts_.test_data().size(), " to test"));
   LogInfo(StrCat("saved values: ", FormatBytes(plan.raw_saved_bytes()), " raw, about ",
                  FormatBytes(plan.predicted_saved_bytes()), " stored; predicted peak ",

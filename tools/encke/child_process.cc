@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "engine/core/error.h"
+#include "tools/encke/signals.h"
 
 namespace encke::cli {
 namespace {
@@ -18,8 +19,6 @@ namespace {
 [[noreturn]] void ThrowSystem(const std::string& action) {
   throw Error(ErrorKind::DEVICE, action + ": " + std::strerror(errno));
 }
-
-constexpr std::array<int, 3> kRequests = {SIGINT, SIGTERM, SIGHUP};  // to stop
 
 std::atomic<pid_t> running_child{0};
 std::atomic<bool> stop_requested{false};
@@ -40,16 +39,13 @@ class SignalsHandedOn {
   SignalsHandedOn() {
     sigset_t requests;
     sigemptyset(&requests);
-    for (const int number : kRequests) sigaddset(&requests, number);
+    for (const int number : kStopSignals) sigaddset(&requests, number);
     sigprocmask(SIG_BLOCK, &requests, &mask_before_);
     struct sigaction action {};
     action.sa_sigaction = HandOn;
     action.sa_flags = SA_SIGINFO;
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < kRequests.size(); ++i) {
-      sigaction(kRequests[i], nullptr, &before_[i]);
-      if (before_[i].sa_handler != SIG_IGN) sigaction(kRequests[i], &action, nullptr);
-    }
+    before_ = AnswerStopSignals(action);
     stop_requested = false;
   }
   ~SignalsHandedOn() {
@@ -67,12 +63,14 @@ class SignalsHandedOn {
   void End() { running_child = 0; }
   // As they were; in the child before it becomes another program, too.
   void Restore() {
-    for (size_t i = 0; i < kRequests.size(); ++i) sigaction(kRequests[i], &before_[i], nullptr);
+    for (size_t i = 0; i < kStopSignals.size(); ++i) {
+      sigaction(kStopSignals[i], &before_[i], nullptr);
+    }
     sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
   }
 
  private:
-  std::array<struct sigaction, kRequests.size()> before_{};
+  StopActions before_{};
   sigset_t mask_before_{};
 };
 

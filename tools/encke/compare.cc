@@ -9,6 +9,7 @@
 #include "engine/core/error.h"
 #include "engine/core/units.h"
 #include "engine/train/options.h"
+#include "engine/train/run_directory.h"
 #include "tools/encke/child_process.h"
 #include "tools/encke/command.h"
 #include "tools/encke/compare_table.h"
@@ -121,16 +122,6 @@ void Print(const ordered_json& header, const Figures& figures, const std::string
   std::fputs(text.c_str(), stdout);
 }
 
-// "runs/compare-NAME.json", with a number where that is there already.
-std::string NewComparisonPath(const std::string& name) {
-  const std::string base = "runs/compare-" + name;
-  std::string path = base + ".json";
-  std::error_code ignored;
-  for (int number = 2; fs::exists(path, ignored); ++number)
-    path = StrCat(base, "-", number, ".json");
-  return path;
-}
-
 // A part of a comparison does not take the place of what is there.
 void Save(const ordered_json& result, bool stopped, const std::string& path) {
   std::error_code ignored;
@@ -148,9 +139,10 @@ int Compare(const CompareArguments& arguments) {
   const std::vector<ModeSpec> modes = CheckedModes(arguments, path);
   ordered_json result = Header(arguments, path);
   result["modes"] = ordered_json::object();
-  const std::string json = arguments.json.empty()
-                               ? NewComparisonPath(result.at("name").get<std::string>())
-                               : arguments.json;
+  const std::string json =
+      arguments.json.empty()
+          ? UnusedPath("runs/compare-" + result.at("name").get<std::string>(), ".json")
+          : arguments.json;
   MakeRoomFor(json);
   Figures figures;
   for (const ModeSpec& mode : modes) {

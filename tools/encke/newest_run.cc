@@ -6,6 +6,7 @@
 #include "engine/train/run_directory.h"
 
 namespace encke::cli {
+
 std::string NewestRun(const std::string& output, const std::string& name, const std::string& file) {
   namespace fs = std::filesystem;
   std::string newest;

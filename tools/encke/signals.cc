@@ -11,8 +11,6 @@
 namespace encke::cli {
 namespace {
 
-constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
-
 // One request may come by several ways: of the process group, and handed on by the parent.
 constexpr int64_t kSameRequestMs = 500;
 
@@ -36,16 +34,21 @@ void RequestStop(int number) {
 
 }  // namespace
 
+StopActions AnswerStopSignals(const struct sigaction& action) {
+  StopActions before{};
+  for (size_t i = 0; i < kStopSignals.size(); ++i) {
+    sigaction(kStopSignals[i], nullptr, &before[i]);
+    if (before[i].sa_handler != SIG_IGN) sigaction(kStopSignals[i], &action, nullptr);
+  }
+  return before;
+}
+
 void StopTrainingOnSignals() {
   struct sigaction action {};
   action.sa_handler = RequestStop;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int number : kSignals) {
-    struct sigaction before {};
-    sigaction(number, nullptr, &before);
-    if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);  // nohup
-  }
+  AnswerStopSignals(action);
 }
 
 }  // namespace encke::cli
